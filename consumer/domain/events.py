@@ -1,0 +1,89 @@
+"""What a shard process tells its supervisor: one JSON object per Unix datagram.
+
+Datagrams keep their boundaries and never block a reader half way, so neither side frames or reassembles. A shard
+process sends and forgets: losing one is harmless, because the next status replaces the last.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+type Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+MAX_DATAGRAM_BYTES = 64 * 1024
+"""No event is longer: `encode` cuts texts. Linux refuses datagrams above the send buffer (208 KiB by default)."""
+
+_MAX_TEXT_CHARACTERS = 4 * 1024
+
+
+class LogEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="log"):
+    """One log line of a shard process; control characters are escaped by whoever prints it."""
+
+    level: Level
+    shard: str
+    pid: int
+    message: str
+
+
+class StatusEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
+    """The state of one shard, sent about once a second while the shard process lives.
+
+    Times ending in `_ms` that name a moment are milliseconds since the epoch. `oldest_undelivered_ms` is the
+    arrival time of the oldest record read and not yet delivered, None when there is none. `retrying` says what is
+    being tried again and why, `held` why the shard delivers nothing until someone acts; None when all is well.
+    """
+
+    shard: str
+    pid: int
+    state: str
+    counters: dict[str, int] = {}
+    in_flight_chunks: int = 0
+    in_flight_bytes: int = 0
+    oldest_undelivered_ms: int | None = None
+    last_checkpoint_ms: int | None = None
+    last_callback_ms: int | None = None
+    millis_behind_latest: int | None = None
+    retrying: str | None = None
+    held: str | None = None
+
+
+type Event = LogEvent | StatusEvent
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(LogEvent | StatusEvent)
+
+
+class EventError(ValueError):
+    """The datagram is not an event."""
+
+
+def encode(event: Event) -> bytes:
+    """The datagram of an event; an overlong message or reason is cut, a lone surrogate becomes a question mark."""
+    return _encoder.encode(_sendable(event))
+
+
+def decode(datagram: bytes) -> Event:
+    """The event of a datagram; raises EventError when it is none."""
+    try:
+        return _decoder.decode(datagram)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise EventError(str(error)) from error
+
+
+def _sendable(event: Event) -> Event:
+    if isinstance(event, LogEvent):
+        return msgspec.structs.replace(event, message=_text(event.message))
+    if event.retrying is None and event.held is None:
+        return event
+    return msgspec.structs.replace(event, retrying=_optional(event.retrying), held=_optional(event.held))
+
+
+def _optional(text: str | None) -> str | None:
+    return None if text is None else _text(text)
+
+
+def _text(text: str) -> str:
+    cut = text if len(text) <= _MAX_TEXT_CHARACTERS else text[:_MAX_TEXT_CHARACTERS] + "…"
+    return cut.encode("utf-8", "replace").decode("utf-8")
