@@ -1,7 +1,7 @@
 """What a shard process tells its supervisor: one JSON object per Unix datagram.
 
-Datagrams keep their boundaries and never block a reader half way, so neither side frames or reassembles. A shard
-process sends and forgets: losing one is harmless, because the next status replaces the last.
+Datagrams keep their boundaries and never block a reader half way, so neither side frames or reassembles. A
+shard process sends and forgets: losing one is harmless, because the next status replaces the last.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import msgspec
 type Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 MAX_DATAGRAM_BYTES = 64 * 1024
-"""No event is longer: `encode` cuts texts. Linux refuses datagrams above the send buffer (208 KiB by default)."""
+"""No event is longer: `encode` cuts texts. Linux refuses datagrams above the send buffer (208 KiB by
+default)."""
 
 _MAX_TEXT_CHARACTERS = 4 * 1024
 
@@ -30,9 +31,15 @@ class LogEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
 class StatusEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
     """The state of one shard, sent about once a second while the shard process lives.
 
-    Times ending in `_ms` that name a moment are milliseconds since the epoch. `oldest_undelivered_ms` is the
-    arrival time of the oldest record read and not yet delivered, None when there is none. `retrying` says what is
-    being tried again and why, `held` why the shard delivers nothing until someone acts; None when all is well.
+    The first one tells the supervisor that the process takes SIGTERM as "drain", so it is sent once the
+    handlers are in place. Times that name a moment (`…_ms`) are milliseconds since the epoch.
+
+    `oldest_undelivered_ms` is the arrival time on the stream of the oldest record read and not yet delivered,
+    None when there is none; `oldest_undelivered_read_ms` is when this process read it, by which ill health is
+    judged: a shard that catches up on old records is well. `last_callback_ms` is the last moment inside a
+    callback of the KCL, now while one runs: it tells a silent JVM from a busy shard. `retrying` says what is
+    being tried again and why, `held` why the shard delivers nothing until someone acts; None when all is
+    well.
     """
 
     shard: str
@@ -42,6 +49,7 @@ class StatusEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     in_flight_chunks: int = 0
     in_flight_bytes: int = 0
     oldest_undelivered_ms: int | None = None
+    oldest_undelivered_read_ms: int | None = None
     last_checkpoint_ms: int | None = None
     last_callback_ms: int | None = None
     millis_behind_latest: int | None = None
@@ -60,7 +68,8 @@ class EventError(ValueError):
 
 
 def encode(event: Event) -> bytes:
-    """The datagram of an event; an overlong message or reason is cut, a lone surrogate becomes a question mark."""
+    """The datagram of an event; an overlong message or reason is cut, a lone surrogate becomes a question
+    mark."""
     return _encoder.encode(_sendable(event))
 
 
