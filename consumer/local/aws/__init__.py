@@ -1,0 +1,1 @@
+"""AWS on loopback: moto under hypercorn, its Kinesis corrected."""

@@ -1,0 +1,65 @@
+"""moto as one process on a free loopback port: `python -m consumer.local.aws`.
+
+moto's own server cannot speak HTTP/2 with prior knowledge, which the KCL does; hypercorn can. State is
+in memory, hence one worker. hypercorn calls the application from several threads and moto has no locks,
+so requests are let in one at a time; with one interpreter lock that costs nothing.
+"""
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from moto.server import DomainDispatcherApplication, create_backend_app
+
+from consumer.local.aws import kinesis
+from consumer.local.child import Child
+
+#: Above a PutRecords request at its limit: 10 MiB in base64.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def application() -> Application:
+    """moto's WSGI application for all services, one request at a time."""
+    kinesis.install()
+    moto = DomainDispatcherApplication(create_backend_app)
+    lock = threading.Lock()
+
+    def one_at_a_time(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with lock:
+            answer: Iterable[bytes] = moto(environ, start_response)
+            return answer
+
+    return one_at_a_time
+
+
+def _config(listener: socket.socket) -> Config:
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.wsgi_max_body_size = MAX_BODY_BYTES
+    # Idle clients keep their connections: a closed one costs a client a failed request now and then.
+    config.keep_alive_timeout = 3600
+    config.keep_alive_max_requests = 1 << 40
+    config.graceful_timeout = config.shutdown_timeout = 0.2
+    return config
+
+
+async def _serve(listener: socket.socket) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(application(), _config(listener), mode="wsgi", shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; tells the parent its port once it takes connections."""
+    child = Child.from_environment()
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    child.ready(port=listener.getsockname()[1])
+    asyncio.run(_serve(listener))

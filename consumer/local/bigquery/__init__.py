@@ -1,0 +1,1 @@
+"""BigQuery on loopback: local-bigquery, its insertAll corrected."""

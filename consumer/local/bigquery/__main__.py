@@ -1,0 +1,4 @@
+from consumer.local.bigquery.server import main
+
+if __name__ == "__main__":
+    main()

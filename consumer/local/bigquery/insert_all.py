@@ -1,0 +1,152 @@
+"""local-bigquery's insertAll, corrected where a client that repeats requests would lose rows.
+
+As it comes, an insertId counts as seen before its row is stored, so the repeat of a failed insert is
+swallowed; any failure of the engine makes rows `invalid`, so a client drops good ones; and every request
+walks all ids seen in the last minute. Here ids count once their rows are stored, only failures of the
+data make rows invalid, and ids expire from the front of a queue. Inserts into one table take turns, so
+that a repeat that overtakes its original finds it done.
+"""
+
+import functools
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+import duckdb
+from local_bigquery import errors
+from local_bigquery.catalog import tabledata
+from local_bigquery.engine import database
+from local_bigquery.engine.database import quote
+
+#: How long Google remembers an insertId, at best.
+#: https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#dataconsistency
+DEDUPLICATION_SECONDS = 60.0
+
+type Row = tuple[int, str | None, dict[str, Any]]  # index in the request, insertId, columns
+
+_DATA_ERRORS = (
+    duckdb.DataError,
+    duckdb.IntegrityError,
+    duckdb.InvalidInputException,
+)
+
+
+class Seen[K: Hashable]:
+    """Keys remembered for a while. Not thread-safe: its owner locks."""
+
+    def __init__(self, window_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._window = window_seconds
+        self._clock = clock
+        self._added: OrderedDict[K, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._added)
+
+    def __contains__(self, key: K) -> bool:
+        added = self._added.get(key)
+        return added is not None and self._clock() - added <= self._window
+
+    def add(self, keys: Iterable[K]) -> None:
+        """Remember keys from now on; a key known already starts anew."""
+        now = self._clock()
+        for key in keys:
+            self._added[key] = now
+            self._added.move_to_end(key)
+        while self._added and now - next(iter(self._added.values())) > self._window:
+            self._added.popitem(last=False)
+
+
+class Inserts:
+    """Stores the valid rows of insertAll requests, each insertId once within the window."""
+
+    def __init__(
+        self, store: Callable[[str, Any, list[Row]], list[dict[str, Any]]], window_seconds: float
+    ) -> None:
+        self._store = store
+        self._window = window_seconds
+        self._tables: dict[str, tuple[threading.Lock, Seen[str]]] = {}
+        self._tables_lock = threading.Lock()
+
+    def insert(self, table: str, schema: Any, rows: list[Row]) -> list[dict[str, Any]]:
+        """Store the rows not seen yet; returns the errors of those that could not be stored.
+
+        Blocks while another request writes to the table. Raises what the engine raises; then no id of
+        the request counts as seen.
+        """
+        lock, seen = self._table(table)
+        with lock:
+            fresh = _first_of_each(rows, seen)
+            failures = self._store(table, schema, fresh) if fresh else []
+            failed = {failure["index"] for failure in failures}
+            seen.add(row_id for index, row_id, _ in fresh if row_id is not None and index not in failed)
+        return failures
+
+    def _table(self, table: str) -> tuple[threading.Lock, Seen[str]]:
+        with self._tables_lock:
+            if table not in self._tables:
+                self._tables[table] = threading.Lock(), Seen(self._window)
+            return self._tables[table]
+
+
+def _first_of_each(rows: list[Row], seen: Seen[str]) -> list[Row]:
+    taken: set[str] = set()
+    fresh = []
+    for row in rows:
+        row_id = row[1]
+        if row_id is not None:
+            if row_id in taken or row_id in seen:
+                continue
+            taken.add(row_id)
+        fresh.append(row)
+    return fresh
+
+
+def store(table: str, schema: Any, rows: list[Row]) -> list[dict[str, Any]]:
+    """Insert rows in one statement, or one by one where the data of one of them will not go in."""
+    try:
+        _execute(table, schema, [columns for _, _, columns in rows])
+    except _DATA_ERRORS as error:
+        if len(rows) == 1:
+            return [{"index": rows[0][0], "errors": [{"reason": "invalid", "message": str(error)}]}]
+        return [failure for row in rows for failure in store(table, schema, [row])]
+    return []
+
+
+def _engine_failures_are_transient[**P, R](call: Callable[P, R]) -> Callable[P, R]:
+    """Answer 503 backendError, which clients repeat, where the engine and not the request is at fault."""
+
+    @functools.wraps(call)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException) as error:
+            raise errors.BigQueryError("backendError", str(error)) from error
+
+    return wrapped
+
+
+def _execute(table: str, schema: Any, rows: list[dict[str, Any]]) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if not names:
+        return
+    columns = [(quote(name), schema[name.casefold()][1]) for name in names]
+    fields = ", ".join(f"{column} {tabledata._spec_type(kind)}" for column, kind in columns)
+    statement = (
+        f"INSERT INTO {table} ({', '.join(column for column, _ in columns)}) "
+        f"SELECT {', '.join(tabledata._select(column, kind) for column, kind in columns)} "
+        "FROM (SELECT unnest(from_json($payload, $spec)) AS r)"
+    )
+    with database.cursor() as cursor:
+        cursor.execute(statement, {"payload": json.dumps(rows), "spec": json.dumps([f"STRUCT({fields})"])})
+
+
+def install(window_seconds: float = DEDUPLICATION_SECONDS) -> None:
+    """Make local-bigquery's insertAll use `Inserts`."""
+    inserts = Inserts(store, window_seconds)
+    tabledata._deduplicate = lambda table, rows: rows
+    tabledata._insert = inserts.insert
+    tabledata.insert_all = _engine_failures_are_transient(tabledata.insert_all)
+    errors.STATUSES["backendError"] = (503, "UNAVAILABLE")

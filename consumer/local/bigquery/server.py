@@ -1,0 +1,47 @@
+"""local-bigquery as one process on free loopback ports: `python -m consumer.local.bigquery DATA_DIR`."""
+
+import argparse
+import socket
+from pathlib import Path
+
+import uvicorn
+from local_bigquery.settings import settings
+
+from consumer.local.child import Child
+
+_HOST = "127.0.0.1"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="consumer.local.bigquery")
+    parser.add_argument("data_dir", type=Path, help="where tables are kept")
+    parser.add_argument("--project", default="local")
+    parser.add_argument("--dataset", default="local")
+    parser.add_argument("--deduplication-seconds", type=float, default=60.0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Serve REST and gRPC until SIGTERM; tells the parent both ports once requests are answered."""
+    child = Child.from_environment()
+    arguments = _arguments()
+    settings.data_dir = arguments.data_dir
+    settings.default_project_id = arguments.project
+    settings.default_dataset_id = arguments.dataset
+    # These read the settings when they are imported.
+    from local_bigquery.app import app
+    from local_bigquery.engine import database
+    from local_bigquery.grpc import server as grpc
+
+    from consumer.local.bigquery import insert_all
+
+    insert_all.install(arguments.deduplication_seconds)
+    database.connection()
+    listener = socket.create_server((_HOST, 0), backlog=256)
+    grpc_server, grpc_port = grpc.start(_HOST, 0)
+    child.ready(port=listener.getsockname()[1], grpc_port=grpc_port)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_keep_alive=3600, timeout_graceful_shutdown=1
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+    grpc_server.stop(None)

@@ -1,0 +1,76 @@
+"""`bin/local`: the embedded stack in the foreground."""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from consumer.local import stack as stacks
+from consumer.local.child import ChildFailed
+from consumer.local.stack import Running, Stack
+
+_USAGE = """\
+The embedded stack is running:
+  AWS       {aws_endpoint}   (Kinesis, DynamoDB, S3; stream {stream}, bucket {bucket})
+  BigQuery  {bigquery_endpoint}   (gRPC {bigquery_grpc}; project {project}, dataset {dataset})
+  logs      {state_dir}
+
+In other terminals:
+  {export}bin/start s3 --local
+  {export}bin/start bigquery --local
+  {export}bin/put --generate 10000
+
+Look:
+  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION={region}
+  aws --endpoint-url {aws_endpoint} s3 ls --recursive s3://{bucket}/
+  aws --endpoint-url {aws_endpoint} kinesis list-shards --stream-name {stream}
+  bq --api {bigquery_endpoint} query --use_legacy_sql=false \\
+    'SELECT COUNT(*) FROM `{project}.{dataset}.player_log_0`'
+
+Stop: Ctrl-C (twice to kill), or kill {pid}
+"""
+
+
+def usage(stack: Stack, state_dir: Path) -> str:
+    """How to use a running stack, ready to copy."""
+    export = "" if state_dir == stacks.default_state_dir() else f"CONSUMER_LOCAL_DIR={state_dir} "
+    fields = {name: getattr(stack, name) for name in Stack.__dataclass_fields__}
+    return _USAGE.format(**fields, state_dir=state_dir, export=export)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bin/local", description=__doc__)
+    parser.add_argument("--shards", type=int, default=2, help="shards of the stream (default 2)")
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=stacks.default_state_dir(),
+        help="where logs and stack.json go (default: $CONSUMER_LOCAL_DIR or var/local)",
+    )
+    return parser
+
+
+def local_main(argv: Sequence[str]) -> int:
+    """Run the stack until SIGINT or SIGTERM (exit 0) or until one of its processes ends (exit 1)."""
+    arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    state_dir = arguments.state_dir.absolute()
+    try:
+        print("starting the embedded stack ...", file=sys.stderr)
+        with stacks.running(state_dir, shards=arguments.shards) as running:
+            print(usage(running.stack, state_dir), flush=True)
+            _watch(running)
+    except (ChildFailed, stacks.StackRunning) as error:
+        print(f"bin/local: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    return 0
+
+
+def _watch(running: Running) -> None:
+    while True:
+        running.check()
+        time.sleep(0.5)
