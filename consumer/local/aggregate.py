@@ -23,7 +23,7 @@ _FIELD = descriptor_pb2.FieldDescriptorProto
 
 def _field(name: str, number: int, kind: int, *, repeated: bool = False, of: str | None = None) -> Any:
     label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
-    return _FIELD(name=name, number=number, type=kind, label=label, type_name=of)  # type: ignore[arg-type]
+    return _FIELD(name=name, number=number, type=kind, label=label, type_name=of)
 
 
 def _aggregated_record() -> Any:

@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG = 1
 ROOT = Path(__file__).parents[2]
 
 
-class ChildFailed(Exception):
+class ChildError(Exception):
     """A child ended, or stayed silent, before it was ready; the message ends with the tail of its log."""
 
 
@@ -76,7 +76,7 @@ class Process:
         try:
             with log.open("ab") as output:
                 popen = subprocess.Popen(
-                    [sys.executable, "-m", module, *arguments],
+                    [sys.executable, "-P", "-m", module, *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -94,13 +94,13 @@ class Process:
     def wait_ready(self, timeout_seconds: float) -> dict[str, int]:
         """Block until the child says where it listens; returns its ports. Call it once.
 
-        Raises ChildFailed when it ends or stays silent; it is not stopped.
+        Raises ChildError when it ends or stays silent; it is not stopped.
         """
         with os.fdopen(self.ready_fd, "rb") as pipe:
             try:
                 return _ports_from(pipe.fileno(), time.monotonic() + timeout_seconds)
             except (TimeoutError, ValueError) as error:
-                raise ChildFailed(f"{self.module} did not start: {error}\n{tail(self.log)}") from error
+                raise ChildError(f"{self.module} did not start: {error}\n{tail(self.log)}") from error
 
     def ended(self) -> bool:
         return self.popen.poll() is not None

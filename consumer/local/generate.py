@@ -10,8 +10,9 @@ _EVENTS = ("session_start", "match_start", "move", "combat", "loot", "trade", "c
 _MAPS = ("harbour", "old_town", "glacier", "canyon", "orbital_station")
 _PLATFORMS = ("pc", "ios", "android", "console")
 _WORDS = (
-    "storm raven ember willow granite comet lantern thistle harrow quartz meadow falcon Grüße été 勝利 удача"
-).split()
+    *("storm", "raven", "ember", "willow", "granite", "comet", "lantern", "thistle", "harrow", "quartz"),
+    *("meadow", "falcon", "Grüße", "été", "勝利", "удача"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

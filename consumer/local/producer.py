@@ -23,14 +23,14 @@ _PERMANENT = {
 }
 
 
-class PutFailed(Exception):
+class PutError(Exception):
     """Kinesis refused records for a reason that sending them again does not cure."""
 
 
 class Kinesis(Protocol):
     """The one call of boto3's Kinesis client the producer needs."""
 
-    def put_records(self, *, StreamName: str, Records: list[dict[str, Any]]) -> dict[str, Any]: ...
+    def put_records(self, **request: Any) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class Producer:
     def send(self, batches: Iterable[list[Outgoing]]) -> Sent:
         """Send everything; blocks while `in_flight` calls are out.
 
-        Records still refused after the last attempt are counted in `failed`. Raises PutFailed when
+        Records still refused after the last attempt are counted in `failed`. Raises PutError when
         Kinesis refuses a call for good; batches after it are not sent.
         """
         with ThreadPoolExecutor(self.in_flight, thread_name_prefix="put") as pool:
@@ -112,10 +112,10 @@ class Producer:
         try:
             answer = self.client.put_records(StreamName=self.stream, Records=[_entry(one) for one in batch])
         except ParamValidationError as error:
-            raise PutFailed(str(error)) from error
+            raise PutError(str(error)) from error
         except ClientError as error:
             if error.response["Error"]["Code"] in _PERMANENT:
-                raise PutFailed(str(error)) from error
+                raise PutError(str(error)) from error
             return batch
         except BotoCoreError:
             return batch

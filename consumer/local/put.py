@@ -14,7 +14,7 @@ import boto3
 from consumer.local import stack as stacks
 from consumer.local.aggregate import Aggregator
 from consumer.local.generate import Logs, midnight_today
-from consumer.local.producer import Producer, PutFailed, Sent, paced
+from consumer.local.producer import Producer, PutError, Sent, paced
 from consumer.local.progress import Progress
 from consumer.local.records import MAX_CALL_RECORDS, calls, keyed, read_lines
 
@@ -56,7 +56,7 @@ class Target:
 
 
 def _target(arguments: argparse.Namespace) -> Target:
-    """The stream the options name, else the local stack's. Raises StackNotRunning."""
+    """The stream the options name, else the local stack's. Raises StackNotRunningError."""
     config = {"max_pool_connections": arguments.in_flight}
     if arguments.stream and (arguments.region or arguments.endpoint_url):
         client = boto3.client(
@@ -89,7 +89,7 @@ def put(
     in_flight: int = 4,
     progress: Progress | None = None,
 ) -> Sent:
-    """Send the lines and return the counts. Blocks until all is sent. Raises PutFailed."""
+    """Send the lines and return the counts. Blocks until all is sent. Raises PutError."""
     producer = Producer(client=target.client, stream=target.stream, in_flight=in_flight)
     records: Any = (keyed(line, key_field) for line in lines)
     if aggregate:
@@ -123,7 +123,7 @@ def put_main(argv: Sequence[str]) -> int:
             in_flight=arguments.in_flight,
             progress=progress,
         )
-    except (PutFailed, stacks.StackNotRunning, OSError) as error:
+    except (PutError, stacks.StackNotRunningError, OSError) as error:
         print(f"bin/put: {error}", file=sys.stderr)
         return 1
     _report(sent, progress.seconds(), as_json=arguments.json)

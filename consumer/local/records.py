@@ -1,13 +1,12 @@
 """Records on their way to a stream: read from NDJSON, keyed, cut into PutRecords calls."""
 
+import contextlib
 import gzip
 import hashlib
-import io
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -54,12 +53,12 @@ def read_lines(source: str) -> Iterator[bytes]:
                 yield line.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def _opened(source: str) -> IO[bytes]:
-    raw = sys.stdin.buffer if source == "-" else Path(source).open("rb")
-    stream = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)
-    if stream.peek(2)[:2] == _GZIP_MAGIC:
-        return gzip.GzipFile(fileobj=stream)
-    return stream
+@contextlib.contextmanager
+def _opened(source: str) -> Iterator[Iterable[bytes]]:
+    file = open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else Path(source).open("rb")
+    with file as stream:
+        packed = stream.peek(2)[:2] == _GZIP_MAGIC
+        yield gzip.GzipFile(fileobj=stream) if packed else stream
 
 
 def keyed(line: bytes, key_field: str) -> Outgoing:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from consumer.local import stack as stacks
-from consumer.local.child import ChildFailed
+from consumer.local.child import ChildError
 from consumer.local.stack import Running, Stack
 
 _USAGE = """\
@@ -62,7 +62,7 @@ def local_main(argv: Sequence[str]) -> int:
         with stacks.running(state_dir, shards=arguments.shards) as running:
             print(usage(running.stack, state_dir), flush=True)
             _watch(running)
-    except (ChildFailed, stacks.StackRunning) as error:
+    except (ChildError, stacks.StackRunningError) as error:
         print(f"bin/local: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ import boto3
 import msgspec
 from botocore.config import Config
 
-from consumer.local.child import ROOT, ChildFailed, Process, tail
+from consumer.local.child import ROOT, ChildError, Process, tail
 
 REGION = "us-east-1"
 STREAM = "player-logs"
@@ -25,11 +25,11 @@ DATASET = "player_logs"
 _START_SECONDS = 60
 
 
-class StackNotRunning(Exception):
+class StackNotRunningError(Exception):
     """No embedded stack is running in the state directory."""
 
 
-class StackRunning(Exception):
+class StackRunningError(Exception):
     """An embedded stack is running in the state directory already."""
 
 
@@ -65,14 +65,16 @@ def default_state_dir() -> Path:
 
 
 def load(state_dir: Path | None = None) -> Stack:
-    """The stack running in the state directory. Raises StackNotRunning."""
+    """The stack running in the state directory. Raises StackNotRunningError."""
     path = (state_dir or default_state_dir()) / "stack.json"
     try:
         stack = msgspec.json.decode(path.read_bytes(), type=Stack)
     except (FileNotFoundError, msgspec.DecodeError):
-        raise StackNotRunning("no embedded stack is running; start one with: bin/local") from None
+        raise StackNotRunningError("no embedded stack is running; start one with: bin/local") from None
     if not Path(f"/proc/{stack.pid}").exists() and Path("/proc/self").exists():
-        raise StackNotRunning(f"the stack of {path} has ended (pid {stack.pid}); start one with: bin/local")
+        raise StackNotRunningError(
+            f"the stack of {path} has ended (pid {stack.pid}); start one with: bin/local"
+        )
     return stack
 
 
@@ -131,18 +133,18 @@ class Running:
         self._processes = processes
 
     def check(self) -> None:
-        """Raises ChildFailed when a process has ended."""
+        """Raises ChildError when a process has ended."""
         for process in self._processes:
             if process.ended():
                 code = process.popen.returncode
-                raise ChildFailed(f"{process.module} ended with code {code}\n{tail(process.log)}")
+                raise ChildError(f"{process.module} ended with code {code}\n{tail(process.log)}")
 
 
 @contextlib.contextmanager
 def running(state_dir: Path, *, shards: int = 2, deduplication_seconds: float = 60) -> Iterator[Running]:
     """Start a fresh stack in `state_dir`, with its stream, bucket and dataset; stop it on the way out.
 
-    Blocks a few seconds. Logs go to the state directory. Raises StackRunning or ChildFailed.
+    Blocks a few seconds. Logs go to the state directory. Raises StackRunningError or ChildError.
     Call it from the main thread: the processes end with the thread that started them.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
@@ -196,5 +198,5 @@ def _only_one(state_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StackRunning(f"an embedded stack is running in {state_dir} already") from None
+            raise StackRunningError(f"an embedded stack is running in {state_dir} already") from None
         yield

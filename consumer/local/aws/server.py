@@ -14,7 +14,7 @@ from typing import Any
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from consumer.local.aws import kinesis
 from consumer.local.child import Child
@@ -54,7 +54,7 @@ async def _serve(listener: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(application(), _config(listener), mode="wsgi", shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    await serve(application(), _config(listener), mode="wsgi", shutdown_trigger=stop.wait)
 
 
 def main() -> None:

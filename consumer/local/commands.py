@@ -1,0 +1,24 @@
+"""The entry points of `bin/local`, `bin/put` and `bin/demo`; each imports no more than it needs."""
+
+from collections.abc import Sequence
+
+
+def local_main(argv: Sequence[str]) -> int:
+    """`bin/local`; returns the exit code."""
+    from consumer.local import serve
+
+    return serve.local_main(argv)
+
+
+def put_main(argv: Sequence[str]) -> int:
+    """`bin/put`; returns the exit code."""
+    from consumer.local import put
+
+    return put.put_main(argv)
+
+
+def demo_main(argv: Sequence[str]) -> int:
+    """`bin/demo`; returns the exit code."""
+    from consumer.local import demo
+
+    return demo.demo_main(argv)
