@@ -1,0 +1,49 @@
+"""Picks the command named by the first argument; each command owns its options and its `--help`."""
+
+import argparse
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command by the place of its entry point, `module:function`, imported only when it is used."""
+
+    summary: str
+    entry: str
+
+    def load(self) -> Callable[[Sequence[str]], int]:
+        """The entry point: takes the arguments behind the command's name and returns the exit code."""
+        module, _, function = self.entry.partition(":")
+        loaded: Callable[[Sequence[str]], int] = getattr(importlib.import_module(module), function)
+        return loaded
+
+
+COMMANDS = {
+    "start": Command("deliver a stream to a backend (s3 or bigquery)", "consumer.daemon.command:start_main"),
+    "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
+    "put": Command("put records on a stream", "consumer.local.commands:put_main"),
+    "demo": Command(
+        "deliver records through everything and verify them", "consumer.local.commands:demo_main"
+    ),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command and returns its exit code; wrong usage ends with code 2, as argparse does."""
+    options = _parser().parse_args(arguments[:1])
+    return COMMANDS[options.command].load()(arguments[1:])
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="consumer",
+        description="Delivers a Kinesis stream of player logs to S3 and BigQuery.",
+        epilog=f"commands (each answers --help):\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    return parser
