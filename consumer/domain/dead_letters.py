@@ -1,0 +1,102 @@
+"""Records that no backend can take: why, and the line that holds everything needed to deliver them again."""
+
+import base64
+import datetime
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from consumer.domain.records import Record
+
+Reason = Literal[
+    "not_json",  # the payload is not one JSON value in UTF-8
+    "not_an_object",  # JSON, but rows are made of objects
+    "raw_newline",  # validation is off, and the payload would not stay on one line
+    "no_key",  # the field that chooses the table is missing or empty
+    "bad_key",  # it is there, but does not start with the hex digits that choose the table
+    "time_out_of_range",  # the backend refuses partitions so far from the present
+    "too_large",  # does not fit the backend's largest request
+    "rejected",  # the backend named this record; its reason is the detail
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One record of a chunk (by its index there) that the backend cannot take."""
+
+    index: int
+    reason: Reason
+    detail: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """One line of a dead-letter object."""
+
+    application: str
+    stream: str
+    shard: str
+    sequence_number: str
+    sub_sequence_number: int
+    partition_key: str
+    arrived_at: str
+    """RFC 3339 in UTC with milliseconds."""
+    reason: str
+    detail: str
+    payload: str
+    """The record as it came, in base64."""
+
+
+def dead_letter(
+    record: Record, rejection: Rejection, *, application: str, stream: str, shard: str
+) -> DeadLetter:
+    arrived = datetime.datetime.fromtimestamp(record.arrival_ms / 1000, datetime.UTC)
+    return DeadLetter(
+        application=application,
+        stream=stream,
+        shard=shard,
+        sequence_number=record.sequence_number,
+        sub_sequence_number=record.sub_sequence_number,
+        partition_key=record.partition_key,
+        arrived_at=arrived.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        reason=rejection.reason,
+        detail=rejection.detail,
+        payload=base64.b64encode(record.data).decode("ascii"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ShareLimit:
+    """At most `max_ratio` of the last `window_records` records may be dead letters; 1.0 lets everything through."""
+
+    max_ratio: float
+    window_records: int
+
+
+class ShareGuard:
+    """Tells a stray bad record from a broken producer or a wrong schema.
+
+    Speaks only once a full window was seen: a handful of bad records on a quiet stream is no verdict.
+    """
+
+    def __init__(self, limit: ShareLimit) -> None:
+        self._limit = limit
+        self._chunks: deque[tuple[int, int]] = deque()
+        self._records = 0
+        self._bad = 0
+
+    def allows(self, records: int, bad: int) -> bool:
+        """Whether a chunk with `bad` dead letters among `records` may pass; without counting it."""
+        seen, seen_bad = self._records + records, self._bad + bad
+        return bad == 0 or seen < self._limit.window_records or seen_bad <= self._limit.max_ratio * seen
+
+    def count(self, records: int, bad: int) -> None:
+        """A chunk has passed. Chunks older than the window are forgotten."""
+        self._chunks.append((records, bad))
+        self._records += records
+        self._bad += bad
+        while self._records - self._chunks[0][0] >= self._limit.window_records:
+            old_records, old_bad = self._chunks.popleft()
+            self._records -= old_records
+            self._bad -= old_bad

@@ -1,0 +1,32 @@
+"""Errors by what the caller can do about them.
+
+DeliveryError                  nothing was lost: the request can be repeated
+├── TransientError             repeat with backoff: outage, throttling, a broken connection, an ambiguous answer
+├── SetupError                 repeat slowly and call for help: a missing permission, bucket or table
+└── RequestRefused             repeating the same request is useless: make it smaller until a single record is left
+ProtocolError                  the MultiLang conversation cannot go on: end the process
+"""
+
+
+class DeliveryError(Exception):
+    """A request that did not become durable, or not certainly."""
+
+
+class TransientError(DeliveryError):
+    """Waiting cures it."""
+
+
+class SetupError(DeliveryError):
+    """Somebody has to mend something; `setting` names the property to look at first."""
+
+    def __init__(self, message: str, *, setting: str) -> None:
+        super().__init__(f"{message} (see {setting})")
+        self.setting = setting
+
+
+class RequestRefused(DeliveryError):
+    """The backend will never take this request as it stands."""
+
+
+class ProtocolError(Exception):
+    """A message that this protocol does not know, or an answer out of turn."""

@@ -1,0 +1,184 @@
+"""Builds a shard's pipeline from the settings: the only place of this package that knows their names."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gevent.event import Event as GeventEvent
+
+from consumer.domain.checkpoints import CheckpointPolicy, CheckpointState
+from consumer.domain.chunks import Chunker, ChunkLimits
+from consumer.domain.dead_letters import ShareGuard, ShareLimit
+from consumer.domain.events import Event
+from consumer.domain.ledger import Ledger
+from consumer.domain.retries import RetryPolicy
+from consumer.domain.routing import time_parser
+from consumer.settings import Settings
+from consumer.shard.delivery import Delivery, Waiting
+from consumer.shard.pipeline import InFlightLimits, Pipeline
+from consumer.shard.status import ShardStatus
+from consumer.sinks.base import Sink
+from consumer.sinks.dead_letters import DeadLetterPlace, DeadLetterSink
+
+DRAIN_SHARE_OF_GRACE = 0.7
+"""The rest of shutdownGraceMillis is for the KCL: it asks the shards one after the other, then closes leases."""
+
+_FALLBACK_GRACE_SECONDS = 25.0
+
+
+def build_pipeline(
+    settings: Settings, send_event: Callable[[Event], None], shard: str
+) -> tuple[Pipeline, ShardStatus]:
+    status = ShardStatus(shard, send_event)
+    pipeline = Pipeline(
+        chunker=Chunker(_chunk_limits(settings)),
+        ledger=Ledger(),
+        delivery=_delivery(settings, shard, status),
+        checkpoints=CheckpointState(CheckpointPolicy(settings.seconds("checkpoint.interval"))),
+        limits=InFlightLimits(
+            max_chunks=settings.integer("delivery.max_in_flight_chunks"),
+            max_bytes=settings.integer("delivery.max_in_flight_bytes"),
+        ),
+        status=status,
+        wakeup=GeventEvent(),
+        drain_seconds=_grace_seconds(settings) * DRAIN_SHARE_OF_GRACE,
+    )
+    return pipeline, status
+
+
+def _chunk_limits(settings: Settings) -> ChunkLimits:
+    return ChunkLimits(
+        window_ms=round(settings.seconds("chunk.window") * 1000),
+        max_bytes=settings.integer("chunk.max_bytes"),
+        max_records=settings.integer("chunk.max_records"),
+        grace_ms=round(settings.seconds("chunk.grace") * 1000),
+    )
+
+
+def _delivery(settings: Settings, shard: str, status: ShardStatus) -> Delivery[Any]:
+    return Delivery(
+        sink=_sink(settings, shard),
+        dead_letters=_dead_letters(settings, shard),
+        guard=ShareGuard(
+            ShareLimit(settings["deadletter.max_ratio"], settings.integer("deadletter.ratio_window"))
+        ),
+        waiting=Waiting(
+            policy=RetryPolicy(
+                base_seconds=settings.seconds("retry.base"), max_seconds=settings.seconds("retry.max")
+            )
+        ),
+        concurrency=settings.integer("delivery.concurrency"),
+        status=status,
+    )
+
+
+def _grace_seconds(settings: Settings) -> float:
+    millis = settings["shutdownGraceMillis"]
+    return float(millis) / 1000 if millis else _FALLBACK_GRACE_SECONDS
+
+
+def stream_name(settings: Settings) -> str:
+    return settings.optional_text("streamName") or settings.text("streamArn").rsplit("/", 1)[-1]
+
+
+def _sink(settings: Settings, shard: str) -> Sink[Any]:
+    return _s3_sink(settings, shard) if settings.backend == "s3" else _bigquery_sink(settings, shard)
+
+
+def _s3_client(settings: Settings) -> Any:
+    from consumer.sinks.aws import s3_client
+
+    return s3_client(
+        region=settings.optional_text("s3.region") or settings.optional_text("regionName"),
+        endpoint_url=settings.optional_text("s3.endpoint_url"),
+        connections=settings.integer("delivery.concurrency"),
+        connect_timeout_seconds=settings.seconds("s3.connect_timeout"),
+        read_timeout_seconds=settings.seconds("s3.read_timeout"),
+    )
+
+
+def _put_options(settings: Settings) -> dict[str, str]:
+    options = {
+        "StorageClass": settings["s3.storage_class"],
+        "ServerSideEncryption": settings["s3.sse"],
+        "SSEKMSKeyId": settings["s3.kms_key_id"],
+        "Tagging": settings["s3.tags"],
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
+    from consumer.sinks.payloads import RoutingReader
+    from consumer.sinks.s3 import RecordTimes, S3Sink
+
+    record_times = None
+    if settings.text("s3.partition_time") == "record":
+        record_times = RecordTimes(
+            RoutingReader(
+                key_field=settings.text("record.key_field"), time_field=settings.text("record.time_field")
+            ),
+            time_parser(settings.text("record.time_format")),
+        )
+    return S3Sink(
+        client=_s3_client(settings),
+        bucket=settings.text("s3.bucket"),
+        prefix=settings.text("s3.prefix"),
+        partition=settings.text("s3.partition"),
+        object_stem=f"{stream_name(settings)}-{shard}",
+        compression_level=settings.integer("s3.compression_level"),
+        validate_json=settings.flag("s3.validate_json"),
+        record_times=record_times,
+        put_options=_put_options(settings),
+    )
+
+
+def _bigquery_sink(settings: Settings, shard: str) -> Sink[Any]:
+    from consumer.sinks.bigquery.connection import HttpConnection
+    from consumer.sinks.bigquery.requests import RequestLimits
+    from consumer.sinks.bigquery.rows import FieldsRow, LogRow, RowEncoder
+    from consumer.sinks.bigquery.sink import BigQuerySink
+    from consumer.sinks.bigquery.times import PartitionTimes
+    from consumer.sinks.payloads import RoutingReader
+
+    key_field, time_field = settings.text("record.key_field"), settings.text("record.time_field")
+    time_column = settings.text("bigquery.partition_field")
+    times = PartitionTimes(time_parser(settings.text("record.time_format")))
+    shape = (
+        LogRow(key_column=key_field, time_column=time_column, times=times)
+        if settings.text("bigquery.row") == "log"
+        else FieldsRow(time_field=time_field, time_column=time_column, times=times)
+    )
+    return BigQuerySink(
+        connection=HttpConnection(
+            endpoint=settings.optional_text("bigquery.api_endpoint"),
+            credentials=settings.text("bigquery.credentials"),
+            connections=settings.integer("delivery.concurrency"),
+            connect_timeout_seconds=settings.seconds("bigquery.connect_timeout"),
+            read_timeout_seconds=settings.seconds("bigquery.read_timeout"),
+        ),
+        project=settings.text("bigquery.project"),
+        dataset=settings.text("bigquery.dataset"),
+        encoder=RowEncoder(
+            reader=RoutingReader(key_field=key_field, time_field=time_field),
+            shape=shape,
+            stream=stream_name(settings),
+            shard=shard,
+            table_prefix=settings.text("bigquery.table_prefix"),
+            key_field=key_field,
+            key_digits=settings.integer("bigquery.key_digits"),
+        ),
+        limits=RequestLimits(
+            max_rows=settings.integer("bigquery.rows_per_request"),
+            max_bytes=settings.integer("bigquery.max_request_bytes"),
+        ),
+    )
+
+
+def _dead_letters(settings: Settings, shard: str) -> DeadLetterSink:
+    place = DeadLetterPlace(
+        bucket=settings.text("deadletter.bucket"),
+        prefix=settings.text("deadletter.prefix"),
+        application=settings.text("applicationName"),
+        stream=stream_name(settings),
+        shard=shard,
+    )
+    return DeadLetterSink(place, lambda: _s3_client(settings))

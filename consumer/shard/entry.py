@@ -1,0 +1,117 @@
+"""The shard process from its start to its end."""
+
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import gevent
+
+from consumer.domain.events import Event, LogEvent
+from consumer.settings import Settings
+from consumer.shard.assembly import build_pipeline
+from consumer.shard.processor import ShardProcessor
+from consumer.shard.protocol import LineReader, ShardProcess, write_all
+from consumer.shard.status import EventSocket, send_to_stderr
+
+STATUS_SECONDS = 1.0
+ORPHAN_CHECK_SECONDS = 1.0
+UNCLAIMED_DRAIN_FACTOR = 3
+"""A draining process that nobody shuts down would hold its shard for ever: after so many times the drain it ends,
+and the KCL starts anew."""
+
+EXIT_CRASHED = 70
+
+
+def main() -> NoReturn:
+    """Runs until the KCL closes stdin. Never returns: gevent's own shut-down would wait for open connections."""
+    descriptors = _claim_standard_streams()
+    send = _event_sender()
+    processor = ShardProcessor(partial(build_pipeline, _settings(), send))
+    _handle_signals(processor)
+    gevent.spawn(_report_status, processor)
+    gevent.spawn(_end_when_orphaned, os.getppid())
+    # what is loaded by now lives as long as the process
+    gc.collect()
+    gc.freeze()
+    try:
+        _process(processor, *descriptors).run()
+    except SystemExit as end:
+        _exit(end.code if isinstance(end.code, int) else 1)
+    except BaseException as error:  # noqa: BLE001 - the process' edge: say why, then let the KCL start a new one
+        _say_crashed(error, processor, send)
+        _exit(EXIT_CRASHED)
+    _exit(0)
+
+
+def _claim_standard_streams() -> tuple[int, int]:
+    """Private descriptors for the protocol; stdout becomes stderr, so that no stray print reaches the KCL (I9)."""
+    protocol_in, protocol_out = os.dup(0), os.dup(1)
+    os.dup2(2, 1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return protocol_in, protocol_out
+
+
+def _settings() -> Settings:
+    return Settings.parse(Path(os.environ["CONSUMER_SETTINGS"]).read_bytes())
+
+
+def _event_sender() -> Callable[[Event], None]:
+    path = os.environ.get("CONSUMER_EVENTS")
+    return EventSocket(path).send if path else send_to_stderr
+
+
+def _process(processor: ShardProcessor, protocol_in: int, protocol_out: int) -> ShardProcess:
+    return ShardProcess(
+        processor,
+        reader=LineReader(protocol_in),
+        write=partial(write_all, protocol_out),
+        error_file=sys.stderr,
+    )
+
+
+def _handle_signals(processor: ShardProcessor) -> None:
+    """SIGTERM means drain. SIGINT comes from a terminal to the whole group; the supervisor acts on it."""
+    gevent.signal_handler(signal.SIGTERM, _drain, processor)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _drain(processor: ShardProcessor) -> None:
+    if processor.pipeline is None:
+        return  # it holds nothing yet
+    if not processor.pipeline.is_draining():
+        gevent.spawn_later(processor.pipeline.drain_seconds * UNCLAIMED_DRAIN_FACTOR, _exit, 1)
+    processor.pipeline.drain()
+
+
+def _report_status(processor: ShardProcessor) -> None:
+    while True:
+        gevent.sleep(STATUS_SECONDS)
+        if processor.pipeline is not None and processor.status is not None:
+            processor.status.report(processor.pipeline)
+
+
+def _end_when_orphaned(parent: int) -> None:
+    """EOF tells a process that reads; one that waits for its backend inside a callback does not read (I10)."""
+    while os.getppid() == parent:
+        gevent.sleep(ORPHAN_CHECK_SECONDS)
+    _exit(0)
+
+
+def _say_crashed(error: BaseException, processor: ShardProcessor, send: Callable[[Event], None]) -> None:
+    traceback.print_exception(error, file=sys.stderr)
+    shard = processor.status.shard if processor.status else ""
+    text = "".join(traceback.format_exception(error))
+    send(LogEvent(level="ERROR", shard=shard, pid=os.getpid(), message=f"shard process ends: {text}"))
+
+
+def _exit(code: int) -> NoReturn:
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,73 @@
+"""The five callbacks of the KCL, turned into calls of the pipeline."""
+
+from collections.abc import Callable
+from typing import Any
+
+from amazon_kclpy.v3 import processor as v3
+
+from consumer.domain.errors import ProtocolError
+from consumer.shard.pipeline import Pipeline
+from consumer.shard.protocol import RecordsMessage
+from consumer.shard.status import ShardStatus
+
+TIP_WAIT_SECONDS = 0.1
+"""A message that this process had to wait for so long was not fetched before the wait began: the KCL hands a
+batch that it already holds over within a few milliseconds, and polls at most every 200."""
+
+
+class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
+    """Builds the pipeline when the KCL names the shard."""
+
+    def __init__(self, build: Callable[[str], tuple[Pipeline, ShardStatus]]) -> None:
+        self._build = build
+        self._parts: tuple[Pipeline, ShardStatus] | None = None
+
+    @property
+    def pipeline(self) -> Pipeline | None:
+        return self._parts[0] if self._parts else None
+
+    @property
+    def status(self) -> ShardStatus | None:
+        return self._parts[1] if self._parts else None
+
+    def initialize(self, initialize_input: Any) -> None:
+        self._parts = self._build(initialize_input.shard_id)
+        start = initialize_input.sequence_number
+        self._parts[1].log("INFO", f"shard process started, reading on from {start}")
+
+    def process_records(self, process_records_input: RecordsMessage) -> None:
+        pipeline, status = self._started()
+        message = process_records_input
+        size = sum([len(record.data) for record in message.records])
+        status.callback(len(message.records), size, message.millis_behind_latest)
+        pipeline.accept(message.records, tip_seen_ms(message), message.checkpointer)
+
+    def lease_lost(self, lease_lost_input: Any) -> None:
+        pipeline, status = self._started()
+        pipeline.lose_lease()
+        status.log("INFO", "lease lost")
+
+    def shard_ended(self, shard_ended_input: Any) -> None:
+        pipeline, status = self._started()
+        status.log("INFO", "shard ended")
+        pipeline.end(shard_ended_input.checkpointer)
+
+    def shutdown_requested(self, shutdown_requested_input: Any) -> None:
+        pipeline, _ = self._started()
+        pipeline.shut_down(shutdown_requested_input.checkpointer)
+
+    def _started(self) -> tuple[Pipeline, ShardStatus]:
+        if self._parts is None:
+            raise ProtocolError("a callback came before initialize")
+        return self._parts
+
+
+def tip_seen_ms(message: RecordsMessage) -> int | None:
+    """A time at which the shard held nothing beyond this message; None where that cannot be known.
+
+    `millisBehindLatest` is as old as the fetch, and the KCL fetches ahead of a busy process: only a message that
+    was waited for is certainly no older than the wait.
+    """
+    if message.millis_behind_latest != 0 or message.waited_seconds < TIP_WAIT_SECONDS:
+        return None
+    return int(message.waited_from * 1000)

@@ -1,0 +1,1 @@
+"""The backends: how a chunk becomes durable."""

@@ -1,0 +1,81 @@
+"""AWS clients for the shard process, and what their errors mean."""
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+)
+
+from consumer.domain.errors import DeliveryError, SetupError, TransientError
+
+_TRANSIENT_CODES = frozenset(
+    {
+        "InternalError",
+        "OperationAborted",
+        "PriorRequestNotComplete",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+"""https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, beside every 5xx, 408 and 429."""
+
+_SETUP_EXCEPTIONS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+    ParamValidationError,
+)
+
+
+def s3_client(
+    *,
+    region: str | None,
+    endpoint_url: str | None,
+    connections: int,
+    connect_timeout_seconds: float = 5,
+    read_timeout_seconds: float = 60,
+) -> Any:
+    """A client that makes one attempt a call: repeating is the delivery's task, which knows when to stop."""
+    config = Config(
+        retries={"total_max_attempts": 1},
+        max_pool_connections=connections,
+        connect_timeout=connect_timeout_seconds,
+        read_timeout=read_timeout_seconds,
+        s3={"addressing_style": "path"} if endpoint_url else None,
+        tcp_keepalive=True,
+    )
+    return boto3.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+
+
+def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
+    """What a boto3 error asks of the caller; `setting` names the property behind the resource."""
+    if isinstance(error, ClientError):
+        return _of_answer(error, setting=setting)
+    if isinstance(error, _SETUP_EXCEPTIONS):
+        return SetupError(str(error), setting=setting)
+    if isinstance(error, BotoCoreError):  # connections refused, reset, timed out
+        return TransientError(str(error))
+    raise error
+
+
+def _of_answer(error: ClientError, *, setting: str) -> DeliveryError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if status >= 500 or status in (408, 429) or code in _TRANSIENT_CODES:
+        return TransientError(str(error))
+    return SetupError(str(error), setting=setting)

@@ -1,0 +1,50 @@
+"""The contract between delivery and a backend."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from consumer.domain.chunks import Chunk
+from consumer.domain.dead_letters import Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared[Request]:
+    """A chunk cut into independent requests, and the records that no request can carry."""
+
+    requests: Sequence[Request]
+    rejections: Sequence[Rejection] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome[Request]:
+    """What an answered request left to do.
+
+    `again` holds what has to be sent once more, at once or (`backoff` says why) after a pause; everything else in
+    the request is durable, except for the `rejections`.
+    """
+
+    rejections: Sequence[Rejection] = ()
+    again: Sequence[Request] = ()
+    backoff: str | None = None
+
+
+class Sink[Request](Protocol):
+    """One backend. Both methods may be repeated for the same chunk at any time, by this process or by another:
+    the effect is that of doing it once (I2, I3)."""
+
+    def prepare(self, chunk: Chunk) -> Prepared[Request]:
+        """Cut and encode. CPU only; a record that cannot be encoded is a rejection, never an exception."""
+
+    def send(self, request: Request) -> Outcome[Request]:
+        """Make the request durable; blocks the calling greenlet.
+
+        Raises TransientError, SetupError or RequestRefused (consumer.domain.errors) when it did not, or not
+        certainly, become durable as a whole; the same request can then be sent again.
+        """
+
+    def split(self, request: Request, refusal: str) -> Outcome[Request]:
+        """After RequestRefused: smaller requests, or the rejection of the one record that is left."""
+
+    def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[Request]:
+        """Requests for rejected records that may pass by now (a schema was mended); the others stay rejected."""

@@ -1,0 +1,1 @@
+"""BigQuery by tabledata.insertAll: rows, requests, answers, and the connection they travel on."""

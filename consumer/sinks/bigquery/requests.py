@@ -1,0 +1,71 @@
+"""Cutting rows into insertAll requests."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from consumer.domain.dead_letters import Rejection
+from consumer.sinks.bigquery.rows import TableRows
+
+_HEAD = b'{"skipInvalidRows":true,"rows":['
+_TAIL = b"]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """BigQuery recommends 500 rows and refuses more than 10 MB."""
+
+    max_rows: int
+    max_bytes: int
+
+    @property
+    def max_row_bytes(self) -> int:
+        return self.max_bytes - len(_HEAD) - len(_TAIL)
+
+
+@dataclass(frozen=True, slots=True)
+class InsertRequest:
+    """Rows for one table; `indices` are those of their records in the chunk."""
+
+    table: str
+    indices: tuple[int, ...]
+    rows: tuple[bytes, ...]
+
+    def body(self) -> bytes:
+        # with skipInvalidRows a bad row costs nothing but itself: without it every neighbour is sent twice
+        return _HEAD + b",".join(self.rows) + _TAIL
+
+    def keep(self, places: list[int]) -> "InsertRequest":
+        """The rows at these places, as a request of their own."""
+        return InsertRequest(
+            self.table, tuple(self.indices[i] for i in places), tuple(self.rows[i] for i in places)
+        )
+
+
+def cut(table: str, rows: TableRows, limits: RequestLimits) -> tuple[list[InsertRequest], list[Rejection]]:
+    """Requests within the limits, in shard order, and the rows that are too large for any request."""
+    requests = [
+        InsertRequest(table, tuple(rows.indices[i] for i in places), tuple(rows.rows[i] for i in places))
+        for places in _slices(rows, limits)
+    ]
+    rejections = [
+        Rejection(index, "too_large", f"a row of {len(row)} bytes; BigQuery takes {limits.max_row_bytes}")
+        for index, row in zip(rows.indices, rows.rows, strict=True)
+        if len(row) > limits.max_row_bytes
+    ]
+    return requests, rejections
+
+
+def _slices(rows: TableRows, limits: RequestLimits) -> Iterator[list[int]]:
+    places: list[int] = []
+    size = 0
+    for place, row in enumerate(rows.rows):
+        length = len(row) + 1  # the comma
+        if length > limits.max_row_bytes + 1:
+            continue
+        if places and (len(places) >= limits.max_rows or size + length > limits.max_row_bytes):
+            yield places
+            places, size = [], 0
+        places.append(place)
+        size += length
+    if places:
+        yield places

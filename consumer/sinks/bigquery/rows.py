@@ -1,0 +1,159 @@
+"""From records to the rows of insertAll bodies: which table, which identity, and the row's JSON as bytes."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from consumer.domain.dead_letters import Rejection
+from consumer.domain.records import Record
+from consumer.domain.routing import table_name, table_suffix
+from consumer.sinks.bigquery.times import OutOfRange, PartitionTimes
+from consumer.sinks.payloads import RoutingReader
+
+_encode = msgspec.json.Encoder().encode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_NULL = b"null"
+
+
+@dataclass(slots=True)
+class TableRows:
+    """Rows of one table in shard order: `rows[i]` is the encoded row of record `indices[i]` of the chunk."""
+
+    indices: list[int] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+
+
+def insert_id_prefix(*, stream: str, shard: str) -> str:
+    """The part of a row's identity (I3) that one shard's rows share; `-<sequence>-<sub-sequence>` follows.
+
+    An insertId takes 128 characters, which a stream's name alone may fill, so a digest stands for the name.
+    """
+    digest = hashlib.blake2s(stream.encode(), digest_size=6).hexdigest()
+    return f"{digest}-{shard.removeprefix('shardId-').lstrip('0') or '0'}"
+
+
+class RowShape(Protocol):
+    """How one record becomes the `json` of its row."""
+
+    def encode(self, record: Record, key: object, time: object) -> bytes:
+        """Raises OutOfRange, or UnicodeDecodeError never: payloads were checked."""
+
+
+class LogRow:
+    """`row = log`: the key, the time, and the whole record as text for a JSON column."""
+
+    def __init__(self, *, key_column: str, time_column: str, times: PartitionTimes) -> None:
+        self._key = f'{{"{key_column}":'
+        self._time = f',"{time_column}":"'
+        self._times = times
+
+    def encode(self, record: Record, key: object, time: object) -> bytes:
+        arrival_ms = record.arrival_ms
+        moment = self._times.own_time(time, arrival_ms) or self._times.arrival_time(arrival_ms)
+        head = f'{self._key}{_json_text(key)}{self._time}{moment}","log":'
+        # insertAll takes a JSON column as a string that holds JSON
+        return head.encode() + _encode(record.data.decode()) + b"}"
+
+
+class FieldsRow:
+    """`row = fields`: the record itself is the row. Its bytes are spliced in as they came, unless the partition
+    column has to be filled or put into BigQuery's notation."""
+
+    def __init__(self, *, time_field: str, time_column: str, times: PartitionTimes) -> None:
+        self._column = time_column
+        self._column_is_own = time_field == time_column
+        self._times = times
+
+    def encode(self, record: Record, key: object, time: object) -> bytes:
+        moment = self._times.own_time(time, record.arrival_ms)
+        if self._column_is_own and time is not None and (moment is None or moment == time):
+            return record.data
+        return self._with_time(record.data, moment or self._times.arrival_time(record.arrival_ms))
+
+    def _with_time(self, data: bytes, moment: str) -> bytes:
+        members = _decode_members(data)
+        if self._column_is_own or bytes(members.get(self._column, _NULL)) == _NULL:
+            members[self._column] = msgspec.Raw(_encode(moment))
+        return _encode(members)
+
+
+class RowEncoder:
+    """Routes the records of a chunk to tables and encodes them."""
+
+    def __init__(
+        self,
+        *,
+        reader: RoutingReader,
+        shape: RowShape,
+        stream: str,
+        shard: str,
+        table_prefix: str,
+        key_field: str,
+        key_digits: int,
+    ) -> None:
+        self._reader = reader
+        self._shape = shape
+        self._id_head = f'{{"insertId":"{insert_id_prefix(stream=stream, shard=shard)}-'
+        self._prefix = table_prefix
+        self._key_field = key_field
+        self._digits = key_digits
+        self._names: dict[str, str] = {}
+
+    def encode(
+        self, records: Sequence[Record], indices: Sequence[int]
+    ) -> tuple[dict[str, TableRows], list[Rejection]]:
+        """Rows of `records[i]` for the given indices, by table name, and the records that no table takes."""
+        chosen = [records[index] for index in indices]
+        routings, unread = self._reader.read([record.data for record in chosen])
+        rejections = [dataclasses.replace(rejection, index=indices[rejection.index]) for rejection in unread]
+        tables: dict[str, TableRows] = {}
+        for index, record, routing in zip(indices, chosen, routings, strict=True):
+            if routing is None:
+                continue
+            name = self._table(routing.key)
+            if name is None:
+                rejections.append(self._no_table(index, routing.key))
+                continue
+            try:
+                row = self._row(record, routing.key, routing.time)
+            except OutOfRange as error:
+                rejections.append(Rejection(index, "time_out_of_range", str(error)))
+                continue
+            table = tables.get(name)
+            if table is None:
+                table = tables[name] = TableRows()
+            table.indices.append(index)
+            table.rows.append(row)
+        return tables, rejections
+
+    def _row(self, record: Record, key: object, time: object) -> bytes:
+        head = f'{self._id_head}{record.sequence_number}-{record.sub_sequence_number}","json":'
+        return head.encode() + self._shape.encode(record, key, time) + b"}"
+
+    def _table(self, key: Any) -> str | None:
+        digits = key[: self._digits] if key.__class__ is str else ""
+        name = self._names.get(digits)
+        if name is not None and (digits or not self._digits):
+            return name
+        suffix = table_suffix(key, self._digits)
+        if suffix is None:
+            return None
+        name = self._names[digits] = table_name(self._prefix, suffix)
+        return name
+
+    def _no_table(self, index: int, key: object) -> Rejection:
+        if key is None or key == "":
+            return Rejection(index, "no_key", f"no value in {self._key_field}")
+        shown = str(key)[:64]
+        return Rejection(index, "bad_key", f"{self._key_field} does not start with hex digits: {shown!r}")
+
+
+def _json_text(key: object) -> str:
+    if isinstance(key, str):
+        return f'"{key}"' if key.isalnum() and key.isascii() else _encode(key).decode()
+    # without key digits any value is taken; a STRING column wants text
+    return "null" if key is None else _encode(_encode(key).decode()).decode()

@@ -1,0 +1,56 @@
+"""BigQuery: rows of a chunk, routed to tables that the supervisor has prepared, by insertAll with stable ids."""
+
+from collections.abc import Sequence
+
+from consumer.domain.chunks import Chunk
+from consumer.domain.dead_letters import Rejection
+from consumer.sinks.base import Outcome, Prepared
+from consumer.sinks.bigquery.answers import outcome_of
+from consumer.sinks.bigquery.connection import Connection
+from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits, cut
+from consumer.sinks.bigquery.rows import RowEncoder
+
+
+class BigQuerySink:
+    """Every record ends in its table or among the rejections; repeats carry the same insertId (I3)."""
+
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        project: str,
+        dataset: str,
+        encoder: RowEncoder,
+        limits: RequestLimits,
+    ) -> None:
+        self._connection = connection
+        self._tables_path = f"/bigquery/v2/projects/{project}/datasets/{dataset}/tables"
+        self._encoder = encoder
+        self._limits = limits
+
+    def prepare(self, chunk: Chunk) -> Prepared[InsertRequest]:
+        return self._requests(chunk, range(len(chunk.records)))
+
+    def send(self, request: InsertRequest) -> Outcome[InsertRequest]:
+        path = f"{self._tables_path}/{request.table}/insertAll"
+        status, body = self._connection.post(path, request.body())
+        return outcome_of(request, status, body)
+
+    def split(self, request: InsertRequest, refusal: str) -> Outcome[InsertRequest]:
+        count = len(request.rows)
+        if count == 1:
+            return Outcome([Rejection(request.indices[0], "rejected", refusal)])
+        half = count // 2
+        return Outcome(again=(request.keep(list(range(half))), request.keep(list(range(half, count)))))
+
+    def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[InsertRequest]:
+        return self._requests(chunk, sorted(rejection.index for rejection in rejections))
+
+    def _requests(self, chunk: Chunk, indices: Sequence[int]) -> Prepared[InsertRequest]:
+        tables, rejections = self._encoder.encode(chunk.records, indices)
+        requests: list[InsertRequest] = []
+        for name, rows in sorted(tables.items()):
+            cut_requests, too_large = cut(name, rows, self._limits)
+            requests += cut_requests
+            rejections += too_large
+        return Prepared(requests, rejections)

@@ -1,0 +1,69 @@
+"""Dead letters as gzip NDJSON objects in S3, one object a chunk, under a deterministic key."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+from isal import igzip
+
+from consumer.domain.chunks import Chunk
+from consumer.domain.dead_letters import Rejection, dead_letter
+from consumer.domain.routing import partition_path
+from consumer.sinks.aws import delivery_error
+from consumer.sinks.lines import join_lines
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterPlace:
+    bucket: str
+    prefix: str
+    application: str
+    stream: str
+    shard: str
+
+
+class DeadLetterSink:
+    """`<prefix><application>/dt=YYYY-MM-DD/<stream>-<shard>-<first sequence>[.<sub>]-<records>.ndjson.gz`"""
+
+    def __init__(self, place: DeadLetterPlace, client: Callable[[], Any]) -> None:
+        """`client` makes an S3 client when the first dead letter is written: most processes never need one."""
+        self._place = place
+        self._make_client = client
+        self._client: Any = None
+
+    def write(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
+        """Make the rejected records of the chunk durable; raises TransientError or SetupError."""
+        try:
+            if self._client is None:
+                self._client = self._make_client()
+            self._client.put_object(
+                Bucket=self._place.bucket,
+                Key=self._key(chunk),
+                Body=self._body(chunk, rejections),
+                ContentType="application/gzip",
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise delivery_error(error, setting="deadletter.bucket") from error
+
+    def _key(self, chunk: Chunk) -> str:
+        place = self._place
+        day = partition_path("dt=%Y-%m-%d", chunk.first.arrival_ms)
+        return f"{place.prefix}{place.application}/{day}{place.stream}-{place.shard}-{chunk.name}.ndjson.gz"
+
+    def _body(self, chunk: Chunk, rejections: Sequence[Rejection]) -> bytes:
+        place = self._place
+        letters = [
+            dead_letter(
+                chunk.records[rejection.index],
+                rejection,
+                application=place.application,
+                stream=place.stream,
+                shard=place.shard,
+            )
+            for rejection in sorted(rejections, key=lambda rejection: rejection.index)
+        ]
+        return igzip.compress(join_lines([_encode(letter) for letter in letters]), mtime=0)
