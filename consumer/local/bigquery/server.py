@@ -1,7 +1,9 @@
 """local-bigquery as one process on free loopback ports: `python -m consumer.local.bigquery DATA_DIR`."""
 
 import argparse
+import os
 import socket
+import sys
 from pathlib import Path
 
 import uvicorn
@@ -10,6 +12,7 @@ from local_bigquery.settings import settings
 from consumer.local.child import Child
 
 _HOST = "127.0.0.1"
+_EXTENSIONS_HOME = Path(sys.prefix) / "share" / "duckdb-home"
 
 
 def _arguments() -> argparse.Namespace:
@@ -25,6 +28,9 @@ def main() -> None:
     """Serve REST and gRPC until SIGTERM; tells the parent both ports once requests are answered."""
     child = Child.from_environment()
     arguments = _arguments()
+    if _EXTENSIONS_HOME.is_dir():
+        # DuckDB looks for extensions in $HOME; bin/setup has put them where no user's files are touched.
+        os.environ["HOME"] = str(_EXTENSIONS_HOME)
     settings.data_dir = arguments.data_dir
     settings.default_project_id = arguments.project
     settings.default_dataset_id = arguments.dataset
