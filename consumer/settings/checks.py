@@ -164,6 +164,13 @@ def _rows(values: Values, report: _Report) -> Iterator[Finding]:
         yield from _schema(values, report)
 
 
+def _log_columns(values: Values, report: _Report) -> Iterator[Finding]:
+    names = [str(values.get(key)).lower() for key in ("record.key_field", "bigquery.partition_field")]
+    if values.get("bigquery.row") == "log" and len({*names, "log"}) < 3:
+        message = "record.key_field, bigquery.partition_field and the column log need three names"
+        yield report.error("bigquery.partition_field", message)
+
+
 def _schema(values: Values, report: _Report) -> Iterator[Finding]:
     try:
         columns = {
@@ -202,4 +209,5 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _limits,
     _objects,
     _rows,
+    _log_columns,
 )

@@ -164,4 +164,4 @@ def _settings(
     origins = {key: given[key].origin if key in given else DEFAULT_ORIGIN for key in values}
     texts = {key: one.text for key, one in _with_defaults(backend, given).items() if key in values}
     kcl = {key: text for key, text in texts.items() if key not in SETTINGS}
-    return Settings(backend=backend, values=values, kcl=kcl, origins=origins, warnings=warnings)
+    return Settings(backend=backend, values=values, kcl=kcl, texts=texts, origins=origins, warnings=warnings)

@@ -29,18 +29,20 @@ class Settings:
     """Every setting of one backend with its value.
 
     `values` holds the daemon's settings and the KCL's, typed: durations as float seconds, sizes as bytes; a
-    setting that is unset is absent. `kcl` holds what the KCL's file has to say, as text. `origins` tells for
+    setting that is unset is absent. `texts` holds
+    values as they were written, `kcl` those of them that go to the KCL's file. `origins` tells for
     each key where its value came from ("default", a file and line, an environment variable, `--set`).
     """
 
     backend: Backend
     values: Mapping[str, Value]
     kcl: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("values", "kcl", "origins"):
+        for name in ("values", "kcl", "texts", "origins"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __getitem__(self, key: str) -> Any:

@@ -61,8 +61,13 @@ def parse_schema(content: bytes) -> tuple[Column, ...]:
     return tuple(_canonical(column) for column in _without_repeats(columns))
 
 
+def canonical_type(name: str) -> str:
+    """BigQuery's own name of a type that has several: INTEGER for INT64."""
+    return _CANONICAL_TYPES.get(name.upper(), name.upper())
+
+
 def _canonical(column: Column) -> Column:
-    kind = _CANONICAL_TYPES.get(column.type.upper(), column.type.upper())
+    kind = canonical_type(column.type)
     if kind not in _TYPES:
         raise SchemaError(f'column {column.name}: "{column.type}" is no type of BigQuery')
     if (kind == "RECORD") != bool(column.fields):

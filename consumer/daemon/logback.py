@@ -1,0 +1,68 @@
+"""The JVM's log: warnings on its standard output, one line each, which the supervisor reads; the rest in a
+file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+from consumer.domain.events import Level
+
+CONSOLE_MARK = "kcl|"
+"""Begins the lines that the console pattern wrote; other lines are what someone wrote to standard error."""
+
+_LEVELS: dict[str, Level] = {
+    "TRACE": "DEBUG",
+    "DEBUG": "DEBUG",
+    "INFO": "INFO",
+    "WARN": "WARNING",
+    "ERROR": "ERROR",
+}
+
+_TEMPLATE = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<configuration>
+  <statusListener class="ch.qos.logback.core.status.NopStatusListener"/>
+  <appender name="CONSOLE" class="ch.qos.logback.core.ConsoleAppender">
+    <filter class="ch.qos.logback.classic.filter.ThresholdFilter"><level>WARN</level></filter>
+    <encoder>
+      <pattern>{mark}%level|%logger{{0}}|%replace(%msg %ex{{4}}){{'[\\r\\n\\t]+', ' '}}%nopex%n</pattern>
+    </encoder>
+  </appender>
+  <appender name="FILE" class="ch.qos.logback.core.rolling.RollingFileAppender">
+    <file>{file}</file>
+    <rollingPolicy class="ch.qos.logback.core.rolling.FixedWindowRollingPolicy">
+      <fileNamePattern>{file}.%i</fileNamePattern>
+      <minIndex>1</minIndex>
+      <maxIndex>2</maxIndex>
+    </rollingPolicy>
+    <triggeringPolicy class="ch.qos.logback.core.rolling.SizeBasedTriggeringPolicy">
+      <maxFileSize>10MB</maxFileSize>
+    </triggeringPolicy>
+    <encoder>
+      <pattern>%d{{yyyy-MM-dd'T'HH:mm:ss.SSS'Z', UTC}} %-5level [%thread] %logger{{36}} %msg%n</pattern>
+    </encoder>
+  </appender>
+  <!-- Writes each line of a shard process's standard error to the JVM's own as well. -->
+  <logger name="software.amazon.kinesis.multilang.DrainChildSTDERRTask" level="OFF"/>
+  <root level={level}>
+    <appender-ref ref="CONSOLE"/>
+    <appender-ref ref="FILE"/>
+  </root>
+</configuration>
+"""
+
+
+def render(*, log_file: Path, level: str) -> str:
+    """The logback.xml that keeps at most 30 MB in `log_file` and its two predecessors."""
+    file = quoteattr(str(log_file))[1:-1]
+    return _TEMPLATE.format(mark=CONSOLE_MARK, file=file, level=quoteattr(level))
+
+
+def read_line(line: str) -> tuple[Level, str]:
+    """Level and message of a line of the JVM's output: a log line of the KCL, or someone's complaint."""
+    if line.startswith(CONSOLE_MARK):
+        level, _, rest = line.removeprefix(CONSOLE_MARK).partition("|")
+        logger, _, message = rest.partition("|")
+        return _LEVELS.get(level, "WARNING"), f"KCL {logger}: {message.rstrip()}"
+    return "WARNING", f"JVM: {line}"

@@ -1,0 +1,201 @@
+"""Builds the daemon of one backend from its settings and runs it: the place where the parts meet."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+
+from consumer.daemon import http, logback, processes
+from consumer.daemon.channel import Channel
+from consumer.daemon.health import HealthPolicy
+from consumer.daemon.java import JavaCommand, java_command, kcl_properties, worker_id
+from consumer.daemon.log import Log
+from consumer.daemon.preparation import Patience, Stopped, prepare
+from consumer.daemon.restarts import RestartPolicy
+from consumer.daemon.state import StateDirectory, directory_of, locked
+from consumer.daemon.status import Identity, Status, encode
+from consumer.daemon.supervisor import EXIT_OK, Limits, Sources, Supervisor
+from consumer.settings import Settings
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def serve(settings: Settings, *, environment: Mapping[str, str], log: Log) -> int:
+    """Runs the daemon in this process until it is told to stop; returns its exit code.
+
+    `environment` is what the JVM and the shard processes get. Raises StartFailed when it cannot start.
+    """
+    with locked(directory_of(settings, worker_id=worker_id(settings))) as state:
+        command = render_files(settings, state, environment)
+        with asyncio.Runner() as runner:
+            return runner.run(_serve(settings, state=state, command=command, log=log))
+
+
+def render_files(settings: Settings, state: StateDirectory, environment: Mapping[str, str]) -> JavaCommand:
+    """Writes what the JVM and the shard processes read, and returns the JVM's command."""
+    state.write(state.settings_file, settings.dump())
+    state.write(state.kcl_properties, kcl_properties(settings).encode("ascii"))
+    logging = logback.render(log_file=state.kcl_log, level=settings.text("jvm.log_level"))
+    state.write(state.logback_file, logging.encode())
+    return java_command(settings, state, environment)
+
+
+async def _serve(settings: Settings, *, state: StateDirectory, command: JavaCommand, log: Log) -> int:
+    processes.adopt_orphans()
+    supervisor = _supervisor(settings, state, command, log)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_signals_stop(supervisor))
+        if settings.integer("http.port"):
+            host, port = settings.text("http.host"), settings.integer("http.port")
+            await stack.enter_async_context(http.serving(host, port, supervisor.status))
+        await stack.enter_async_context(_events(state, supervisor, log))
+        log.info(
+            f"application {settings.text('applicationName')} as {worker_id(settings)}, state in {state.path}"
+        )
+        if not await _prepared(settings, supervisor, log):
+            return EXIT_OK
+        return await supervisor.run()
+
+
+def _supervisor(settings: Settings, state: StateDirectory, command: JavaCommand, log: Log) -> Supervisor:
+    grace = settings.integer("shutdownGraceMillis") / 1000 + settings.seconds("supervisor.grace_margin")
+    open_chunk_seconds = settings.seconds("chunk.window") + settings.seconds("chunk.grace")
+    return Supervisor(
+        command=command,
+        restarts=RestartPolicy(
+            base_seconds=settings.seconds("supervisor.restart_base"),
+            max_seconds=settings.seconds("supervisor.restart_max"),
+            reset_seconds=settings.seconds("supervisor.restart_reset"),
+            limit=settings.integer("supervisor.restart_limit"),
+        ),
+        limits=Limits(grace_seconds=grace, hang_seconds=settings.seconds("supervisor.hang_timeout")),
+        health=HealthPolicy(
+            undelivered_seconds=open_chunk_seconds + settings.seconds("hold.unhealthy_after")
+        ),
+        identity=Identity(
+            backend=settings.backend,
+            application=settings.text("applicationName"),
+            worker_id=worker_id(settings),
+            pid=os.getpid(),
+        ),
+        sources=Sources(now=time.time, monotonic=time.monotonic, random=random.random),
+        log=log,
+        publish=_publisher(state, log),
+    )
+
+
+def _publisher(state: StateDirectory, log: Log) -> Callable[[Status], None]:
+    """Writes status.json; a full disk is worth a line each time it begins, and no more."""
+    failing = False
+
+    def publish(status: Status) -> None:
+        nonlocal failing
+        try:
+            state.write(state.status_file, encode(status))
+            failing = False
+        except OSError as error:
+            if not failing:
+                log.error(f"worker.state_dir: cannot write {state.status_file}: {error.strerror}")
+            failing = True
+
+    return publish
+
+
+@contextmanager
+def _signals_stop(supervisor: Supervisor) -> Iterator[None]:
+    """Signals that ask for an end reach the supervisor; one that was ignored from the start (nohup) stays so."""
+    loop = asyncio.get_running_loop()
+    with ExitStack() as stack:
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, supervisor.stop, number.name)
+                stack.callback(loop.remove_signal_handler, number)
+        yield
+
+
+@asynccontextmanager
+async def _events(state: StateDirectory, supervisor: Supervisor, log: Log) -> AsyncIterator[None]:
+    listener: socket.socket = state.listen()
+    channel = Channel(
+        listener,
+        receive=supervisor.receive,
+        refuse=lambda reason: log.warning(f"a datagram that is no event: {reason}"),
+    )
+    channel.open()
+    try:
+        yield
+    finally:
+        channel.close()
+
+
+async def _prepared(settings: Settings, supervisor: Supervisor, log: Log) -> bool:
+    """Prepares the backend in a thread that does not outlive the process; False when told to stop meanwhile."""
+    stop = threading.Event()
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def work() -> None:
+        try:
+            _prepare(
+                settings,
+                Patience(
+                    timeout_seconds=settings.seconds("supervisor.prepare_timeout"),
+                    monotonic=time.monotonic,
+                    pause=stop.wait,
+                ),
+                log,
+            )
+        except BaseException as error:  # noqa: BLE001 - handed to the event loop, which raises it
+            _settle(loop, done, error)
+        else:
+            _settle(loop, done, None)
+
+    threading.Thread(target=work, name="prepare", daemon=True).start()
+    stopping = asyncio.create_task(supervisor.stopping.wait())
+    await asyncio.wait((done, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not done.done():
+        stop.set()
+        done.cancel()
+        return False
+    try:
+        done.result()
+    except Stopped:
+        return False
+    return True
+
+
+def _settle(loop: asyncio.AbstractEventLoop, done: asyncio.Future[None], error: BaseException | None) -> None:
+    def settle() -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    try:
+        loop.call_soon_threadsafe(settle)
+    except RuntimeError:  # the loop is closed: the daemon was told to stop, and nobody waits any more
+        return
+
+
+def _prepare(settings: Settings, patience: Patience, log: Log) -> None:
+    """Blocks. The clients are imported here: they cost time and memory that a fault in the settings can save."""
+    from consumer.daemon.aws_checks import aws_steps
+
+    if settings.backend == "s3":
+        prepare(aws_steps(settings), patience=patience, log=log)
+        return
+    from consumer.daemon.bigquery_tables import BigQueryTables
+
+    tables = BigQueryTables(settings)
+    prepare([*aws_steps(settings), tables.ensure_dataset], patience=patience, log=log)
+    prepare(tables.table_steps(), patience=patience, log=log)

@@ -1,0 +1,59 @@
+"""What the supervisor knows of its shard processes: their latest status events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from consumer.domain.events import StatusEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardStatus:
+    """The latest event of one shard process. `first_at` and `last_at` are when its first and its latest event
+    were received, in seconds since the epoch."""
+
+    event: StatusEvent
+    first_at: float
+    last_at: float
+
+    def last_callback_at(self) -> float:
+        """The last moment the KCL was heard of; the start of the process before its first call."""
+        called = self.event.last_callback_ms
+        return self.first_at if called is None else max(called / 1000, self.first_at)
+
+    def undelivered_since(self) -> float | None:
+        """When the oldest undelivered record was read, or arrived if the process does not say."""
+        read, arrived = self.event.oldest_undelivered_read_ms, self.event.oldest_undelivered_ms
+        moment = arrived if read is None else read
+        return None if moment is None else moment / 1000
+
+
+class Shards:
+    """Statuses by shard; of two processes of one shard, the later one counts."""
+
+    def __init__(self) -> None:
+        self._by_shard: dict[str, ShardStatus] = {}
+
+    def __iter__(self) -> Iterator[ShardStatus]:
+        return iter(sorted(self._by_shard.values(), key=lambda status: status.event.shard))
+
+    def __len__(self) -> int:
+        return len(self._by_shard)
+
+    def update(self, event: StatusEvent, now: float) -> None:
+        known = self._by_shard.get(event.shard)
+        first_at = known.first_at if known is not None and known.event.pid == event.pid else now
+        self._by_shard[event.shard] = ShardStatus(event=event, first_at=first_at, last_at=now)
+
+    def keep(self, is_alive: Callable[[int], bool]) -> None:
+        """Forgets the shards whose process has ended."""
+        alive = {shard: status for shard, status in self._by_shard.items() if is_alive(status.event.pid)}
+        self._by_shard = alive
+
+    def clear(self) -> None:
+        self._by_shard.clear()
+
+    def last_callback_at(self) -> float | None:
+        """The last moment the KCL called any shard process; None while there is none."""
+        return max((status.last_callback_at() for status in self), default=None)

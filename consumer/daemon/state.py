@@ -1,0 +1,110 @@
+"""The directory in which one application keeps its lock, its rendered files, the KCL's log and its status."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from consumer.daemon.errors import StartFailed
+from consumer.settings import Settings
+
+_SUN_PATH_BYTES = 107
+"""Linux's sockaddr_un holds 108 bytes with the final zero."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDirectory:
+    """A locked state directory. `events_path` is what shard processes send to; it fits a socket address."""
+
+    path: Path
+    events_path: str
+    descriptor: int
+
+    @property
+    def settings_file(self) -> Path:
+        return self.path / "settings.json"
+
+    @property
+    def kcl_properties(self) -> Path:
+        return self.path / "kcl.properties"
+
+    @property
+    def logback_file(self) -> Path:
+        return self.path / "logback" / "logback.xml"
+
+    @property
+    def kcl_log(self) -> Path:
+        return self.path / "kcl.log"
+
+    @property
+    def status_file(self) -> Path:
+        return self.path / "status.json"
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Replaces a file at once: a reader sees the old content or the new, and nobody else sees any."""
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary.write_bytes(content)
+        temporary.chmod(0o600)
+        temporary.replace(path)
+
+    def listen(self) -> socket.socket:
+        """The datagram socket of the events, bound anew; the lock makes sure that nobody else listens there."""
+        (self.path / "events").unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        listener.bind(f"/proc/self/fd/{self.descriptor}/events")
+        return listener
+
+
+def directory_of(settings: Settings, *, worker_id: str) -> Path:
+    """Where the application keeps its state; `supervisor.lock = worker` gives each worker a directory."""
+    name = settings.text("applicationName")
+    if settings.text("supervisor.lock") == "worker":
+        name = f"{name}@{worker_id}"
+    return settings.path("worker.state_dir") / name
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[StateDirectory]:
+    """The state directory, made if need be and held by a lock that ends with this process.
+
+    Raises StartFailed when it cannot be written or another supervisor holds it.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartFailed(f"worker.state_dir: cannot write to {path}: {error.strerror}") from error
+    try:
+        _acquire(lock, path)
+        yield StateDirectory(path=path, events_path=_events_path(path, descriptor), descriptor=descriptor)
+    finally:
+        os.close(lock)
+        os.close(descriptor)
+
+
+def _acquire(lock: int, path: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "?"
+        raise StartFailed(
+            f"another supervisor (process {holder}) runs this application on this host, in {path}; "
+            f"a second worker needs a worker.id of its own and supervisor.lock = worker"
+        ) from None
+    os.truncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _events_path(path: Path, descriptor: int) -> str:
+    """A path too long for a socket address is reached through our own descriptor of the directory."""
+    direct = str(path / "events")
+    if len(os.fsencode(direct)) <= _SUN_PATH_BYTES:
+        return direct
+    return f"/proc/{os.getpid()}/fd/{descriptor}/events"
