@@ -21,7 +21,7 @@ class Command:
 
 
 COMMANDS = {
-    "start": Command("deliver a stream to a backend (s3 or bigquery)", "consumer.daemon.command:start_main"),
+    "start": Command("deliver a stream to a backend (s3 or bigquery)", "consumer.cli:start"),
     "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
     "put": Command("put records on a stream", "consumer.local.commands:put_main"),
     "demo": Command(
@@ -34,6 +34,23 @@ def main(arguments: Sequence[str]) -> int:
     """Runs a command and returns its exit code; wrong usage ends with code 2, as argparse does."""
     options = _parser().parse_args(arguments[:1])
     return COMMANDS[options.command].load()(arguments[1:])
+
+
+def start(arguments: Sequence[str]) -> int:
+    """`start`, with the embedded stack behind `--local`: the daemon itself knows nothing of that stack."""
+    from consumer.daemon.command import Embedded, start_main
+    from consumer.daemon.errors import StartFailed
+
+    def find_embedded(backend: str) -> Embedded:
+        from consumer.local import stack
+
+        try:
+            running = stack.load()
+        except stack.StackNotRunningError as error:
+            raise StartFailed(f"--local: {error}") from error
+        return Embedded(overrides=stack.overrides(running, backend), environment=stack.environment(running))
+
+    return start_main(arguments, find_embedded=find_embedded)
 
 
 def _parser() -> argparse.ArgumentParser:
