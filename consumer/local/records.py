@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -55,10 +56,15 @@ def read_lines(source: str) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _opened(source: str) -> Iterator[Iterable[bytes]]:
-    file = open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else Path(source).open("rb")
-    with file as stream:
-        packed = stream.peek(2)[:2] == _GZIP_MAGIC
-        yield gzip.GzipFile(fileobj=stream) if packed else stream
+    if source == "-":
+        yield _unpacked(sys.stdin.buffer)
+        return
+    with Path(source).open("rb") as file:
+        yield _unpacked(file)
+
+
+def _unpacked(stream: Any) -> Iterable[bytes]:
+    return gzip.GzipFile(fileobj=stream) if stream.peek(2)[:2] == _GZIP_MAGIC else stream
 
 
 def keyed(line: bytes, key_field: str) -> Outgoing:

@@ -1,0 +1,105 @@
+"""Reads what the backends hold: S3 objects, dead letters, BigQuery rows."""
+
+import base64
+import gzip
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+from consumer.local.stack import Stack
+from consumer.local.verify import DeadLetter, Row
+
+_CHUNK = re.compile(r"/(?P<chunk>[^/]+)-(?P<records>\d+)\.ndjson\.gz$")
+
+
+class _Line(msgspec.Struct):
+    payload: str
+    reason: str = ""
+
+
+class S3Reader:
+    """Objects under a prefix of the stack's bucket. Bodies are fetched once; the daemon never rewrites one."""
+
+    def __init__(self, stack: Stack, prefix: str) -> None:
+        self._client = stack.client("s3", max_pool_connections=8)
+        self._bucket = stack.bucket
+        self._prefix = prefix
+        self._bodies: dict[str, bytes] = {}
+
+    def keys(self) -> list[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix
+        )
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of all objects, without their line ends. A body that is not gzip raises."""
+        keys = self.keys()
+        with ThreadPoolExecutor(4) as pool:
+            for body in pool.map(self._body, keys):
+                yield from body.removesuffix(b"\n").split(b"\n") if body else ()
+
+    def forget(self) -> None:
+        """Fetch all bodies anew from here on."""
+        self._bodies.clear()
+
+    def _body(self, key: str) -> bytes:
+        if key not in self._bodies:
+            packed = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            self._bodies[key] = gzip.decompress(packed)
+        return self._bodies[key]
+
+
+def dead_letters(lines: Iterable[bytes]) -> Iterator[DeadLetter]:
+    """Dead letters from the lines of their objects. Raises msgspec.DecodeError for a line that is none."""
+    for line in lines:
+        letter = msgspec.json.decode(line, type=_Line)
+        yield DeadLetter(payload=base64.b64decode(letter.payload), reason=letter.reason)
+
+
+def records_named(keys: Iterable[str]) -> int:
+    """How many records the chunks behind these objects hold, by their names: cheap, for progress only."""
+    chunks = {found["chunk"]: int(found["records"]) for key in keys if (found := _CHUNK.search(key))}
+    return sum(chunks.values())
+
+
+class BigQueryReader:
+    """The tables of the stack's dataset."""
+
+    def __init__(self, stack: Stack, *, time_column: str) -> None:
+        self._client = bigquery.Client(
+            project=stack.project,
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            client_options=ClientOptions(api_endpoint=stack.bigquery_endpoint),
+        )
+        self._dataset = f"{stack.project}.{stack.dataset}"
+        self._time = time_column
+
+    def tables(self) -> list[str]:
+        return sorted(table.table_id for table in self._client.list_tables(self._dataset))
+
+    def counts(self) -> dict[str, int]:
+        """Rows by table, in one query."""
+        selects = [f"SELECT '{name}', COUNT(*) FROM `{self._dataset}.{name}`" for name in self.tables()]
+        if not selects:
+            return {}
+        return {str(name): int(count) for name, count in self._query(" UNION ALL ".join(selects))}
+
+    def rows(self) -> Iterator[Row]:
+        """All rows of all tables, of the shape `bigquery.row = log`."""
+        for name in self.tables():
+            select = f"SELECT `{self._time}`, TO_JSON_STRING(log) FROM `{self._dataset}.{name}`"
+            for moment, log in self._query(select):
+                assert isinstance(moment, datetime)
+                yield Row(table=name, time=moment, log=log.encode())
+
+    def _query(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        for row in self._client.query_and_wait(sql):
+            yield row.values()
