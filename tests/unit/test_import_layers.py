@@ -1,0 +1,192 @@
+"""Imports point downwards only, and each third-party library stays in the few modules that are meant to know it."""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Which of our packages each one may import, itself aside.
+LAYERS: dict[str, frozenset[str]] = {
+    "consumer": frozenset(),
+    "consumer.domain": frozenset(),
+    "consumer.settings": frozenset({"consumer.domain"}),
+    "consumer.sinks": frozenset({"consumer.domain", "consumer.settings"}),
+    "consumer.shard": frozenset({"consumer.domain", "consumer.settings", "consumer.sinks"}),
+    "consumer.daemon": frozenset({"consumer.domain", "consumer.settings", "consumer.sinks"}),
+    "consumer.local": frozenset({"consumer.domain", "consumer.settings"}),
+    "consumer.cli": frozenset({"consumer.daemon", "consumer.local", "consumer.settings"}),  # it wires them
+    "consumer.__main__": frozenset({"consumer.cli"}),
+}
+
+# The modules (with what lies beneath them) that may import a library. A new entry is a decision, not a formality.
+LIBRARIES: dict[str, frozenset[str]] = {
+    "amazon_kclpy": frozenset(
+        {
+            "consumer.shard.pipeline",
+            "consumer.shard.processor",
+            "consumer.shard.protocol",
+            "consumer.daemon.java",
+        }
+    ),
+    "boto3": frozenset(
+        {"consumer.sinks.aws", "consumer.daemon.aws_checks", "consumer.local.put", "consumer.local.stack"}
+    ),
+    "botocore": frozenset(
+        {
+            "consumer.sinks.aws",
+            "consumer.sinks.dead_letters",
+            "consumer.sinks.s3",
+            "consumer.daemon",
+            "consumer.local",
+        }
+    ),
+    "duckdb": frozenset({"consumer.local.bigquery"}),
+    "gevent": frozenset({"consumer.shard"}),
+    "google": frozenset({"consumer.sinks.bigquery", "consumer.daemon", "consumer.local"}),
+    "grpc": frozenset(),
+    "hypercorn": frozenset({"consumer.local.aws"}),
+    "local_bigquery": frozenset({"consumer.local.bigquery"}),
+    "moto": frozenset({"consumer.local.aws"}),
+}
+
+# What consumer.domain may import beside the standard library and itself.
+DOMAIN_LIBRARIES = frozenset({"msgspec"})
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import statement's edge: `target` is a module, or a name in one."""
+
+    source: str
+    target: str
+    line: int
+
+
+def imports_of(module: str, text: str) -> Iterator[Import]:
+    """Every import of a module, those inside of functions and under TYPE_CHECKING included."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(module, alias.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno} is a relative import"
+            for alias in node.names:
+                yield Import(module, f"{node.module}.{alias.name}", node.lineno)
+
+
+def beneath(name: str, parents: Iterable[str]) -> bool:
+    return any(name == parent or name.startswith(f"{parent}.") for parent in parents)
+
+
+def layer_of(name: str) -> str | None:
+    """The layer that a module, or a name in one, belongs to; None for what is not ours."""
+    if not beneath(name, ["consumer"]):
+        return None
+    layer = ".".join(name.split(".")[:2])
+    return layer if layer in LAYERS else "consumer"
+
+
+def faults(imports: Iterable[Import]) -> list[str]:
+    """What the tables above do not allow, one line each; empty when all is well."""
+    return [f"{edge.source}:{edge.line}: {fault}" for edge in imports for fault in _faults_of(edge)]
+
+
+def _faults_of(edge: Import) -> Iterator[str]:
+    source, target = layer_of(edge.source), layer_of(edge.target)
+    assert source is not None
+    top = edge.target.partition(".")[0]
+    if target is not None and target != source and target not in LAYERS[source]:
+        yield f"{source} may not import {target} ({edge.target})"
+    if top in LIBRARIES and not beneath(edge.source, LIBRARIES[top]):
+        yield f"{top} is not for this module"
+    if (
+        source == "consumer.domain"
+        and target is None
+        and top not in sys.stdlib_module_names | DOMAIN_LIBRARIES
+    ):
+        yield f"{top} does not belong in the pure core"
+
+
+def all_modules() -> dict[str, Path]:
+    paths = sorted((ROOT / "consumer").rglob("*.py"))
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in paths
+    }
+
+
+def test_every_import_of_the_package_is_allowed() -> None:
+    modules = all_modules()
+    assert {"consumer", "consumer.cli", "consumer.__main__"} <= modules.keys()
+    found = [edge for module, path in modules.items() for edge in imports_of(module, path.read_text())]
+    assert faults(found) == []
+
+
+def test_every_package_and_top_level_module_has_a_place_in_the_table() -> None:
+    tops = {".".join(module.split(".")[:2]) for module in all_modules()}
+    assert tops <= LAYERS.keys()
+
+
+def test_the_table_of_libraries_names_modules_that_exist() -> None:
+    modules = set(all_modules())
+    named = {module for allowed in LIBRARIES.values() for module in allowed}
+    assert named <= modules
+
+
+def test_the_command_line_imports_a_command_only_when_it_is_used() -> None:
+    tree = ast.parse((ROOT / "consumer/cli.py").read_text())
+    at_once = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    imports = imports_of("consumer.cli", ast.unparse(at_once))
+    assert {edge.target for edge in imports if layer_of(edge.target)} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "fault"),
+    [
+        ("consumer.domain.ledger", "from consumer.settings import load", "may not import consumer.settings"),
+        ("consumer.domain.ledger", "import consumer.sinks.s3", "may not import consumer.sinks"),
+        ("consumer.domain.ledger", "import orjson", "does not belong in the pure core"),
+        (
+            "consumer.local.demo",
+            "def f():\n    from consumer.shard import entry",
+            "may not import consumer.shard",
+        ),
+        ("consumer.local.demo", "from consumer import daemon", "may not import consumer.daemon"),
+        ("consumer.daemon.supervisor", "import gevent.pool", "gevent is not for this module"),
+        ("consumer.shard.delivery", "from boto3 import client", "boto3 is not for this module"),
+        ("consumer.daemon.command", "if TYPE_CHECKING:\n    import moto", "moto is not for this module"),
+        ("consumer.sinks.s3", "from local_bigquery.engine import database", "local_bigquery is not for this"),
+        ("consumer.cli", "from consumer.shard.entry import main", "may not import consumer.shard"),
+        ("consumer.other", "from consumer.shard import entry", "may not import consumer.shard"),
+    ],
+)
+def test_an_import_against_the_tables_is_found(module: str, text: str, fault: str) -> None:
+    found = faults(imports_of(module, text))
+    assert len(found) == 1
+    assert fault in found[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        (
+            "consumer.domain.ledger",
+            "from collections import deque\nimport msgspec\nfrom consumer.domain import chunks",
+        ),
+        ("consumer.shard.delivery", "import gevent\nfrom consumer.sinks import base"),
+        ("consumer.sinks.bigquery.rows", "import google.auth\nimport consumers_of_something_else"),
+        ("consumer.__main__", "from consumer.cli import main"),
+    ],
+)
+def test_an_import_that_the_tables_allow_passes(module: str, text: str) -> None:
+    assert faults(imports_of(module, text)) == []
+
+
+def test_a_relative_import_is_refused() -> None:
+    with pytest.raises(AssertionError, match="relative"):
+        list(imports_of("consumer.shard.entry", "from . import pipeline"))
