@@ -135,7 +135,7 @@ def pip_install(
     command += ["--no-build-isolation", "--only-binary", ":all:", "--no-binary", "amazon_kclpy"]
     env = environment(PYTHONPATH=str(tools)) if tools else environment()
     if tools:
-        # what the tools bring along would count as installed, and be gone with them
+        # What lies in `tools` would count as installed, and be gone with it.
         command.append("--ignore-installed")
     run([*command, *options, "-r", lock], log=log, env=env, each_line=show)
 
