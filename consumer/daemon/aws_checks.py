@@ -113,7 +113,7 @@ def _bucket_step(settings: Settings, key: str, bucket: str, service: Service) ->
             connect_timeout_seconds=settings.seconds("s3.connect_timeout"),
             read_timeout_seconds=settings.seconds("s3.read_timeout"),
         )
-        return check_bucket(lambda: client.head_bucket(Bucket=bucket), key, bucket, service)
+        return check_bucket(lambda: client.list_objects_v2(Bucket=bucket, MaxKeys=1), key, bucket, service)
 
     return step
 
@@ -137,8 +137,10 @@ def check_stream(ask: Callable[[], Any], key: str, name: str, service: Service) 
 
 
 def check_bucket(ask: Callable[[], Any], key: str, bucket: str, service: Service) -> str:
-    """Whether HeadBucket finds the bucket. It needs s3:ListBucket, which delivery does not: a refusal is no
-    fault."""
+    """Whether the bucket can be listed, which tells more than HeadBucket: a refusal of that has no body.
+
+    It needs s3:ListBucket, which delivery does not: a 403 is no fault.
+    """
     try:
         _ask(ask, service)
     except ClientError as error:

@@ -7,8 +7,9 @@ nothing answers: asked again for a few seconds only, for a wrong port stays wron
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,22 +56,40 @@ class Patience:
 
 
 def prepare(steps: Iterable[Step], *, patience: Patience, log: Log) -> None:
-    """Does all steps, several at once; raises StartFailed with a line for each that cannot succeed, or
-    Stopped."""
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="prepare") as pool:
-        futures = [pool.submit(_persist, step, patience, log) for step in steps]
-    faults = [future.exception() for future in futures if future.exception() is not None]
+    """Does all steps, several at once; raises StartFailed with a line for each that cannot succeed, or Stopped.
+
+    Threads that are still in a request when the daemon is told to stop do not keep the process.
+    """
+    places = threading.BoundedSemaphore(_AT_ONCE)
+    outcomes: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def work(step: Step) -> None:
+        with places:
+            try:
+                _persist(step, patience, log)
+            except Exception as error:  # noqa: BLE001 - raised again below, in the thread that waits
+                outcomes.put(error)
+            else:
+                outcomes.put(None)
+
+    threads = [threading.Thread(target=work, args=(step,), daemon=True) for step in steps]
+    for thread in threads:
+        thread.start()
+    _raise_all([outcomes.get() for _ in threads])
+
+
+def _raise_all(outcomes: Iterable[Exception | None]) -> None:
+    faults = [outcome for outcome in outcomes if outcome is not None]
     for fault in faults:
         if not isinstance(fault, Unusable):
-            raise fault  # type: ignore[misc]
+            raise fault
     if faults:
-        raise StartFailed(*dict.fromkeys(str(fault) for fault in faults))
+        raise StartFailed(*dict.fromkeys(map(str, faults)))
 
 
 def _persist(step: Step, patience: Patience, log: Log) -> None:
     began = patience.monotonic()
     pause = _FIRST_PAUSE_SECONDS
-    told = ""
     while True:
         try:
             log.info(step())
@@ -79,9 +98,8 @@ def _persist(step: Step, patience: Patience, log: Log) -> None:
             waited = patience.monotonic() - began
             if waited >= _most_seconds(error, patience):
                 raise Unusable(str(error)) from error
-            if str(error) != told and not isinstance(error, Unreachable):
-                told = str(error)
-                log.warning(f"{told}; asking again")
+            if not isinstance(error, Unreachable):
+                log.warning(f"{error}; asking again in {pause:.1f} s")
         if patience.pause(pause):
             raise Stopped
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
