@@ -9,14 +9,15 @@ from consumer.domain.records import Position
 class Ticket:
     """The handle that acknowledges one tracked chunk."""
 
-    __slots__ = ("_done", "_ledger", "end", "since_ms", "size_bytes")
+    __slots__ = ("_done", "_ledger", "end", "read_ms", "since_ms", "size_bytes")
 
-    def __init__(self, ledger: "Ledger", chunk: Chunk) -> None:
+    def __init__(self, ledger: "Ledger", chunk: Chunk, read_ms: int | None) -> None:
         self._ledger = ledger
         self._done = False
         self.end = chunk.end
         self.size_bytes = chunk.size_bytes
         self.since_ms = chunk.first.arrival_ms
+        self.read_ms = read_ms
 
     @property
     def done(self) -> bool:
@@ -58,9 +59,14 @@ class Ledger:
         """Arrival time of the first record that is not known to be durable."""
         return self._tickets[0].since_ms if self._tickets else None
 
-    def track(self, chunk: Chunk) -> Ticket:
-        """Take responsibility for the next chunk of the shard."""
-        ticket = Ticket(self, chunk)
+    @property
+    def oldest_read_ms(self) -> int | None:
+        """When that record was read, where `track` was told."""
+        return self._tickets[0].read_ms if self._tickets else None
+
+    def track(self, chunk: Chunk, *, read_ms: int | None = None) -> Ticket:
+        """Take responsibility for the next chunk of the shard; `read_ms` is when its first record was read."""
+        ticket = Ticket(self, chunk, read_ms)
         self._tickets.append(ticket)
         self._unresolved += 1
         self._unresolved_bytes += chunk.size_bytes

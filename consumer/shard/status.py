@@ -26,6 +26,8 @@ class Gauges(Protocol):
     def in_flight_bytes(self) -> int: ...
     @property
     def oldest_undelivered_ms(self) -> int | None: ...
+    @property
+    def oldest_undelivered_read_ms(self) -> int | None: ...
 
 
 class ShardStatus:
@@ -37,12 +39,11 @@ class ShardStatus:
         self.shard = shard
         self.counters: Counter[str] = Counter()
         self.last_checkpoint_ms: int | None = None
-        self.last_callback_ms: int | None = None
         self.millis_behind_latest: int | None = None
         self._send = send
         self._now = now
-        self._retrying: dict[str, str] = {}
-        self._held: str | None = None
+        self._retrying: dict[object, str] = {}
+        self._held: dict[str, str] = {}
 
     def count(self, name: str, amount: int = 1) -> None:
         self.counters[name] += amount
@@ -51,7 +52,6 @@ class ShardStatus:
         self.count("records_read", records)
         self.count("bytes_read", payload_bytes)
         self.millis_behind_latest = millis_behind_latest
-        self.last_callback_ms = self._now_ms()
 
     def delivered(self, chunk: Chunk, *, dead_letters: int) -> None:
         self.count("chunks_delivered")
@@ -61,18 +61,22 @@ class ShardStatus:
 
     def checkpointed(self, position: str) -> None:
         self.count("checkpoints")
-        self.last_checkpoint_ms = self._now_ms()
+        self.last_checkpoint_ms = self.now_ms()
         self.log("DEBUG", f"checkpoint at {position}")
 
-    def retrying(self, what: str, error: DeliveryError, attempt: int) -> None:
-        """Say so at first, then ever more rarely: an outage must not fill the log."""
-        self._retrying[what] = str(error)
+    def retrying(self, what: str, error: DeliveryError, attempt: int, *, token: object) -> None:
+        """Say so at first, then ever more rarely: an outage must not fill the log.
+
+        `token` tells one request from another until it has recovered: that one of many got through does not end
+        an outage.
+        """
+        self._retrying[token] = str(error)
         if attempt & (attempt + 1) == 0:  # 0, 1, 3, 7, 15, …
             level: Level = "ERROR" if isinstance(error, SetupError) else "WARNING"
             self.log(level, f"{what} failed and is repeated (attempt {attempt + 1}): {error}")
 
-    def recovered(self, what: str, attempts: int) -> None:
-        self._retrying.pop(what, None)
+    def recovered(self, what: str, attempts: int, *, token: object) -> None:
+        self._retrying.pop(token, None)
         self.log("INFO", f"{what} works again after {attempts} failed attempts")
 
     def holding(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
@@ -82,18 +86,22 @@ class ShardStatus:
             f" deadletter.max_ratio allows; the first: {first.reason}: {first.detail}."
             " Mend the producer or the schema, or set deadletter.max_ratio = 1 and restart"
         )
-        if held != self._held:
+        if chunk.name not in self._held:
             self.log("ERROR", f"shard held: {held}")
-        self._held = held
+        self._held[chunk.name] = held
 
-    def released(self) -> None:
-        self._held = None
-        self.log("INFO", "shard no longer held")
+    def released(self, chunk: Chunk) -> None:
+        del self._held[chunk.name]
+        if not self._held:
+            self.log("INFO", "shard no longer held")
 
     def log(self, level: Level, message: str) -> None:
         self._send(LogEvent(level=level, shard=self.shard, pid=os.getpid(), message=message))
 
-    def report(self, gauges: Gauges) -> None:
+    def report(self, gauges: Gauges, *, waiting_since: float | None) -> None:
+        """`waiting_since` is since when (wall clock, seconds) the KCL has owed a message; None while this process
+        owes it one. That tells a silent JVM from a callback that waits for its backend."""
+        last_callback_ms = self.now_ms() if waiting_since is None else int(waiting_since * 1000)
         self._send(
             StatusEvent(
                 shard=self.shard,
@@ -103,15 +111,17 @@ class ShardStatus:
                 in_flight_chunks=gauges.in_flight_chunks,
                 in_flight_bytes=gauges.in_flight_bytes,
                 oldest_undelivered_ms=gauges.oldest_undelivered_ms,
+                oldest_undelivered_read_ms=gauges.oldest_undelivered_read_ms,
                 last_checkpoint_ms=self.last_checkpoint_ms,
-                last_callback_ms=self.last_callback_ms,
+                last_callback_ms=last_callback_ms,
                 millis_behind_latest=self.millis_behind_latest,
                 retrying=next(iter(self._retrying.values()), None),
-                held=self._held,
+                held=next(iter(self._held.values()), None),
             )
         )
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """Wall clock, milliseconds since the epoch."""
         return int(self._now() * 1000)
 
 
@@ -119,7 +129,7 @@ class EventSocket:
     """Sends events to the supervisor; never blocks, never fails: status is repeated, delivery goes first."""
 
     def __init__(self, path: str) -> None:
-        folder, name = os.path.split(path)
+        folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - links stay as they are
         # by way of the folder's descriptor: a socket's address takes 108 bytes, a path may be longer
         self._path = f"/proc/self/fd/{os.open(folder, os.O_PATH | os.O_DIRECTORY)}/{name}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -133,4 +143,11 @@ class EventSocket:
 def send_to_stderr(event: Event) -> None:
     """For a shard process without a supervisor."""
     if isinstance(event, LogEvent):
-        sys.stderr.write(f"{event.level} {event.shard} {event.message}\n")
+        say(f"{event.level} {event.shard} {event.message}")
+
+
+def say(text: str) -> None:
+    """A line on stderr, unless its reader is gone: that must not keep the caller from going on or from ending."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
