@@ -3,15 +3,15 @@
 The only place that knows about concurrency, retries and dead letters; it gives no chunk up (I5, I6).
 """
 
+import os
 import random
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gevent
-from gevent.pool import Pool
+from gevent.lock import BoundedSemaphore
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard
@@ -36,14 +36,38 @@ class Waiting:
     sleep: Callable[[float], object] = gevent.sleep
     random: Callable[[], float] = random.random
 
+    def after(self, error: DeliveryError, attempt: int) -> None:
+        self.sleep(self.policy.delay_seconds(error, attempt, self.random))
+
+
+EXIT_BUG = 70
+
 
 def exit_on_bug() -> None:
     """An exception that nobody foresaw: end, so that the chunk is read again instead of being skipped."""
-    import os
+    os._exit(EXIT_BUG)
 
-    traceback.print_exc(file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(70)
+
+class _Patience:
+    """The failures in a row of one piece of work: told to the status, waited out, and told when they are over."""
+
+    def __init__(self, what: str, *, status: ShardStatus, waiting: Waiting) -> None:
+        self._what = what
+        self._status = status
+        self._waiting = waiting
+        self._attempt = 0
+
+    def failed(self, error: DeliveryError) -> None:
+        """Returns when it is time to try again."""
+        self._status.count("retries")
+        self._status.retrying(self._what, error, self._attempt, token=self)
+        self._waiting.after(error, self._attempt)
+        self._attempt += 1
+
+    def over(self) -> None:
+        if self._attempt:
+            self._status.recovered(self._what, self._attempt, token=self)
+        self._attempt = 0
 
 
 class Delivery[Request]:
@@ -60,11 +84,12 @@ class Delivery[Request]:
         status: ShardStatus,
         on_bug: Callable[[], None] = exit_on_bug,
     ) -> None:
+        """At most `concurrency` requests are at the backend at once; one that waits to be repeated is not."""
         self._sink = sink
         self._dead_letters = dead_letters
         self._guard = guard
         self._waiting = waiting
-        self._requests: Any = Pool(concurrency)
+        self._slots: Any = BoundedSemaphore(concurrency)
         self._status = status
         self._on_bug = on_bug
 
@@ -77,74 +102,78 @@ class Delivery[Request]:
             self._deliver(chunk)
             on_durable()
         except Exception:  # noqa: BLE001 - the greenlet's edge: a bug must not look like a chunk that takes long
+            self._status.log("ERROR", f"bug while delivering chunk {chunk.name}: {traceback.format_exc()}")
             self._on_bug()
 
     def _deliver(self, chunk: Chunk) -> None:
         prepared = self._sink.prepare(chunk)
         rejections = [*prepared.rejections, *self._send_all(prepared.requests)]
         rejections = self._hold_while_suspicious(chunk, rejections)
-        if rejections:
-            self._repeat("dead letters", lambda: self._dead_letters.write(chunk, rejections))
+        # counted before they are written: chunks that pass at the same time count each other
         self._guard.count(len(chunk.records), len(rejections))
+        if rejections:
+            self._bury(chunk, rejections)
         self._status.delivered(chunk, dead_letters=len(rejections))
 
     def _send_all(self, requests: Sequence[Request]) -> list[Rejection]:
         if len(requests) == 1:
             return self._send(requests[0])
-        running = [self._requests.spawn(self._send, request) for request in requests]
-        return [rejection for greenlet in running for rejection in greenlet.get()]
+        running = [gevent.spawn(self._send, request) for request in requests]
+        # raises the first bug of any of them, even while others are repeated for ever
+        gevent.joinall(running, raise_error=True)
+        return [rejection for greenlet in running for rejection in greenlet.value]
 
     def _send(self, request: Request) -> list[Rejection]:
         """Send until nothing of the request is left; what comes back rejected is returned."""
         rejections: list[Rejection] = []
         pending = [request]
-        attempt = 0
+        patience = self._patience("delivery")
         while pending:
-            current = pending.pop()
-            outcome = self._repeat("delivery", lambda current=current: self._attempt(current))  # type: ignore[misc]
+            try:
+                outcome = self._attempt(pending[-1])
+            except DeliveryError as error:
+                patience.failed(error)
+                continue
+            pending.pop()
             rejections += outcome.rejections
             pending += outcome.again
             if outcome.backoff is None:
-                attempt = 0
-                continue
-            self._pause(TransientError(outcome.backoff), attempt)
-            attempt += 1
+                patience.over()
+            else:
+                patience.failed(TransientError(outcome.backoff))
         return rejections
 
     def _attempt(self, request: Request) -> Outcome[Request]:
-        self._status.count("requests")
-        try:
-            return self._sink.send(request)
-        except RequestRefused as error:
-            return self._sink.split(request, str(error))
-
-    def _repeat[Result](self, what: str, action: Callable[[], Result]) -> Result:
-        attempt = 0
-        while True:
+        with self._slots:
+            self._status.count("requests")
             try:
-                result = action()
-            except DeliveryError as error:
-                self._status.retrying(what, error, attempt)
-                self._pause(error, attempt)
-                attempt += 1
-                continue
-            if attempt:
-                self._status.recovered(what, attempt)
-            return result
-
-    def _pause(self, error: DeliveryError, attempt: int) -> None:
-        self._status.count("retries")
-        self._waiting.sleep(self._waiting.policy.delay_seconds(error, attempt, self._waiting.random))
+                return self._sink.send(request)
+            except RequestRefused as error:
+                return self._sink.split(request, str(error))
 
     def _hold_while_suspicious(self, chunk: Chunk, rejections: list[Rejection]) -> list[Rejection]:
         """Keep the chunk while too many records are bad, asking again in case the cause was mended meanwhile."""
         attempt = 0
         while not self._guard.allows(len(chunk.records), len(rejections)):
             self._status.holding(chunk, rejections)
-            self._pause(SetupError("too many dead letters", setting="deadletter.max_ratio"), attempt)
+            self._waiting.after(SetupError("too many dead letters", setting="deadletter.max_ratio"), attempt)
             attempt += 1
             prepared = self._sink.reconsider(chunk, rejections)
             rejections = [*prepared.rejections, *self._send_all(prepared.requests)]
         if attempt:
-            self._status.released()
+            self._status.released(chunk)
         return rejections
+
+    def _bury(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
+        patience = self._patience("dead letters")
+        while True:
+            try:
+                self._dead_letters.write(chunk, rejections)
+            except DeliveryError as error:
+                patience.failed(error)
+                continue
+            patience.over()
+            return
+
+    def _patience(self, what: str) -> _Patience:
+        return _Patience(what, status=self._status, waiting=self._waiting)
