@@ -9,24 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from amazon_kclpy.checkpoint_error import CheckpointError
-
-from consumer.domain.checkpoints import CheckpointState, Refusal, refusal_of
 from consumer.domain.chunks import Chunk, Chunker
-from consumer.domain.errors import ProtocolError
 from consumer.domain.ledger import Ledger
 from consumer.domain.records import Record
+from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointer, Checkpointing
 from consumer.shard.status import ShardStatus
-
-CHECKPOINT_RETRY_SECONDS = 1.0
-
-
-class Checkpointer(Protocol):
-    """amazon_kclpy's: raises CheckpointError with the KCL's reason."""
-
-    def checkpoint(
-        self, sequence_number: str | None = None, sub_sequence_number: int | None = None
-    ) -> None: ...
 
 
 class ChunkDelivery(Protocol):
@@ -43,7 +30,8 @@ class Wakeup(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlightLimits:
-    """At either of these a callback waits. A chunk larger than `max_bytes` passes when it is alone."""
+    """At either of these a callback waits, and no chunk is started that would pass `max_bytes`: one that is larger
+    than that goes alone."""
 
     max_chunks: int
     max_bytes: int
@@ -58,7 +46,7 @@ class Pipeline:
         chunker: Chunker,
         ledger: Ledger,
         delivery: ChunkDelivery,
-        checkpoints: CheckpointState,
+        checkpoints: Checkpointing,
         limits: InFlightLimits,
         status: ShardStatus,
         wakeup: Wakeup,
@@ -75,15 +63,15 @@ class Pipeline:
         self._wakeup = wakeup
         self._drain_seconds = drain_seconds
         self._now = now
+        self._open_read_ms: int | None = None
         self._drain_until: float | None = None
         self._dropped = False
-        self._lease_lost = False
 
     # What the supervisor is told (status.Gauges)
 
     @property
     def state(self) -> str:
-        if self._lease_lost:
+        if self._checkpoints.lease_lost:
             return "lease_lost"
         return "running" if self._drain_until is None else "draining"
 
@@ -100,52 +88,56 @@ class Pipeline:
         oldest = self._ledger.oldest_ms
         return self._chunker.open_since_ms if oldest is None else oldest
 
+    @property
+    def oldest_undelivered_read_ms(self) -> int | None:
+        oldest = self._ledger.oldest_read_ms
+        return self._open_read_ms if oldest is None else oldest
+
     def is_draining(self) -> bool:
         return self._drain_until is not None
-
-    @property
-    def drain_seconds(self) -> float:
-        return self._drain_seconds
 
     # The callbacks
 
     def accept(self, records: Sequence[Record], tip_seen_ms: int | None, checkpointer: Checkpointer) -> None:
         """Take records; `tip_seen_ms` as Chunker.seal_idle has it, None where the tip was not seen."""
-        if self.is_draining() or self._lease_lost:
+        if self._takes_no_more():
             self._drop(bool(records))
+            self._checkpoint_if_due(checkpointer)
             return
-        sealed = self._chunker.add(records)
-        if tip_seen_ms is not None and (idle := self._chunker.seal_idle(tip_seen_ms)) is not None:
-            sealed.append(idle)
-        for chunk in sealed:
-            if self.is_draining():
+        for chunk, read_ms in self._sealed(records, tip_seen_ms):
+            self._wait(lambda chunk=chunk: self._has_room_for(chunk), checkpointer)  # type: ignore[misc]
+            if self._takes_no_more():
                 # it was never tracked, so no checkpoint can pass it: the next owner reads it again
                 self._drop(True)
                 return
-            self._start(chunk)
+            self._start(chunk, read_ms)
             self._wait(self._has_room, checkpointer)
         self._checkpoint_if_due(checkpointer)
 
     def end(self, checkpointer: Checkpointer) -> None:
         """The shard has ended: deliver everything, then checkpoint its end, so that its children may start."""
-        last = None if self.is_draining() else self._chunker.seal()
+        read_ms = self._open_read_ms
+        last = None if self._takes_no_more() else self._chunker.seal()
         if last is not None:
-            self._start(last)
+            self._start(last, read_ms)
         self._wait(self._is_idle, checkpointer)
-        if not self._is_idle():
+        if not self._is_idle() and self._drain_until is not None:
             self._wait(self._is_idle, checkpointer, until=self._drain_until)
         if self._dropped or not self._is_idle():
             self._status.log("WARNING", "the shard's end is not checkpointed: not everything is delivered")
             return
-        self._checkpoint_end(checkpointer)
+        while not self._checkpoints.at_shard_end(checkpointer):
+            if self._checkpoints.lease_lost or self._past_drain():
+                return
+            self._pause(CHECKPOINT_RETRY_SECONDS)
 
     def shut_down(self, checkpointer: Checkpointer) -> None:
         """The lease will be given up: finish what is in flight, checkpoint, forget the open chunk."""
         self.drain()
         self._wait(self._is_idle, checkpointer, until=self._drain_until)
-        while self._checkpoints.pending(self._ledger.watermark) and not self._lease_lost:
-            self._checkpoint(checkpointer)
-            if self._checkpoints.confirmed == self._ledger.watermark or self._past_drain():
+        while self._checkpoints.pending(self._ledger.watermark):
+            self._checkpoints.at(self._ledger.watermark, checkpointer)
+            if not self._checkpoints.pending(self._ledger.watermark) or self._past_drain():
                 break
             self._pause(CHECKPOINT_RETRY_SECONDS)
         left = self._ledger.in_flight_chunks
@@ -157,7 +149,7 @@ class Pipeline:
 
     def lose_lease(self) -> None:
         """Writes in flight are harmless (I2, I3); checkpoints are not ours to make."""
-        self._lease_lost = True
+        self._checkpoints.lease_lost = True
         self._drop(False)
         self._wakeup.set()
 
@@ -170,8 +162,26 @@ class Pipeline:
 
     # Inside
 
-    def _start(self, chunk: Chunk) -> None:
-        ticket = self._ledger.track(chunk)
+    def _takes_no_more(self) -> bool:
+        return self.is_draining() or self._checkpoints.lease_lost
+
+    def _sealed(self, records: Sequence[Record], tip_seen_ms: int | None) -> list[tuple[Chunk, int | None]]:
+        """The chunks that are complete now, each with the time at which its first record was read."""
+        first_read_ms = self._open_read_ms
+        now_ms = self._status.now_ms()
+        if first_read_ms is None:
+            first_read_ms = now_ms
+        chunks = self._chunker.add(records)
+        if tip_seen_ms is not None and (idle := self._chunker.seal_idle(tip_seen_ms)) is not None:
+            chunks.append(idle)
+        if not self._chunker.open_records:
+            self._open_read_ms = None
+        else:
+            self._open_read_ms = now_ms if chunks else first_read_ms
+        return [(chunk, now_ms if place else first_read_ms) for place, chunk in enumerate(chunks)]
+
+    def _start(self, chunk: Chunk, read_ms: int | None) -> None:
+        ticket = self._ledger.track(chunk, read_ms=read_ms)
 
         def on_durable() -> None:
             ticket.resolve()
@@ -182,12 +192,17 @@ class Pipeline:
     def _drop(self, records_too: bool) -> None:
         self._dropped = self._dropped or records_too or self._chunker.open_records > 0
         self._chunker.discard()
+        self._open_read_ms = None
 
     def _has_room(self) -> bool:
         return (
             self._ledger.in_flight_chunks < self._limits.max_chunks
             and self._ledger.in_flight_bytes < self._limits.max_bytes
         )
+
+    def _has_room_for(self, chunk: Chunk) -> bool:
+        fits = self._ledger.in_flight_bytes + chunk.size_bytes <= self._limits.max_bytes
+        return self._is_idle() or (fits and self._has_room())
 
     def _is_idle(self) -> bool:
         return self._ledger.in_flight_chunks == 0
@@ -202,66 +217,23 @@ class Pipeline:
         while True:
             self._checkpoint_if_due(checkpointer)
             self._wakeup.clear()
-            if done() or self._lease_lost or (self.is_draining() if until is None else self._now() >= until):
+            if done() or self._checkpoints.lease_lost:
+                return
+            if self.is_draining() if until is None else self._now() >= until:
                 return
             self._wakeup.wait(self._next_look(until))
 
     def _next_look(self, until: float | None) -> float | None:
         """Seconds until there is something to do without a wake-up; None where there is nothing."""
-        now = self._now()
-        looks = [] if until is None else [until - now]
+        looks = [] if until is None else [until - self._now()]
         if self._checkpoints.pending(self._ledger.watermark):
-            looks.append(self._checkpoints.seconds_until_due(now))
+            looks.append(self._checkpoints.seconds_until_due())
         return max(0.0, min(looks)) if looks else None
 
     def _pause(self, seconds: float) -> None:
         self._wakeup.clear()
         self._wakeup.wait(seconds)
 
-    # Checkpoints
-
     def _checkpoint_if_due(self, checkpointer: Checkpointer) -> None:
-        if not self._lease_lost and self._checkpoints.due(self._ledger.watermark, self._now()):
-            self._checkpoint(checkpointer)
-
-    def _checkpoint(self, checkpointer: Checkpointer) -> None:
-        position = self._ledger.watermark
-        if position is None or self._lease_lost:
-            return
-        # null and 0 mean the same to the KCL; null is what plain records are checkpointed with
-        sub_sequence_number = position.sub_sequence_number or None
-        if self._accepted(checkpointer, position.sequence_number, sub_sequence_number):
-            self._checkpoints.succeeded(position, self._now())
-            self._status.checkpointed(str(position))
-
-    def _checkpoint_end(self, checkpointer: Checkpointer) -> None:
-        while not self._accepted(checkpointer, None, None):
-            if self._lease_lost or self._past_drain():
-                return
-            self._pause(CHECKPOINT_RETRY_SECONDS)
-        self._status.checkpointed("the shard's end")
-
-    def _accepted(self, checkpointer: Checkpointer, sequence_number: str | None, sub: int | None) -> bool:
-        """Ask the KCL once, or twice where the refusal says that this may help."""
-        for attempt in (1, 2):
-            try:
-                checkpointer.checkpoint(sequence_number, sub)
-            except CheckpointError as error:
-                refusal = self._refused(str(error.value))
-                if refusal is not Refusal.REPEAT or attempt == 2:
-                    return False
-                continue
-            return True
-        return False
-
-    def _refused(self, reason: str) -> Refusal:
-        if reason == "InvalidStateException":
-            # the conversation is out of step, or the lease table is gone: only a new process can go on
-            raise ProtocolError(f"checkpoint refused: {reason}")
-        refusal = refusal_of(reason)
-        self._status.count("checkpoints_refused")
-        self._status.log("WARNING", f"checkpoint refused: {reason}; {refusal.value}")
-        self._checkpoints.failed(self._now(), retry_after_seconds=CHECKPOINT_RETRY_SECONDS)
-        if refusal is Refusal.LEASE_LOST:
-            self.lose_lease()
-        return refusal
+        if not self._checkpoints.lease_lost:
+            self._checkpoints.if_due(self._ledger.watermark, checkpointer)
