@@ -13,6 +13,7 @@ from consumer.domain.ledger import Ledger
 from consumer.domain.retries import RetryPolicy
 from consumer.domain.routing import time_parser
 from consumer.settings import Settings
+from consumer.shard.checkpointing import Checkpointing
 from consumer.shard.delivery import Delivery, Waiting
 from consumer.shard.pipeline import InFlightLimits, Pipeline
 from consumer.shard.status import ShardStatus
@@ -29,18 +30,19 @@ def build_pipeline(
     settings: Settings, send_event: Callable[[Event], None], shard: str
 ) -> tuple[Pipeline, ShardStatus]:
     status = ShardStatus(shard, send_event)
+    checkpoint_policy = CheckpointPolicy(settings.seconds("checkpoint.interval"))
     pipeline = Pipeline(
         chunker=Chunker(_chunk_limits(settings)),
         ledger=Ledger(),
         delivery=_delivery(settings, shard, status),
-        checkpoints=CheckpointState(CheckpointPolicy(settings.seconds("checkpoint.interval"))),
+        checkpoints=Checkpointing(CheckpointState(checkpoint_policy), status),
         limits=InFlightLimits(
             max_chunks=settings.integer("delivery.max_in_flight_chunks"),
             max_bytes=settings.integer("delivery.max_in_flight_bytes"),
         ),
         status=status,
         wakeup=GeventEvent(),
-        drain_seconds=_grace_seconds(settings) * DRAIN_SHARE_OF_GRACE,
+        drain_seconds=drain_seconds(settings),
     )
     return pipeline, status
 
@@ -71,9 +73,11 @@ def _delivery(settings: Settings, shard: str, status: ShardStatus) -> Delivery[A
     )
 
 
-def _grace_seconds(settings: Settings) -> float:
+def drain_seconds(settings: Settings) -> float:
+    """How long a shutdown waits for chunks in flight."""
     millis = settings["shutdownGraceMillis"]
-    return float(millis) / 1000 if millis else _FALLBACK_GRACE_SECONDS
+    grace_seconds = float(millis) / 1000 if millis else _FALLBACK_GRACE_SECONDS
+    return grace_seconds * DRAIN_SHARE_OF_GRACE
 
 
 def stream_name(settings: Settings) -> str:

@@ -14,10 +14,10 @@ import gevent
 
 from consumer.domain.events import Event, LogEvent
 from consumer.settings import Settings
-from consumer.shard.assembly import build_pipeline
+from consumer.shard.assembly import build_pipeline, drain_seconds
 from consumer.shard.processor import ShardProcessor
 from consumer.shard.protocol import LineReader, ShardProcess, write_all
-from consumer.shard.status import EventSocket, send_to_stderr
+from consumer.shard.status import EventSocket, say, send_to_stderr
 
 STATUS_SECONDS = 1.0
 ORPHAN_CHECK_SECONDS = 1.0
@@ -32,20 +32,23 @@ def main() -> NoReturn:
     """Runs until the KCL closes stdin. Never returns: gevent's own shut-down would wait for open connections."""
     descriptors = _claim_standard_streams()
     send = _event_sender()
-    processor = ShardProcessor(partial(build_pipeline, _settings(), send))
-    _handle_signals(processor)
-    gevent.spawn(_report_status, processor)
+    settings = _settings()
+    processor = ShardProcessor(partial(build_pipeline, settings, send))
+    _handle_signals(processor, drain_seconds(settings) * UNCLAIMED_DRAIN_FACTOR)
+    reader = LineReader(descriptors[0])
+    gevent.spawn(_report_status, processor, reader)
     gevent.spawn(_end_when_orphaned, os.getppid())
     # what is loaded by now lives as long as the process
     gc.collect()
     gc.freeze()
     try:
-        _process(processor, *descriptors).run()
+        _process(processor, reader, descriptors[1]).run()
     except SystemExit as end:
         _exit(end.code if isinstance(end.code, int) else 1)
     except BaseException as error:  # noqa: BLE001 - the process' edge: say why, then let the KCL start a new one
         _say_crashed(error, processor, send)
         _exit(EXIT_CRASHED)
+    _report(processor, reader)
     _exit(0)
 
 
@@ -68,34 +71,39 @@ def _event_sender() -> Callable[[Event], None]:
     return EventSocket(path).send if path else send_to_stderr
 
 
-def _process(processor: ShardProcessor, protocol_in: int, protocol_out: int) -> ShardProcess:
+def _process(processor: ShardProcessor, reader: LineReader, protocol_out: int) -> ShardProcess:
     return ShardProcess(
-        processor,
-        reader=LineReader(protocol_in),
-        write=partial(write_all, protocol_out),
-        error_file=sys.stderr,
+        processor, reader=reader, write=partial(write_all, protocol_out), error_file=sys.stderr
     )
 
 
-def _handle_signals(processor: ShardProcessor) -> None:
+def _handle_signals(processor: ShardProcessor, unclaimed_seconds: float) -> None:
     """SIGTERM means drain. SIGINT comes from a terminal to the whole group; the supervisor acts on it."""
-    gevent.signal_handler(signal.SIGTERM, _drain, processor)
+    gevent.signal_handler(signal.SIGTERM, _drain, processor, unclaimed_seconds)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _drain(processor: ShardProcessor) -> None:
-    if processor.pipeline is None:
-        return  # it holds nothing yet
-    if not processor.pipeline.is_draining():
-        gevent.spawn_later(processor.pipeline.drain_seconds * UNCLAIMED_DRAIN_FACTOR, _exit, 1)
-    processor.pipeline.drain()
+def _drain(processor: ShardProcessor, unclaimed_seconds: float) -> None:
+    if not processor.drain_asked:
+        gevent.spawn_later(unclaimed_seconds, _end_unclaimed, processor)
+    processor.drain()
 
 
-def _report_status(processor: ShardProcessor) -> None:
+def _end_unclaimed(processor: ShardProcessor) -> NoReturn:
+    if processor.status is not None:
+        processor.status.log("WARNING", "drained, but nobody shut this shard process down: it ends")
+    _exit(1)
+
+
+def _report_status(processor: ShardProcessor, reader: LineReader) -> None:
     while True:
         gevent.sleep(STATUS_SECONDS)
-        if processor.pipeline is not None and processor.status is not None:
-            processor.status.report(processor.pipeline)
+        _report(processor, reader)
+
+
+def _report(processor: ShardProcessor, reader: LineReader) -> None:
+    if processor.pipeline is not None and processor.status is not None:
+        processor.status.report(processor.pipeline, waiting_since=reader.waiting_since)
 
 
 def _end_when_orphaned(parent: int) -> None:
@@ -106,12 +114,11 @@ def _end_when_orphaned(parent: int) -> None:
 
 
 def _say_crashed(error: BaseException, processor: ShardProcessor, send: Callable[[Event], None]) -> None:
-    traceback.print_exception(error, file=sys.stderr)
-    shard = processor.status.shard if processor.status else ""
     text = "".join(traceback.format_exception(error))
+    shard = processor.status.shard if processor.status else ""
     send(LogEvent(level="ERROR", shard=shard, pid=os.getpid(), message=f"shard process ends: {text}"))
+    say(text)
 
 
 def _exit(code: int) -> NoReturn:
-    sys.stderr.flush()
     os._exit(code)

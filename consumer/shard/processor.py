@@ -21,6 +21,7 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
     def __init__(self, build: Callable[[str], tuple[Pipeline, ShardStatus]]) -> None:
         self._build = build
         self._parts: tuple[Pipeline, ShardStatus] | None = None
+        self.drain_asked = False
 
     @property
     def pipeline(self) -> Pipeline | None:
@@ -30,10 +31,18 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
     def status(self) -> ShardStatus | None:
         return self._parts[1] if self._parts else None
 
+    def drain(self) -> None:
+        """At any moment: take no more records, now or as soon as there is a shard to take them from."""
+        self.drain_asked = True
+        if self.pipeline is not None:
+            self.pipeline.drain()
+
     def initialize(self, initialize_input: Any) -> None:
         self._parts = self._build(initialize_input.shard_id)
         start = initialize_input.sequence_number
         self._parts[1].log("INFO", f"shard process started, reading on from {start}")
+        if self.drain_asked:
+            self._parts[0].drain()
 
     def process_records(self, process_records_input: RecordsMessage) -> None:
         pipeline, status = self._started()

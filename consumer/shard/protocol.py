@@ -32,6 +32,7 @@ class LineReader:
         self._descriptor = descriptor
         self._now = now
         self._rest = b""
+        self.waiting_since: float | None = None
         self._watcher = get_hub().loop.io(descriptor, 1)
         self.waited_from: float = 0.0
         self.waited_seconds: float = 0.0
@@ -42,8 +43,15 @@ class LineReader:
         """The next line with its line end, or what is left before the end of input; b"" at the end.
 
         `waited_from` (wall clock, seconds) and `waited_seconds` then tell since when and how long nothing at all
-        was there to read before this line began.
+        was there to read before this line began. `waiting_since` (wall clock, seconds) is not None while a call runs.
         """
+        self.waiting_since = self._now()
+        try:
+            return self._read_line()
+        finally:
+            self.waiting_since = None
+
+    def _read_line(self) -> bytes:
         self.waited_seconds = 0.0
         pieces = [self._rest]
         piece = self._rest
@@ -118,7 +126,7 @@ class RecordsMessage:
 
 
 class InputClosed(SystemExit):
-    """The KCL went away in the middle of a checkpoint: end quietly, another worker reads on."""
+    """The KCL went away in the middle of a message or of a callback: end quietly, another worker reads on."""
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -137,7 +145,10 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
         return self._reader.read_line()
 
     def write_line(self, line: str) -> None:
-        self._write(f"\n{line}\n".encode())
+        try:
+            self._write(f"\n{line}\n".encode())
+        except BrokenPipeError:
+            raise InputClosed from None
 
     def load_action(self, line: bytes) -> Any:
         if not line:
@@ -145,6 +156,8 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
         try:
             message = self._decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            if not line.endswith(b"\n"):
+                raise InputClosed from None
             raise ProtocolError(f"not a MultiLang message ({error}): {line[:200]!r}") from error
         if message.action == RecordsMessage.action:
             return RecordsMessage(message, self._reader)
