@@ -20,7 +20,8 @@ def lines_of(payloads: Sequence[bytes], *, validate_json: bool) -> Lines:
 
     A valid JSON payload holds raw line ends between tokens only, so taking them out changes no value. Without
     validation a payload that is not JSON may end in one line end; one that holds more is rejected, since it would
-    be read back as several records.
+    be read back as several records. A lone carriage return counts: Hadoop's readers, Athena's among them, end a
+    line there.
     """
     rejections = find_invalid_json(payloads) if validate_json else []
     if not rejections and not _any_line_end(payloads):
@@ -54,8 +55,8 @@ def _breaks_the_line(payload: bytes) -> bool:
 def _on_one_line(payload: bytes, *, is_json: bool) -> bytes | None:
     if is_json or _is_json(payload):
         return payload.translate(None, b"\r\n")
-    body = payload.removesuffix(b"\n")
-    return None if b"\n" in body else body
+    body = payload.removesuffix(b"\n").removesuffix(b"\r")
+    return None if _breaks_the_line(body) else body
 
 
 def _is_json(payload: bytes) -> bool:
