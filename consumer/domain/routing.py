@@ -1,10 +1,15 @@
 """Where a record goes: the table of its key, the partition of its time."""
 
 import datetime
+import re
 from collections.abc import Callable
 
 _HEX = frozenset("0123456789abcdef")
+_EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
+_MILLISECOND = datetime.timedelta(milliseconds=1)
 _MINUTE_MS = 60_000
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?", re.ASCII)
+"""float() takes more: nan, 1_000, digits of other scripts."""
 
 MAX_KEY_DIGITS = 2
 
@@ -36,8 +41,9 @@ def table_names(prefix: str, digits: int) -> list[str]:
 
 def partition_path(template: str, time_ms: int) -> str:
     """Expand a strftime template such as `dt=%Y-%m-%d/hour=%H` in UTC; with a slash at its end unless empty."""
-    moment = datetime.datetime.fromtimestamp(time_ms / 1000, datetime.UTC)
-    path = moment.strftime(template).strip("/")
+    moment = _EPOCH + time_ms * _MILLISECOND
+    # the C library decides whether %Y pads the years before 1000, and a key must not depend on it
+    path = moment.strftime(template.replace("%Y", f"{moment.year:04}")).strip("/")
     return f"{path}/" if path else ""
 
 
@@ -68,13 +74,20 @@ class PartitionPaths:
         return path
 
 
+def epoch_ms(moment: datetime.datetime) -> int:
+    """Milliseconds since the epoch, rounded down; whole numbers, since a float turns the last microsecond of the
+    year 9999 into a time that is none."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
 TimeParser = Callable[[object], datetime.datetime | None]
 
 
 def time_parser(time_format: str) -> TimeParser:
     """A function from a decoded JSON value to an aware UTC time, or `None` where the value is not such a time.
 
-    `time_format` is `iso8601`, `epoch_s`, `epoch_ms` or a strptime pattern; times without a zone are UTC.
+    `time_format` is `iso8601`, `epoch_s`, `epoch_ms` or a strptime pattern; times without a zone are UTC. Raises
+    ValueError for a pattern that strptime cannot read back.
     """
     if time_format == "iso8601":
         return _from_iso8601
@@ -82,7 +95,16 @@ def time_parser(time_format: str) -> TimeParser:
         return lambda value: _from_epoch(value, 1)
     if time_format == "epoch_ms":
         return lambda value: _from_epoch(value, 1000)
+    _check_pattern(time_format)
     return lambda value: _from_pattern(value, time_format)
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        sample = datetime.datetime(2001, 2, 3, 4, 5, 6, tzinfo=datetime.UTC).strftime(pattern)
+        datetime.datetime.strptime(sample, pattern)  # noqa: DTZ007 - only whether it can be read matters
+    except (ValueError, re.PatternError) as error:  # strptime makes a regular expression of it
+        raise ValueError(f"{pattern!r} is no time pattern: {error}") from error
 
 
 def _utc(moment: datetime.datetime) -> datetime.datetime | None:
@@ -105,10 +127,9 @@ def _from_iso8601(value: object) -> datetime.datetime | None:
 
 def _from_epoch(value: object, per_second: int) -> datetime.datetime | None:
     if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
+        if not _NUMBER.fullmatch(value):
             return None
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
