@@ -100,13 +100,16 @@ def _s3_client(settings: Settings) -> Any:
     )
 
 
+def _encryption(settings: Settings) -> dict[str, str]:
+    return _set_options(ServerSideEncryption=settings["s3.sse"], SSEKMSKeyId=settings["s3.kms_key_id"])
+
+
 def _put_options(settings: Settings) -> dict[str, str]:
-    options = {
-        "StorageClass": settings["s3.storage_class"],
-        "ServerSideEncryption": settings["s3.sse"],
-        "SSEKMSKeyId": settings["s3.kms_key_id"],
-        "Tagging": settings["s3.tags"],
-    }
+    options = _set_options(StorageClass=settings["s3.storage_class"], Tagging=settings["s3.tags"])
+    return options | _encryption(settings)
+
+
+def _set_options(**options: str | None) -> dict[str, str]:
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -185,4 +188,4 @@ def _dead_letters(settings: Settings, shard: str) -> DeadLetterSink:
         stream=stream_name(settings),
         shard=shard,
     )
-    return DeadLetterSink(place, lambda: _s3_client(settings))
+    return DeadLetterSink(place, lambda: _s3_client(settings), put_options=_encryption(settings))

@@ -7,28 +7,42 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigNotFound,
+    ConfigParseError,
     CredentialRetrievalError,
+    InvalidRegionError,
     NoCredentialsError,
+    NoRegionError,
     ParamValidationError,
     PartialCredentialsError,
+    ProfileNotFound,
+    SSOTokenLoadError,
     TokenRetrievalError,
+    UnauthorizedSSOTokenError,
 )
 
 from consumer.domain.errors import DeliveryError, SetupError, TransientError
 
 _TRANSIENT_CODES = frozenset(
     {
+        "BadDigest",
+        "BandwidthLimitExceeded",
+        "IncompleteBody",
         "InternalError",
         "OperationAborted",
         "PriorRequestNotComplete",
         "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
         "RequestTimeout",
         "RequestTimeoutException",
         "ServiceUnavailable",
         "SlowDown",
         "Throttling",
+        "ThrottledException",
         "ThrottlingException",
         "TooManyRequestsException",
+        "XAmzContentSHA256Mismatch",
     }
 )
 """https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, beside every 5xx, 408 and 429."""
@@ -38,8 +52,19 @@ _SETUP_EXCEPTIONS = (
     PartialCredentialsError,
     CredentialRetrievalError,
     TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+    SSOTokenLoadError,
+    ProfileNotFound,
+    ConfigNotFound,
+    ConfigParseError,
+    NoRegionError,
+    InvalidRegionError,
     ParamValidationError,
 )
+
+AWS_ERRORS = (ClientError, BotoCoreError, RuntimeError)
+"""What a boto3 call raises that `delivery_error` can read. botocore raises a bare RuntimeError where refreshed
+credentials turn out to be expired already (RefreshableCredentials._protected_refresh)."""
 
 
 def s3_client(
@@ -63,13 +88,16 @@ def s3_client(
 
 
 def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
-    """What a boto3 error asks of the caller; `setting` names the property behind the resource."""
+    """What a boto3 error asks of the caller; `setting` names the property behind the resource. Raises the error
+    itself where it is none of boto3's."""
     if isinstance(error, ClientError):
         return _of_answer(error, setting=setting)
     if isinstance(error, _SETUP_EXCEPTIONS):
         return SetupError(str(error), setting=setting)
     if isinstance(error, BotoCoreError):  # connections refused, reset, timed out
         return TransientError(str(error))
+    if type(error) is RuntimeError and "credentials" in str(error):
+        return SetupError(str(error), setting=setting)
     raise error
 
 

@@ -1,17 +1,16 @@
 """Dead letters as gzip NDJSON objects in S3, one object a chunk, under a deterministic key."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
 from isal import igzip
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, dead_letter
 from consumer.domain.routing import partition_path
-from consumer.sinks.aws import delivery_error
+from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.lines import join_lines
 
 _encode = msgspec.json.Encoder().encode
@@ -29,9 +28,17 @@ class DeadLetterPlace:
 class DeadLetterSink:
     """`<prefix><application>/dt=YYYY-MM-DD/<stream>-<shard>-<first sequence>[.<sub>]-<records>.ndjson.gz`"""
 
-    def __init__(self, place: DeadLetterPlace, client: Callable[[], Any]) -> None:
-        """`client` makes an S3 client when the first dead letter is written: most processes never need one."""
+    def __init__(
+        self,
+        place: DeadLetterPlace,
+        client: Callable[[], Any],
+        *,
+        put_options: Mapping[str, str] | None = None,
+    ) -> None:
+        """`client` makes an S3 client when the first dead letter is written: most processes never need one.
+        `put_options` are further arguments of PutObject (encryption)."""
         self._place = place
+        self._put_options = dict(put_options or {})
         self._make_client = client
         self._client: Any = None
 
@@ -45,8 +52,9 @@ class DeadLetterSink:
                 Key=self._key(chunk),
                 Body=self._body(chunk, rejections),
                 ContentType="application/gzip",
+                **self._put_options,
             )
-        except (ClientError, BotoCoreError) as error:
+        except AWS_ERRORS as error:
             raise delivery_error(error, setting="deadletter.bucket") from error
 
     def _key(self, chunk: Chunk) -> str:

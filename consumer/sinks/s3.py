@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from isal import igzip
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
-from consumer.domain.routing import PartitionPaths, TimeParser
-from consumer.sinks.aws import delivery_error
+from consumer.domain.routing import PartitionPaths, TimeParser, epoch_ms
+from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared
 from consumer.sinks.lines import join_lines, lines_of
 from consumer.sinks.payloads import RoutingReader
@@ -80,7 +79,7 @@ class S3Sink:
                 ContentType="application/gzip",
                 **self._put_options,
             )
-        except (ClientError, BotoCoreError) as error:
+        except AWS_ERRORS as error:
             raise delivery_error(error, setting="s3.bucket") from error
         return Outcome()
 
@@ -103,7 +102,7 @@ class S3Sink:
         parse = self._record_times.parse
         times = (parse(field.time) if field is not None else None for field in fields)
         return [
-            int(time.timestamp() * 1000) if time is not None else arrival
+            epoch_ms(time) if time is not None else arrival
             for time, arrival in zip(times, arrivals, strict=True)
         ]
 
