@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from consumer.domain.dead_letters import Rejection
+from consumer.domain.dead_letters import Reason, Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import table_name, table_suffix
 from consumer.sinks.bigquery.times import OutOfRange, PartitionTimes
@@ -36,11 +36,19 @@ def insert_id_prefix(*, stream: str, shard: str) -> str:
     return f"{digest}-{shard.removeprefix('shardId-').lstrip('0') or '0'}"
 
 
+class NoRow(ValueError):
+    """JSON allows half of a surrogate pair in a text (as `\\ud800`), UTF-8 and so BigQuery's columns do not."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: Reason = reason
+
+
 class RowShape(Protocol):
     """How one record becomes the `json` of its row."""
 
     def encode(self, record: Record, key: object, time: object) -> bytes:
-        """Raises OutOfRange, or UnicodeDecodeError never: payloads were checked."""
+        """Raises OutOfRange or NoRow, and nothing else for a payload that RoutingReader took."""
 
 
 class LogRow:
@@ -75,7 +83,10 @@ class FieldsRow:
         return self._with_time(record.data, moment or self._times.arrival_time(record.arrival_ms))
 
     def _with_time(self, data: bytes, moment: str) -> bytes:
-        members = _decode_members(data)
+        try:
+            members = _decode_members(data)
+        except msgspec.DecodeError as error:
+            raise NoRow("bad_name", f"the name of a field is not Unicode: {error}") from None
         if self._column_is_own or bytes(members.get(self._column, _NULL)) == _NULL:
             members[self._column] = msgspec.Raw(_encode(moment))
         return _encode(members)
@@ -123,6 +134,9 @@ class RowEncoder:
             except OutOfRange as error:
                 rejections.append(Rejection(index, "time_out_of_range", str(error)))
                 continue
+            except NoRow as error:
+                rejections.append(Rejection(index, error.reason, str(error)))
+                continue
             table = tables.get(name)
             if table is None:
                 table = tables[name] = TableRows()
@@ -153,7 +167,10 @@ class RowEncoder:
 
 
 def _json_text(key: object) -> str:
-    if isinstance(key, str):
-        return f'"{key}"' if key.isalnum() and key.isascii() else _encode(key).decode()
-    # without key digits any value is taken; a STRING column wants text
-    return "null" if key is None else _encode(_encode(key).decode()).decode()
+    try:
+        if isinstance(key, str):
+            return f'"{key}"' if key.isalnum() and key.isascii() else _encode(key).decode()
+        # without key digits any value is taken; a STRING column wants text
+        return "null" if key is None else _encode(_encode(key).decode()).decode()
+    except UnicodeEncodeError as error:
+        raise NoRow("bad_key", f"the key is not Unicode: {error}") from None
