@@ -25,7 +25,11 @@ class PartitionTimes:
         self._oldest = self._newest = self._arrival
 
     def own_time(self, value: object, arrival_ms: int) -> str | None:
-        """The text for a record's time value, None where it holds no time; raises OutOfRange."""
+        """The text for a record's time value, None where it holds no time; raises OutOfRange.
+
+        A value in BigQuery's own notation comes out as it is. Others do not, however alike: the parsers take more
+        forms than BigQuery, and a strptime pattern may put the day before the month.
+        """
         if value is None:
             return None
         moment = self._parse(value)
@@ -35,9 +39,9 @@ class PartitionTimes:
             self._set_arrival(arrival_ms)
         if not self._oldest <= moment <= self._newest:
             raise OutOfRange(f"time {moment.isoformat()} is too far from arrival {self._arrival_text}")
-        if isinstance(value, str) and _is_canonical(value):
-            return value
-        return _text(moment)
+        text = _text(moment)
+        without_fraction = f"{text[:19]}Z"
+        return without_fraction if value == without_fraction else text
 
     def arrival_time(self, arrival_ms: int) -> str:
         if arrival_ms != self._arrival_ms:
@@ -51,18 +55,6 @@ class PartitionTimes:
         self._arrival_text = _text(self._arrival)
         self._oldest = self._arrival - datetime.timedelta(days=OLDEST_DAYS)
         self._newest = self._arrival + datetime.timedelta(days=NEWEST_DAYS)
-
-
-def _is_canonical(value: str) -> bool:
-    """`YYYY-MM-DDTHH:MM:SS[.fff]Z`, which can be passed on as it is: the parser takes forms that BigQuery does not."""
-    return (
-        len(value) in (20, 24)
-        and value[-1] == "Z"
-        and value[4] == value[7] == "-"
-        and value[10] == "T"
-        and value[13] == value[16] == ":"
-        and value.isascii()
-    )
 
 
 def _text(moment: datetime.datetime) -> str:
