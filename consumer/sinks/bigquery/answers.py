@@ -20,32 +20,55 @@ TRANSIENT_REASONS = frozenset(
         "jobRateLimitExceeded",
         "quotaExceeded",
         "rateLimitExceeded",
+        "resourceInUse",
         "resourcesExceeded",
         "tableUnavailable",
         "timeout",
     }
 )
+SETUP_REASONS = frozenset(
+    {
+        "accessDenied",
+        "accountDisabled",
+        "authError",
+        "billingNotEnabled",
+        "billingTierLimitExceeded",
+        "blocked",
+        "conditionNotMet",
+        "failedPrecondition",
+        "invalidUser",
+        "keyInvalid",
+        "notFound",
+        "required",
+    }
+)
+"""Not the rows' fault, even where the status is 400: bisecting such a request would bury good records."""
+
 SIZE_STATUS = 413
+ANSWER_KIND = "bigquery#tableDataInsertAllResponse"
 
 
 class RowError(msgspec.Struct, frozen=True):
-    reason: str = ""
-    location: str = ""
-    message: str = ""
+    reason: str | None = None
+    location: str | None = None
+    message: str | None = None
 
 
 class RowErrors(msgspec.Struct, frozen=True):
     index: int = 0
-    errors: list[RowError] = []
+    errors: list[RowError] | None = None
 
 
 class InsertAllAnswer(msgspec.Struct, frozen=True, rename="camel"):
-    insert_errors: list[RowErrors] = []
+    kind: str | None = None
+    insert_errors: list[RowErrors] | None = None
+    error: msgspec.Raw | None = None
 
 
 class _ErrorBody(msgspec.Struct, frozen=True):
-    message: str = ""
-    errors: list[RowError] = []
+    message: str | None = None
+    status: str | None = None
+    errors: list[RowError] | None = None
 
 
 class _ErrorAnswer(msgspec.Struct, frozen=True):
@@ -62,38 +85,64 @@ def outcome_of(request: InsertRequest, status: int, body: bytes) -> Outcome[Inse
         raise request_error(request.table, status, body)
     try:
         answer = _decode_answer(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise TransientError(f"{request.table}: unreadable answer: {error}") from error
-    return _rows_outcome(request, answer.insert_errors)
+    if answer.error is not None or answer.kind not in (ANSWER_KIND, None):
+        # status 200 from something that is not BigQuery proves nothing (I1)
+        raise TransientError(f"{request.table}: not an answer of insertAll: {_excerpt(body)}")
+    return _rows_outcome(request, _errors_by_row(request, answer.insert_errors or []))
 
 
 def request_error(table: str, status: int, body: bytes) -> DeliveryError:
     """What an answer other than 200 asks for."""
-    try:
-        error = _decode_error(body).error
-    except msgspec.MsgspecError:  # a proxy's page, a truncated answer
-        error = _ErrorBody(message=body[:200].decode("utf-8", "replace"))
-    reasons = {entry.reason for entry in error.errors}
-    text = f"{table}: HTTP {status} {'/'.join(sorted(reasons))}: {error.message}"
-    if reasons & TRANSIENT_REASONS or status in (408, 409, 429) or (status >= 500 and status != 501):
+    error = _error_of(body)
+    reasons = {entry.reason for entry in error.errors or [] if entry.reason}
+    text = f"{table}: HTTP {status} {'/'.join(sorted(reasons))}: {error.message or _excerpt(body)}"
+    if (
+        reasons & TRANSIENT_REASONS
+        or error.status == "RESOURCE_EXHAUSTED"
+        or status in (408, 409, 429)
+        or (status >= 500 and status != 501)
+    ):
         return TransientError(text)
-    if status in (400, SIZE_STATUS):
+    # Google's front end says 413 in a page of HTML; a 400 in HTML is not about the rows
+    if status == SIZE_STATUS or (status == 400 and reasons and not reasons & SETUP_REASONS):
         return RequestRefused(text)
-    return SetupError(text, setting=_setting_of(status))
+    return SetupError(text, setting=_setting_of(status, reasons))
 
 
-def _setting_of(status: int) -> str:
-    return "bigquery.dataset" if status == 404 else "bigquery.credentials"
+def _error_of(body: bytes) -> _ErrorBody:
+    try:
+        return _decode_error(body).error
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # a proxy's page, a truncated answer
+        return _ErrorBody()
 
 
-def _rows_outcome(request: InsertRequest, row_errors: list[RowErrors]) -> Outcome[InsertRequest]:
+def _setting_of(status: int, reasons: set[str]) -> str:
+    if status == 404:
+        return "bigquery.dataset"
+    # without a reason, and with other statuses, it was something else than BigQuery that answered
+    return "bigquery.credentials" if status in (401, 403) or reasons else "bigquery.api_endpoint"
+
+
+def _excerpt(body: bytes) -> str:
+    return body[:200].decode("utf-8", "replace")
+
+
+def _errors_by_row(request: InsertRequest, entries: list[RowErrors]) -> dict[int, list[RowError]]:
+    rows: dict[int, list[RowError]] = {}
+    for entry in entries:
+        if not 0 <= entry.index < len(request.rows):
+            raise TransientError(f"{request.table}: answer about row {entry.index} of {len(request.rows)}")
+        rows.setdefault(entry.index, []).extend(entry.errors or [])
+    return rows
+
+
+def _rows_outcome(request: InsertRequest, rows: dict[int, list[RowError]]) -> Outcome[InsertRequest]:
     rejections: list[Rejection] = []
     again: list[int] = []
     backoff: str | None = None
-    for entry in row_errors:
-        place, errors = entry.index, entry.errors
-        if not 0 <= place < len(request.rows):
-            raise TransientError(f"{request.table}: answer about row {place} of {len(request.rows)}")
+    for place, errors in rows.items():
         bad = [
             error for error in errors if error.reason != "stopped" and error.reason not in TRANSIENT_REASONS
         ]
@@ -111,4 +160,4 @@ def _rows_outcome(request: InsertRequest, row_errors: list[RowErrors]) -> Outcom
 
 def _detail(error: RowError) -> str:
     place = f" at {error.location}" if error.location else ""
-    return f"{error.reason}{place}: {error.message}"
+    return f"{error.reason or 'no reason'}{place}: {error.message or ''}"
