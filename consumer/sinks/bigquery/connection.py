@@ -53,6 +53,8 @@ class HttpConnection:
         except google.auth.exceptions.TransportError as error:
             raise TransientError(f"credentials: {error}") from error
         except google.auth.exceptions.GoogleAuthError as error:
+            if error.retryable:  # the token endpoint answered 5xx or 429
+                raise TransientError(f"credentials: {error}") from error
             raise SetupError(f"credentials: {error}", setting="bigquery.credentials") from error
         except urllib3.exceptions.HTTPError as error:
             raise TransientError(f"{url}: {error}") from error
