@@ -18,6 +18,7 @@ class Progress:
         self._clock = clock
         self._start = clock()
         self._terminal = out.isatty()
+        self._shown = ("", -_PLAIN_SECONDS)
 
     def seconds(self) -> float:
         """Since this was made."""
@@ -29,11 +30,14 @@ class Progress:
         print(f"{clear}{self.seconds():6.1f} s  {message}", file=self._out, flush=True)
 
     def show(self, message: str) -> None:
-        """A line that the next one replaces on a terminal, and that stays elsewhere."""
+        """A line that the next one replaces on a terminal; elsewhere a new one every 5 s at most."""
         if self._terminal:
             print(f"\r\x1b[K{self.seconds():6.1f} s  {message}", end="", file=self._out, flush=True)
-        else:
+            return
+        last, shown_at = self._shown
+        if message != last and self.seconds() - shown_at >= _PLAIN_SECONDS:
             self.say(message)
+            self._shown = message, self.seconds()
 
     @contextlib.contextmanager
     def following(self, describe: Callable[[], str]) -> Iterator[None]:

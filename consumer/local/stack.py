@@ -155,7 +155,7 @@ def running(state_dir: Path, *, shards: int = 2, deduplication_seconds: float = 
         processes: list[Process] = []
         try:
             for module, *rest in (("consumer.local.aws",), ("consumer.local.bigquery", *arguments)):
-                log = state_dir / f"{module.rpartition('.')[2]}.log"
+                log = state_dir / f"local-{module.rpartition('.')[2]}.log"
                 log.unlink(missing_ok=True)
                 processes.append(Process.spawn(module, *rest, log=log, environment=os.environ))
             aws, bigquery = (process.wait_ready(_START_SECONDS) for process in processes)
