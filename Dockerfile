@@ -1,0 +1,35 @@
+# docker build -t consumer .
+# docker run --rm consumer start s3 --set s3.bucket=my-bucket
+#
+# BASE needs Python 3.13 with venv. The image runs as user 10001 on a read-only root file system; it writes to
+# /var/lib/consumer and /tmp only (for instance: --read-only --tmpfs /tmp --tmpfs /var/lib/consumer:uid=10001).
+ARG BASE=python:3.13-slim-trixie
+
+FROM ${BASE} AS build
+ARG PIP_INDEX_URL
+ENV PIP_NO_CACHE_DIR=1
+WORKDIR /opt/consumer
+# What is installed depends on these files alone, so a change of code does not install anew.
+COPY requirements*.txt requirements-jars.sha256 ./
+COPY bin/setup bin/_setup.py bin/
+RUN bin/setup --runtime \
+    && rm -rf .venv/setup.log .venv/lib/python3.13/site-packages/pip .venv/lib/python3.13/site-packages/pip-*
+COPY properties properties
+COPY consumer consumer
+RUN .venv/bin/python -m compileall -q consumer
+
+FROM ${BASE}
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /var/lib/consumer consumer \
+    && install -d -o consumer -g consumer -m 0750 /var/lib/consumer
+COPY --from=build /opt/consumer /opt/consumer
+WORKDIR /opt/consumer
+# The code was compiled above; nothing could be written beside it.
+ENV PATH=/opt/consumer/.venv/bin:$PATH \
+    PYTHONPATH=/opt/consumer \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    CONSUMER_SET_WORKER__STATE_DIR=/var/lib/consumer
+USER 10001:10001
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/opt/consumer/.venv/bin/python", "-m", "consumer"]
+CMD ["--help"]
