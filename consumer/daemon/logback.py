@@ -45,7 +45,7 @@ _TEMPLATE = """\
   </appender>
   <!-- Writes each line of a shard process's standard error to the JVM's own as well. -->
   <logger name="software.amazon.kinesis.multilang.DrainChildSTDERRTask" level="OFF"/>
-  <root level={level}>
+{quiet}  <root level={level}>
     <appender-ref ref="CONSOLE"/>
     <appender-ref ref="FILE"/>
   </root>
@@ -53,10 +53,21 @@ _TEMPLATE = """\
 """
 
 
+_CHATTY = ("LineReaderTask", "MessageWriter", "MultiLangProtocol")
+"""Six lines for each call of a shard process, several times a second: worth their time in a search for a fault only."""
+
+
 def render(*, log_file: Path, level: str) -> str:
     """The logback.xml that keeps at most 30 MB in `log_file` and its two predecessors."""
-    file = quoteattr(str(log_file))[1:-1]
-    return _TEMPLATE.format(mark=CONSOLE_MARK, file=file, level=quoteattr(level))
+    names = () if level == "DEBUG" else _CHATTY
+    return _TEMPLATE.format(
+        mark=CONSOLE_MARK,
+        file=quoteattr(str(log_file))[1:-1],
+        level=quoteattr(level),
+        quiet="".join(
+            f'  <logger name="software.amazon.kinesis.multilang.{name}" level="WARN"/>\n' for name in names
+        ),
+    )
 
 
 def read_line(line: str) -> tuple[Level, str]:

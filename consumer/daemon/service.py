@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 
 from consumer.daemon import http, logback, processes
+from consumer.daemon.backend import prepare_backend
+from consumer.daemon.background import in_thread
 from consumer.daemon.channel import Channel
 from consumer.daemon.health import HealthPolicy
 from consumer.daemon.java import JavaCommand, java_command, kcl_properties, worker_id
 from consumer.daemon.log import Log
-from consumer.daemon.preparation import Patience, Stopped, prepare
+from consumer.daemon.preparation import Patience, Stopped
 from consumer.daemon.restarts import RestartPolicy
 from consumer.daemon.state import StateDirectory, directory_of, locked
 from consumer.daemon.status import Identity, Status, encode
@@ -27,7 +29,13 @@ from consumer.settings import Settings
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def serve(settings: Settings, *, environment: Mapping[str, str], log: Log) -> int:
+type Prepare = Callable[[Settings, Patience, Log], None]
+"""Makes the backend usable; blocks, and raises StartFailed, or Stopped when its patience says so."""
+
+
+def serve(
+    settings: Settings, *, environment: Mapping[str, str], log: Log, prepare: Prepare = prepare_backend
+) -> int:
     """Runs the daemon in this process until it is told to stop; returns its exit code.
 
     `environment` is what the JVM and the shard processes get. Raises StartFailed when it cannot start.
@@ -35,7 +43,7 @@ def serve(settings: Settings, *, environment: Mapping[str, str], log: Log) -> in
     with locked(directory_of(settings, worker_id=worker_id(settings))) as state:
         command = render_files(settings, state, environment)
         with asyncio.Runner() as runner:
-            return runner.run(_serve(settings, state=state, command=command, log=log))
+            return runner.run(_serve(settings, state, command, prepare, log))
 
 
 def render_files(settings: Settings, state: StateDirectory, environment: Mapping[str, str]) -> JavaCommand:
@@ -47,7 +55,9 @@ def render_files(settings: Settings, state: StateDirectory, environment: Mapping
     return java_command(settings, state, environment)
 
 
-async def _serve(settings: Settings, *, state: StateDirectory, command: JavaCommand, log: Log) -> int:
+async def _serve(
+    settings: Settings, state: StateDirectory, command: JavaCommand, prepare: Prepare, log: Log
+) -> int:
     processes.adopt_orphans()
     supervisor = _supervisor(settings, state, command, log)
     async with AsyncExitStack() as stack:
@@ -59,7 +69,8 @@ async def _serve(settings: Settings, *, state: StateDirectory, command: JavaComm
         log.info(
             f"application {settings.text('applicationName')} as {worker_id(settings)}, state in {state.path}"
         )
-        if not await _prepared(settings, supervisor, log):
+        await stack.enter_async_context(supervisor.watching())
+        if not await _prepared(settings, prepare, supervisor, log):
             return EXIT_OK
         return await supervisor.run()
 
@@ -135,29 +146,15 @@ async def _events(state: StateDirectory, supervisor: Supervisor, log: Log) -> As
         channel.close()
 
 
-async def _prepared(settings: Settings, supervisor: Supervisor, log: Log) -> bool:
-    """Prepares the backend in a thread that does not outlive the process; False when told to stop meanwhile."""
+async def _prepared(settings: Settings, prepare: Prepare, supervisor: Supervisor, log: Log) -> bool:
+    """Prepares the backend; False when told to stop meanwhile."""
     stop = threading.Event()
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def work() -> None:
-        try:
-            _prepare(
-                settings,
-                Patience(
-                    timeout_seconds=settings.seconds("supervisor.prepare_timeout"),
-                    monotonic=time.monotonic,
-                    pause=stop.wait,
-                ),
-                log,
-            )
-        except BaseException as error:  # noqa: BLE001 - handed to the event loop, which raises it
-            _settle(loop, done, error)
-        else:
-            _settle(loop, done, None)
-
-    threading.Thread(target=work, name="prepare", daemon=True).start()
+    patience = Patience(
+        timeout_seconds=settings.seconds("supervisor.prepare_timeout"),
+        monotonic=time.monotonic,
+        pause=stop.wait,
+    )
+    done = in_thread(lambda: prepare(settings, patience, log))
     stopping = asyncio.create_task(supervisor.stopping.wait())
     await asyncio.wait((done, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -170,32 +167,3 @@ async def _prepared(settings: Settings, supervisor: Supervisor, log: Log) -> boo
     except Stopped:
         return False
     return True
-
-
-def _settle(loop: asyncio.AbstractEventLoop, done: asyncio.Future[None], error: BaseException | None) -> None:
-    def settle() -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-
-    try:
-        loop.call_soon_threadsafe(settle)
-    except RuntimeError:  # the loop is closed: the daemon was told to stop, and nobody waits any more
-        return
-
-
-def _prepare(settings: Settings, patience: Patience, log: Log) -> None:
-    """Blocks. The clients are imported here: they cost time and memory that a fault in the settings can save."""
-    from consumer.daemon.aws_checks import aws_steps
-
-    if settings.backend == "s3":
-        prepare(aws_steps(settings), patience=patience, log=log)
-        return
-    from consumer.daemon.bigquery_tables import BigQueryTables
-
-    tables = BigQueryTables(settings)
-    prepare([*aws_steps(settings), tables.ensure_dataset], patience=patience, log=log)
-    prepare(tables.table_steps(), patience=patience, log=log)

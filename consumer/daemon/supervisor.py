@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from consumer.daemon import processes
@@ -115,23 +115,32 @@ class Supervisor:
             shards=tuple(status.event for status in self._shards),
         )
 
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Publishes the status and looks for a hung JVM as long as the block runs, and once at its end."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+            self._tick()
+
     async def run(self) -> int:
         """Runs until told to stop or until the JVM ends too often; returns the exit code of the daemon."""
         rapid_ends = 0
-        async with _Repeating(self._tick, self._limits.tick_seconds):
-            while not self._stopping.is_set():
-                began = self._sources.monotonic()
-                code = await self._run_once()
-                if self._stopping.is_set():
-                    return code
-                ran = self._sources.monotonic() - began
-                rapid_ends = self._restarts.after_end(ran_seconds=ran, rapid_ends=rapid_ends)
-                if self._restarts.gives_up(rapid_ends):
-                    self._log.error(
-                        f"the JVM ended {rapid_ends} times in a row soon after its start: giving up"
-                    )
-                    return EXIT_FAILED
-                await self._pause(rapid_ends)
+        while not self._stopping.is_set():
+            began = self._sources.monotonic()
+            code = await self._run_once()
+            if self._stopping.is_set():
+                return code
+            ran = self._sources.monotonic() - began
+            rapid_ends = self._restarts.after_end(ran_seconds=ran, rapid_ends=rapid_ends)
+            if self._restarts.gives_up(rapid_ends):
+                self._log.error(f"the JVM ended {rapid_ends} times in a row soon after its start: giving up")
+                return EXIT_FAILED
+            await self._pause(rapid_ends)
         return EXIT_OK
 
     async def _run_once(self) -> int:
@@ -208,6 +217,11 @@ class Supervisor:
         level, message = read_line(line)
         self._log.line(level, message)
 
+    async def _watch(self) -> None:
+        while True:
+            self._tick()
+            await asyncio.sleep(self._limits.tick_seconds)
+
     def _tick(self) -> None:
         if self._jvm is not None:
             self._shards.keep(self._jvm.owns)
@@ -220,28 +234,6 @@ class Supervisor:
         if limit and silent is not None and silent > limit and not self._stopping.is_set():
             self._log.error(f"the JVM has called no shard process for {silent:.0f} s: killing it")
             jvm.kill()
-
-
-class _Repeating:
-    """Calls a function at once and then once a period, for as long as the block runs."""
-
-    def __init__(self, function: Callable[[], None], period_seconds: float) -> None:
-        self._function = function
-        self._period = period_seconds
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.create_task(self._repeat())
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-        self._function()
-
-    async def _repeat(self) -> None:
-        while True:
-            self._function()
-            await asyncio.sleep(self._period)
 
 
 async def _first(end: asyncio.Task[int], event: asyncio.Event) -> None:

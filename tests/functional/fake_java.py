@@ -1,0 +1,51 @@
+"""Stands in for the JVM: starts one shard process and ends as its options say. Options come from jvm.options.
+
+--exit=N         ends at once with code N
+--early          is still starting: SIGTERM finds no handler and there is no shard process
+--ignore-term    takes no notice of SIGTERM
+--term-code=N    ends with code N after SIGTERM
+--shard=OPTION   hands an option to the shard process (fake_shard.py)
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+
+def option(name: str) -> str | None:
+    return next((word.partition("=")[2] for word in sys.argv if word.partition("=")[0] == name), None)
+
+
+def main() -> None:
+    ended = option("--exit")
+    if ended is not None:
+        sys.exit(int(ended))
+    if "--early" in sys.argv:
+        print("starting", flush=True)
+        signal.pause()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if "--ignore-term" in sys.argv else on_term)
+    shard_options = [word.partition("=")[2] for word in sys.argv if word.startswith("--shard=")]
+    global shard
+    shard = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("fake_shard.py")), *shard_options],
+        stdin=subprocess.PIPE,
+    )
+    print(f"jvm={os.getpid()} shard={shard.pid}", flush=True)
+    while True:
+        signal.pause()
+
+
+def on_term(*_: object) -> None:
+    assert shard.stdin is not None
+    shard.stdin.close()
+    if "--shard=--stay" not in sys.argv:
+        shard.wait()
+    os._exit(int(option("--term-code") or 143))
+
+
+shard: subprocess.Popen[bytes]
+
+if __name__ == "__main__":
+    main()

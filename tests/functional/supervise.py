@@ -1,0 +1,37 @@
+"""Runs the daemon without a backend to prepare: supervise.py JAVA KEY=VALUE…"""
+
+import os
+import sys
+import threading
+import time
+
+from consumer.daemon.errors import StartFailed
+from consumer.daemon.log import Log
+from consumer.daemon.preparation import Patience, Stopped
+from consumer.daemon.service import serve
+from consumer.settings import Settings, load
+
+
+def prepare(settings: Settings, patience: Patience, log: Log) -> None:
+    if os.environ.get("PREPARE") == "waits":
+        log.info("preparing")
+        if patience.pause(60):
+            raise Stopped
+    if os.environ.get("PREPARE") == "hangs":
+        log.info("preparing")
+        threading.Event().wait(60)
+
+
+def main(java: str, assignments: list[str]) -> int:
+    overrides = dict(word.split("=", 1) for word in assignments)
+    settings = load("s3", overrides={"s3.bucket": "bucket", "jvm.java": java, "http.port": "0", **overrides})
+    log = Log(backend="s3", level="DEBUG", clock=time.time)
+    try:
+        return serve(settings, environment=os.environ, log=log, prepare=prepare)
+    except StartFailed as error:
+        log.error(str(error))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

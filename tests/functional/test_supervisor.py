@@ -1,0 +1,313 @@
+"""The supervisor as a process, with a stand-in for the JVM."""
+
+import json
+import os
+import re
+import select
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+DEADLINE_SECONDS = 30
+
+
+class Daemon:
+    """A supervisor under test. Its log lines are the events to wait for."""
+
+    def __init__(self, java: Path, *assignments: str, **environment: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "supervise.py"), str(java), *assignments],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            text=True,
+        )
+        self.lines: list[str] = []
+        self.pids: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        for pid in self.pids:
+            await_end(pid)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def line(self, pattern: str) -> re.Match[str]:
+        """The first new line that matches."""
+        assert self._process.stderr is not None
+        watchdog = threading.Timer(DEADLINE_SECONDS, self._process.kill)
+        watchdog.start()
+        try:
+            for line in self._process.stderr:
+                self.lines.append(line.rstrip("\n"))
+                if match := re.search(pattern, line):
+                    return match
+        finally:
+            watchdog.cancel()
+        raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.lines))
+
+    def running(self) -> tuple[int, int]:
+        """Waits until JVM and shard process run and the latter has reported; their process ids."""
+        match = self.line(r"jvm=(\d+) shard=(\d+)")
+        self.pids += [int(match[1]), int(match[2])]
+        self.line("reported")
+        return int(match[1]), int(match[2])
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> int:
+        """Waits for the end and returns the exit code."""
+        _, rest = self._process.communicate(timeout=DEADLINE_SECONDS)
+        self.lines += rest.splitlines()
+        return self._process.returncode
+
+
+def await_end(pid: int) -> None:
+    """Waits until a process is gone; it need not be our child."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([descriptor], [], [], DEADLINE_SECONDS)[0], f"process {pid} still runs"
+    finally:
+        os.close(descriptor)
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+type StartDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture
+def java(tmp_path: Path) -> Path:
+    path = tmp_path / "java"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "fake_java.py"}" "$@"\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.fixture
+def start(java: Path, tmp_path: Path) -> Iterator[StartDaemon]:
+    daemons: list[Daemon] = []
+
+    def start(*assignments: str, **environment: str) -> Daemon:
+        state = f"worker.state_dir={tmp_path / 'state'}"
+        daemon = Daemon(java, state, "jvm.options=", *assignments, **environment)
+        daemons.append(daemon)
+        return daemon
+
+    yield start
+    for daemon in daemons:
+        daemon.__exit__()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_drains_the_shard_processes_and_ends_in_order(
+    start: StartDaemon, number: signal.Signals
+) -> None:
+    daemon = start()
+    jvm, shard = daemon.running()
+    daemon.signal(number)
+    daemon.line("shardId-000000000000: draining")
+    assert daemon.end() == 0
+    assert not runs(jvm)
+    assert not runs(shard)
+
+
+def test_a_jvm_that_does_not_end_within_the_grace_is_killed_with_its_children(start: StartDaemon) -> None:
+    daemon = start("jvm.options=--ignore-term", "shutdownGraceMillis=1", "supervisor.grace_margin=1s")
+    jvm, shard = daemon.running()
+    daemon.signal(signal.SIGTERM)
+    daemon.line("has not ended within 1 s: killing it")
+    assert daemon.end() == 1
+    assert not runs(jvm)
+    assert not runs(shard)
+
+
+def test_a_jvm_that_is_still_starting_ends_in_order(start: StartDaemon) -> None:
+    daemon = start("jvm.options=--early")
+    daemon.line("JVM: starting")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 0
+
+
+def test_a_jvm_that_fails_while_ending_is_not_an_orderly_end(start: StartDaemon) -> None:
+    daemon = start("jvm.options=--term-code=1")
+    daemon.running()
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 1
+
+
+def test_a_second_signal_ends_at_once(start: StartDaemon) -> None:
+    daemon = start("jvm.options=--ignore-term")
+    jvm, shard = daemon.running()
+    daemon.signal(signal.SIGTERM)
+    daemon.line("draining")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 1
+    assert not runs(jvm)
+    assert not runs(shard)
+
+
+def test_sigkill_of_the_supervisor_leaves_nothing_running(start: StartDaemon) -> None:
+    daemon = start()
+    jvm, shard = daemon.running()
+    daemon.signal(signal.SIGKILL)
+    await_end(jvm)
+    await_end(shard)
+
+
+def test_a_killed_jvm_is_started_again(start: StartDaemon) -> None:
+    daemon = start("supervisor.restart_base=10ms")
+    jvm, shard = daemon.running()
+    os.kill(jvm, signal.SIGKILL)
+    daemon.line("the JVM ended with SIGKILL")
+    again, _ = daemon.running()
+    assert again != jvm
+    assert not runs(shard)
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 0
+
+
+def test_shard_processes_that_outlive_the_jvm_are_killed(start: StartDaemon) -> None:
+    daemon = start("jvm.options=--shard=--stay")
+    _, shard = daemon.running()
+    daemon.signal(signal.SIGTERM)
+    daemon.line("1 shard processes had to be killed")
+    assert daemon.end() == 0
+    assert not runs(shard)
+
+
+def test_too_many_rapid_ends_in_a_row_make_the_supervisor_give_up(start: StartDaemon) -> None:
+    daemon = start("jvm.options=--exit=7", "supervisor.restart_base=10ms", "supervisor.restart_limit=3")
+    daemon.line("ended 4 times in a row soon after its start: giving up")
+    assert daemon.end() == 1
+    assert sum("ended with exit code 7" in line for line in daemon.lines) == 4
+
+
+def test_a_signal_during_the_pause_before_a_restart_ends_in_order(start: StartDaemon) -> None:
+    daemon = start("jvm.options=--exit=1", "supervisor.restart_base=10m", "supervisor.restart_max=10m")
+    daemon.line("starting the JVM again in")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 0
+
+
+@pytest.mark.parametrize("prepare", ["waits", "hangs"])
+def test_a_signal_during_preparation_ends_in_order(start: StartDaemon, prepare: str) -> None:
+    daemon = start(PREPARE=prepare)
+    daemon.line("preparing")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 0
+
+
+def test_a_hung_jvm_is_killed_and_started_again(start: StartDaemon, tmp_path: Path) -> None:
+    daemon = start("jvm.options=--shard=--hung", "supervisor.hang_timeout=1s", "supervisor.restart_base=10ms")
+    jvm, _ = daemon.running()
+    daemon.line("the JVM has called no shard process for")
+    again, _ = daemon.running()
+    assert again != jvm
+
+
+def test_two_supervisors_of_one_application_refuse_each_other(start: StartDaemon) -> None:
+    first = start()
+    first.running()
+    second = start()
+    second.line(f"another supervisor \\(process {first.pid}\\) runs this application")
+    assert second.end() == 1
+    first.signal(signal.SIGTERM)
+    assert first.end() == 0
+    third = start()
+    third.running()
+
+
+def test_two_workers_of_one_application_run_side_by_side_when_told_so(start: StartDaemon) -> None:
+    first = start("supervisor.lock=worker", "worker.id=one")
+    second = start("supervisor.lock=worker", "worker.id=two")
+    first.running()
+    second.running()
+    third = start("supervisor.lock=worker", "worker.id=one")
+    assert third.end() == 1
+
+
+def test_the_status_file_and_healthz_tell_of_a_held_shard(
+    start: StartDaemon, tmp_path: Path, free_port: int
+) -> None:
+    daemon = start("jvm.options=--shard=--held", f"http.port={free_port}")
+    jvm, shard = daemon.running()
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.urlopen(f"http://127.0.0.1:{free_port}/healthz", timeout=DEADLINE_SECONDS)
+    with answer.value as response:
+        status = json.load(response)
+        assert response.status == 503
+    assert status["jvm"] == {"pid": jvm, "restarts": 0}
+    assert [one["pid"] for one in status["shards"]] == [shard]
+    assert status["reasons"] == ["shardId-000000000000: held: too many bad records"]
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 0
+    written = json.loads((tmp_path / "state" / "player-log-s3" / "status.json").read_bytes())
+    assert written["phase"] == "stopping"
+
+
+def test_a_port_in_use_is_one_line_that_names_the_setting(start: StartDaemon, free_port: int) -> None:
+    first = start(f"http.port={free_port}")
+    first.running()
+    second = start(f"http.port={free_port}", "applicationName=other")
+    assert second.end() == 1
+    assert [line for line in second.lines if "ERROR" in line] == second.lines
+    assert (
+        f"http.port: cannot listen on 127.0.0.1 port {free_port}: another process has it" in second.lines[0]
+    )
+
+
+def test_events_arrive_when_the_state_directory_is_longer_than_a_socket_address(
+    start: StartDaemon, tmp_path: Path
+) -> None:
+    daemon = start(f"worker.state_dir={tmp_path / ('long' * 30)}")
+    daemon.running()
+    daemon.signal(signal.SIGTERM)
+    daemon.line("draining")
+    assert daemon.end() == 0
+
+
+def test_what_a_process_writes_cannot_forge_a_log_line(start: StartDaemon) -> None:
+    daemon = start("jvm.options=--shard=--forge")
+    daemon.running()
+    assert daemon.line("forged")[0]
+    assert "\\x1b" in daemon.lines[-1]
+
+
+@pytest.fixture
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,175 @@
+from pathlib import Path
+
+import pytest
+
+from consumer.settings import PROJECT_ROOT, Backend, SettingsError, Severity, load
+
+VALID: dict[Backend, dict[str, str]] = {
+    "s3": {"s3.bucket": "bucket"},
+    "bigquery": {"bigquery.project": "project", "bigquery.dataset": "set", "deadletter.bucket": "bucket"},
+}
+EXAMPLE_SCHEMA = str(PROJECT_ROOT / "properties" / "player_log.schema.json")
+
+
+def findings(backend: Backend, **overrides: str) -> list[tuple[Severity, str, str]]:
+    named = {key.replace("__", "."): text for key, text in overrides.items()}
+    try:
+        found = load(backend, overrides={**VALID[backend], **named}).warnings
+    except SettingsError as error:
+        found = error.findings
+    return [(finding.severity, finding.key, finding.message) for finding in found]
+
+
+@pytest.mark.parametrize("backend", ["s3", "bigquery"])
+@pytest.mark.parametrize(
+    "missing", ["s3.bucket", "bigquery.project", "bigquery.dataset", "deadletter.bucket"]
+)
+def test_a_mandatory_setting_that_is_missing_is_an_error(backend: Backend, missing: str) -> None:
+    overrides = {key: text for key, text in VALID[backend].items() if key != missing}
+    if len(overrides) == len(VALID[backend]):
+        load(backend, overrides=overrides)
+        return
+    with pytest.raises(SettingsError, match=rf"^{missing}: is mandatory for {backend}"):
+        load(backend, overrides=overrides)
+
+
+def test_dead_letters_of_s3_go_to_its_bucket_unless_set() -> None:
+    assert load("s3", overrides=VALID["s3"]).text("deadletter.bucket") == "bucket"
+    overrides = {**VALID["s3"], "deadletter.bucket": "other"}
+    assert load("s3", overrides=overrides).text("deadletter.bucket") == "other"
+
+
+def test_buckets_lie_in_the_region_of_the_stream_unless_set() -> None:
+    overrides = {**VALID["s3"], "regionName": "eu-west-1"}
+    assert load("s3", overrides=overrides).text("s3.region") == "eu-west-1"
+    assert load("s3", overrides={**overrides, "s3.region": "eu-west-2"}).text("s3.region") == "eu-west-2"
+
+
+@pytest.mark.parametrize(
+    ("backend", "overrides", "key", "message"),
+    [
+        (
+            "s3",
+            {"chunk__max_bytes": "200MiB"},
+            "chunk.max_bytes",
+            "is more than delivery.max_in_flight_bytes",
+        ),
+        (
+            "s3",
+            {"delivery__max_in_flight_bytes": "1MiB"},
+            "delivery.max_in_flight_bytes",
+            "chunk.max_bytes is more",
+        ),
+        ("s3", {"retry__base": "31s"}, "retry.base", "is more than retry.max"),
+        ("s3", {"s3__kms_key_id": "alias/key"}, "s3.kms_key_id", "needs s3.sse"),
+        ("s3", {"s3__prefix": "a/../b/"}, "s3.prefix", '".."'),
+        ("s3", {"deadletter__prefix": "./x/"}, "deadletter.prefix", '"."'),
+        ("s3", {"shardSyncIntervalMillis": "0"}, "shardSyncIntervalMillis", "uses 60000"),
+        ("s3", {"idleTimeBetweenReadsInMillis": "0"}, "idleTimeBetweenReadsInMillis", "uses 1500"),
+        (
+            "s3",
+            {"cleanupLeasesUponShardCompletion": "false"},
+            "cleanupLeasesUponShardCompletion",
+            "skips false",
+        ),
+        ("s3", {"shutdownGraceMillis": "0"}, "shutdownGraceMillis", "less than 1"),
+        (
+            "s3",
+            {"callProcessRecordsEvenForEmptyRecordList": "false"},
+            "callProcessRecordsEvenForEmptyRecordList",
+            "has to be true",
+        ),
+        (
+            "s3",
+            {"AwsCredentialsProvider": "StaticCredentialsProvider|id|secret"},
+            "AwsCredentialsProvider",
+            "do not belong here",
+        ),
+        (
+            "s3",
+            {"initialPositionInStream": "TRIM_HORIZON", "initialPositionInStreamExtended": "1700000000"},
+            "initialPositionInStream",
+            "cannot stand beside",
+        ),
+        (
+            "bigquery",
+            {"bigquery__row": "fields"},
+            "bigquery.schema_file",
+            "is mandatory with bigquery.row = fields",
+        ),
+        (
+            "bigquery",
+            {"bigquery__row": "fields", "bigquery__schema_file": "/nowhere.json"},
+            "bigquery.schema_file",
+            "cannot read",
+        ),
+        (
+            "bigquery",
+            {
+                "bigquery__row": "fields",
+                "bigquery__schema_file": EXAMPLE_SCHEMA,
+                "bigquery__partition_field": "day",
+            },
+            "bigquery.schema_file",
+            "needs a column day of type TIMESTAMP, and has none",
+        ),
+        (
+            "bigquery",
+            {
+                "bigquery__row": "fields",
+                "bigquery__schema_file": EXAMPLE_SCHEMA,
+                "record__key_field": "session",
+            },
+            "bigquery.schema_file",
+            "has it as NULLABLE RECORD",
+        ),
+        ("bigquery", {"bigquery__partition_field": "LOG"}, "bigquery.partition_field", "need three names"),
+    ],
+)
+def test_settings_that_do_not_fit_are_an_error(
+    backend: Backend, overrides: dict[str, str], key: str, message: str
+) -> None:
+    found = findings(backend, **overrides)
+    assert [(severity, name) for severity, name, _ in found] == [(Severity.ERROR, key)]
+    assert message in found[0][2]
+    assert "secret" not in found[0][2]
+
+
+@pytest.mark.parametrize(
+    ("backend", "overrides", "key"),
+    [
+        ("s3", {"initialPositionInStream": "LATEST"}, "initialPositionInStream"),
+        ("s3", {"retrievalMode": "DEFAULT"}, "retrievalMode"),
+        ("s3", {"maxRecords": "100"}, "maxRecords"),
+        ("s3", {"idleTimeBetweenReadsInMillis": "100"}, "idleTimeBetweenReadsInMillis"),
+        ("s3", {"timeoutInSeconds": "60"}, "timeoutInSeconds"),
+        ("s3", {"shutdownGraceMillis": "4999"}, "shutdownGraceMillis"),
+        ("s3", {"deadletter__prefix": "player-log/dead/"}, "deadletter.prefix"),
+        ("bigquery", {"bigquery__schema_file": EXAMPLE_SCHEMA}, "bigquery.schema_file"),
+    ],
+)
+def test_a_costly_or_dangerous_choice_is_a_warning(
+    backend: Backend, overrides: dict[str, str], key: str
+) -> None:
+    assert [(severity, name) for severity, name, _ in findings(backend, **overrides)] == [
+        (Severity.WARNING, key)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("backend", "overrides"),
+    [
+        ("s3", {"s3__sse": "aws:kms", "s3__kms_key_id": "alias/key"}),
+        ("s3", {"deadletter__prefix": "player-log/", "deadletter__bucket": "other"}),
+        ("s3", {"initialPositionInStreamExtended": "1700000000"}),
+        ("s3", {"maxActiveThreads": "0", "ignoreUnexpectedChildShards": "false"}),
+        ("bigquery", {"bigquery__row": "fields", "bigquery__schema_file": EXAMPLE_SCHEMA}),
+    ],
+)
+def test_settings_that_fit_have_no_finding(backend: Backend, overrides: dict[str, str]) -> None:
+    assert findings(backend, **overrides) == []
+
+
+def test_a_start_at_a_moment_leaves_out_the_default_position(tmp_path: Path) -> None:
+    overrides = {**VALID["s3"], "initialPositionInStreamExtended": "1700000000"}
+    assert "initialPositionInStream" not in load("s3", overrides=overrides).kcl
