@@ -13,6 +13,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    HTTPClientError,
     NoCredentialsError,
     ReadTimeoutError,
 )
@@ -172,7 +173,7 @@ def _ask(ask: Callable[[], Any], service: Service) -> Any:
         raise Unreachable(
             f"{service.key()}: nothing answers for {service.name} ({service.where()})"
         ) from error
-    except BotoConnectionError as error:
+    except (HTTPClientError, BotoConnectionError) as error:
         raise NotReady(f"{service.key()}: {error}") from error
     except BotoCoreError as error:
         raise Unusable(f"{service.name}: {error}") from error

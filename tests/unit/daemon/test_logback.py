@@ -1,0 +1,36 @@
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from consumer.daemon.logback import read_line, render
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("kcl|WARN|LeaseTaker|slow", ("WARNING", "KCL LeaseTaker: slow")),
+        ("kcl|ERROR|ShardConsumer|a | b ", ("ERROR", "KCL ShardConsumer: a | b")),
+        ("kcl|ODD|X|y", ("WARNING", "KCL X: y")),
+        ("Traceback (most recent call last):", ("WARNING", "JVM: Traceback (most recent call last):")),
+    ],
+)
+def test_a_line_of_the_jvm_has_a_level_and_a_message(line: str, expected: tuple[str, str]) -> None:
+    assert read_line(line) == expected
+
+
+def test_the_file_is_bounded_and_shard_processes_standard_error_is_not_logged_twice() -> None:
+    root = ElementTree.fromstring(render(log_file=Path('/tmp/a & "b"/kcl.log'), level="INFO"))
+    levels = {
+        logger.get("name", "").rpartition(".")[2]: logger.get("level") for logger in root.iter("logger")
+    }
+    assert levels["DrainChildSTDERRTask"] == "OFF"
+    assert levels["MessageWriter"] == "WARN"
+    assert root.findtext("appender[@name='FILE']/file") == '/tmp/a & "b"/kcl.log'
+    assert root.findtext("appender[@name='FILE']/triggeringPolicy/maxFileSize") == "10MB"
+    assert root.findtext("appender[@name='CONSOLE']/filter/level") == "WARN"
+    assert [root_logger.get("level") for root_logger in root.iter("root")] == ["INFO"]
+
+
+def test_a_search_for_a_fault_shows_every_call() -> None:
+    assert "MessageWriter" not in render(log_file=Path("/tmp/kcl.log"), level="DEBUG")
