@@ -2,7 +2,7 @@
 # docker run --rm consumer start s3 --set s3.bucket=my-bucket
 #
 # BASE needs Python 3.13 with venv. The image runs as user 10001 on a read-only root file system; it writes to
-# /var/lib/consumer and /tmp only (for instance: --read-only --tmpfs /tmp --tmpfs /var/lib/consumer:uid=10001).
+# /var/lib/consumer and /tmp only (for instance: --read-only --tmpfs /tmp -v consumer-state:/var/lib/consumer).
 ARG BASE=python:3.13-slim-trixie
 
 FROM ${BASE} AS build
