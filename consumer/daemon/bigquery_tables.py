@@ -68,8 +68,7 @@ class BigQueryTables:
         return [_TableStep(self, name) for name in names]
 
     def ensure_table(self, name: str) -> str:
-        """Makes the table, or checks the one that is there; raises Unusable with every difference in one
-        line."""
+        """Makes the table, or checks the one that is there; raises Unusable with every difference."""
         try:
             table = self._ask(lambda: self._client.get_table(self._path(name), **self._once))
         except google_exceptions.NotFound:
@@ -79,7 +78,7 @@ class BigQueryTables:
             return f"table {self._path(name)} is made and takes rows"
         faults = [*self._partition_faults(table), *differences(self._columns, _columns(table.schema))]
         if faults:
-            raise Unusable(f"{self._schema_key()}: table {self._path(name)}: {'; '.join(faults)}")
+            raise Unusable(f"{self._schema_key()}: {'; '.join(faults)}", subject=f"table {self._path(name)}")
         return f"table {self._path(name)} takes rows"
 
     def probe(self, name: str) -> None:
@@ -114,10 +113,10 @@ class BigQueryTables:
         field = self._settings.text("bigquery.partition_field")
         partitioning = table.time_partitioning
         if partitioning is None:
-            return [f"is not partitioned, which has to be by day on {field}"]
+            return [f"it is not partitioned, which has to be by day on {field}"]
         if partitioning.type_ != bigquery.TimePartitioningType.DAY or partitioning.field != field:
             found = f"by {partitioning.type_} on {partitioning.field or 'the time of insertion'}"
-            return [f"is partitioned {found}, not by DAY on {field}"]
+            return [f"it is partitioned {found}, not by DAY on {field}"]
         return []
 
     def _ask[Answer](self, ask: Callable[[], Answer]) -> Answer:

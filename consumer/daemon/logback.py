@@ -8,6 +8,8 @@ from xml.sax.saxutils import quoteattr
 
 from consumer.domain.events import Level
 
+_PACKAGE = "software.amazon.kinesis"
+
 CONSOLE_MARK = "kcl|"
 """Begins the lines that the console pattern wrote; other lines are what someone wrote to standard error."""
 
@@ -53,20 +55,24 @@ _TEMPLATE = """\
 """
 
 
-_CHATTY = ("LineReaderTask", "MessageWriter", "MultiLangProtocol")
-"""Six lines for each call of a shard process, several times a second: worth their time in a search for a fault only."""
+_CHATTY = (
+    ("multilang.LineReaderTask", "WARN"),
+    ("multilang.MessageWriter", "WARN"),
+    ("multilang.MultiLangProtocol", "WARN"),
+    ("metrics.CloudWatchPublisherRunnable", "ERROR"),
+    ("worker.WorkerMetricsSelector", "ERROR"),
+)
+"""Several lines for each call of a shard process, and warnings at every start and end that nobody can act on."""
 
 
 def render(*, log_file: Path, level: str) -> str:
     """The logback.xml that keeps at most 30 MB in `log_file` and its two predecessors."""
-    names = () if level == "DEBUG" else _CHATTY
+    quieted = () if level == "DEBUG" else _CHATTY
     return _TEMPLATE.format(
         mark=CONSOLE_MARK,
         file=quoteattr(str(log_file))[1:-1],
         level=quoteattr(level),
-        quiet="".join(
-            f'  <logger name="software.amazon.kinesis.multilang.{name}" level="WARN"/>\n' for name in names
-        ),
+        quiet="".join(f'  <logger name="{_PACKAGE}.{name}" level="{least}"/>\n' for name, least in quieted),
     )
 
 

@@ -9,22 +9,29 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.log import Log
 
-UNREACHABLE_SECONDS = 5.0
+UNREACHABLE_SECONDS = 3.0
 
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 10.0
+_UNREACHABLE_PAUSE_SECONDS = 1.0
 _AT_ONCE = 8
+_SUBJECTS_SHOWN = 2
 
 
 class Unusable(Exception):
-    """One line that names the setting to mend."""
+    """One line that names the setting to mend; `subject` is what of several alike it is about."""
+
+    def __init__(self, message: str, *, subject: str = "") -> None:
+        self.message = message
+        self.subject = subject
+        super().__init__(f"{message} ({subject})" if subject else message)
 
 
 class NotReady(Exception):
@@ -84,7 +91,18 @@ def _raise_all(outcomes: Iterable[Exception | None]) -> None:
         if not isinstance(fault, Unusable):
             raise fault
     if faults:
-        raise StartFailed(*dict.fromkeys(map(str, faults)))
+        raise StartFailed(*_lines(fault for fault in faults if isinstance(fault, Unusable)))
+
+
+def _lines(faults: Iterable[Unusable]) -> Iterator[str]:
+    """One line for each message, with the subjects that share it: 16 tables of one wrong schema are one fault."""
+    subjects: dict[str, list[str]] = {}
+    for fault in faults:
+        subjects.setdefault(fault.message, []).append(fault.subject)
+    for message, named in subjects.items():
+        shown = ", ".join(sorted(filter(None, named))[:_SUBJECTS_SHOWN])
+        more = f" and {len(named) - _SUBJECTS_SHOWN} more" if len(named) > _SUBJECTS_SHOWN else ""
+        yield f"{message} ({shown}{more})" if shown else message
 
 
 def _persist(step: Step, patience: Patience, log: Log) -> None:
@@ -98,11 +116,12 @@ def _persist(step: Step, patience: Patience, log: Log) -> None:
             waited = patience.monotonic() - began
             if waited >= _most_seconds(error, patience):
                 raise Unusable(str(error)) from error
+            longest = _UNREACHABLE_PAUSE_SECONDS if isinstance(error, Unreachable) else _LONGEST_PAUSE_SECONDS
             if not isinstance(error, Unreachable):
                 log.warning(f"{error}; asking again in {pause:.1f} s")
         if patience.pause(pause):
             raise Stopped
-        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        pause = min(pause * 2, longest)
 
 
 def _most_seconds(error: NotReady, patience: Patience) -> float:

@@ -94,6 +94,13 @@ def test_all_faults_are_told_together_and_each_once(patience: Patience, log: Log
     assert failure.value.messages == ("a", "b")
 
 
+def test_faults_alike_are_one_line_with_their_subjects(patience: Patience, log: Log) -> None:
+    steps = [failing(1, Unusable("a", subject=f"table {number}")) for number in range(4)]
+    with pytest.raises(StartFailed) as failure:
+        prepare([*steps, failing(1, Unusable("b", subject="table 1"))], patience=patience, log=log)
+    assert failure.value.messages == ("a (table 0, table 1 and 2 more)", "b (table 1)")
+
+
 def test_a_fault_in_our_own_code_is_raised_as_it_is(patience: Patience, log: Log) -> None:
     with pytest.raises(ZeroDivisionError):
         prepare([failing(1, ZeroDivisionError()), failing(1, Unusable("a"))], patience=patience, log=log)
