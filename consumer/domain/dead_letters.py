@@ -16,7 +16,6 @@ Reason = Literal[
     "raw_newline",  # validation is off, and the payload would not stay on one line
     "no_key",  # the field that chooses the table is missing or empty
     "bad_key",  # it is there, but is no text that starts with the hex digits that choose the table
-    "bad_name",  # the name of a field is half of a surrogate pair, which no column can be called
     "time_out_of_range",  # the backend refuses partitions so far from the present
     "too_large",  # does not fit the backend's largest request
     "rejected",  # the backend named this record; its reason is the detail

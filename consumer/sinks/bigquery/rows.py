@@ -8,15 +8,14 @@ from typing import Any, Protocol
 
 import msgspec
 
-from consumer.domain.dead_letters import Reason, Rejection
+from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import table_name, table_suffix
 from consumer.sinks.bigquery.times import OutOfRange, PartitionTimes
+from consumer.sinks.members import set_member
 from consumer.sinks.payloads import RoutingReader
 
 _encode = msgspec.json.Encoder().encode
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_NULL = b"null"
 
 
 @dataclass(slots=True)
@@ -36,19 +35,15 @@ def insert_id_prefix(*, stream: str, shard: str) -> str:
     return f"{digest}-{shard.removeprefix('shardId-').lstrip('0') or '0'}"
 
 
-class NoRow(ValueError):
+class BadKey(ValueError):
     """JSON allows half of a surrogate pair in a text (as `\\ud800`), UTF-8 and so BigQuery's columns do not."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason: Reason = reason
 
 
 class RowShape(Protocol):
     """How one record becomes the `json` of its row."""
 
     def encode(self, record: Record, key: object, time: object) -> bytes:
-        """Raises OutOfRange or NoRow, and nothing else for a payload that RoutingReader took."""
+        """Raises OutOfRange or BadKey, and nothing else for a payload that RoutingReader took."""
 
 
 class LogRow:
@@ -83,13 +78,7 @@ class FieldsRow:
         return self._with_time(record.data, moment or self._times.arrival_time(record.arrival_ms))
 
     def _with_time(self, data: bytes, moment: str) -> bytes:
-        try:
-            members = _decode_members(data)
-        except msgspec.DecodeError as error:
-            raise NoRow("bad_name", f"the name of a field is not Unicode: {error}") from None
-        if self._column_is_own or bytes(members.get(self._column, _NULL)) == _NULL:
-            members[self._column] = msgspec.Raw(_encode(moment))
-        return _encode(members)
+        return set_member(data, self._column, _encode(moment), replace=self._column_is_own)
 
 
 class RowEncoder:
@@ -134,8 +123,8 @@ class RowEncoder:
             except OutOfRange as error:
                 rejections.append(Rejection(index, "time_out_of_range", str(error)))
                 continue
-            except NoRow as error:
-                rejections.append(Rejection(index, error.reason, str(error)))
+            except BadKey as error:
+                rejections.append(Rejection(index, "bad_key", str(error)))
                 continue
             table = tables.get(name)
             if table is None:
@@ -173,4 +162,4 @@ def _json_text(key: object) -> str:
         # without key digits any value is taken; a STRING column wants text
         return "null" if key is None else _encode(_encode(key).decode()).decode()
     except UnicodeEncodeError as error:
-        raise NoRow("bad_key", f"the key is not Unicode: {error}") from None
+        raise BadKey(f"the key is not Unicode: {error}") from None
