@@ -96,7 +96,7 @@ def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
         return SetupError(str(error), setting=setting)
     if isinstance(error, BotoCoreError):  # connections refused, reset, timed out
         return TransientError(str(error))
-    if type(error) is RuntimeError and "credentials" in str(error):
+    if type(error) is RuntimeError and str(error).startswith("Credentials were refreshed"):
         return SetupError(str(error), setting=setting)
     raise error
 
