@@ -106,7 +106,8 @@ def request_error(table: str, status: int, body: bytes) -> DeliveryError:
     ):
         return TransientError(text)
     # Google's front end says 413 in a page of HTML; a 400 in HTML is not about the rows
-    if status == SIZE_STATUS or (status == 400 and reasons and not reasons & SETUP_REASONS):
+    about_rows = status == 400 and (reasons or error.status == "INVALID_ARGUMENT")
+    if status == SIZE_STATUS or (about_rows and not reasons & SETUP_REASONS):
         return RequestRefused(text)
     return SetupError(text, setting=_setting_of(status, reasons))
 
