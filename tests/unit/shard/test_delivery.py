@@ -1,0 +1,368 @@
+"""From a chunk to its durability: what is sent, waited for, repeated and buried, with a backend that is scripted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import gevent
+import pytest
+from gevent.event import Event as GeventEvent
+
+from consumer.domain.chunks import Chunk
+from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
+from consumer.domain.errors import RequestRefused, SetupError, TransientError
+from consumer.domain.retries import RetryPolicy
+from consumer.shard.delivery import Delivery, Waiting
+from consumer.sinks.base import Outcome, Prepared
+from tests.unit.shard.fakes import Clock, Log, chunk_of, messages, quiet_status, record
+
+type Part = tuple[int, ...]
+"""A request: indices of records in the chunk."""
+
+type Step = Exception | Outcome[Part] | Callable[[], None]
+
+SAFETY_SECONDS = 10
+DOWN = TransientError("down")
+DENIED = SetupError("denied", setting="s3.bucket")
+NO_LIMIT = ShareLimit(1.0, 10)
+
+
+@dataclass
+class FakeSink:
+    """Every record is a request of its own unless `parts` says otherwise; `script` holds what meets each request."""
+
+    log: Log
+    parts: Sequence[Part] | None = None
+    unreadable: tuple[int, ...] = ()
+    script: dict[Part, list[Step]] = field(default_factory=dict)
+    poison: frozenset[int] = frozenset()
+    mended: bool = False
+
+    def prepare(self, chunk: Chunk) -> Prepared[Part]:
+        readable = [index for index in range(len(chunk.records)) if index not in self.unreadable]
+        parts = [(index,) for index in readable] if self.parts is None else self.parts
+        return Prepared(parts, rejected(*self.unreadable))
+
+    def send(self, request: Part) -> Outcome[Part]:
+        steps = self.script.get(request, [])
+        step = steps.pop(0) if steps else Outcome[Part]()
+        if isinstance(step, Exception):
+            self.log.append(f"send {request}: {step}")
+            raise step
+        if isinstance(step, Outcome):
+            self.log.append(f"send {request}")
+            return self._unless_poisoned(request, step)
+        step()
+        self.log.append(f"send {request}")
+        return Outcome()
+
+    def _unless_poisoned(self, request: Part, outcome: Outcome[Part]) -> Outcome[Part]:
+        if self.poison.intersection(request):
+            raise RequestRefused("bad record")
+        return outcome
+
+    def split(self, request: Part, refusal: str) -> Outcome[Part]:
+        if len(request) == 1:
+            return Outcome([Rejection(request[0], "rejected", refusal)])
+        half = len(request) // 2
+        return Outcome(again=(request[:half], request[half:]))
+
+    def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[Part]:
+        self.log.append("reconsider")
+        if self.mended:
+            return Prepared([tuple(rejection.index for rejection in rejections)])
+        return Prepared((), rejections)
+
+
+@dataclass
+class FakeDeadLetters:
+    log: Log
+    failures: list[Exception] = field(default_factory=list)
+
+    def write(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
+        if self.failures:
+            failure = self.failures.pop(0)
+            self.log.append(f"bury: {failure}")
+            raise failure
+        self.log.append(f"bury {sorted(rejection.index for rejection in rejections)}")
+
+
+class Bench:
+    """A delivery with everything around it; waits are logged and take no time."""
+
+    def __init__(self, *, limit: ShareLimit = NO_LIMIT, concurrency: int = 4) -> None:
+        self.log = Log()
+        self.sink = FakeSink(self.log)
+        self.dead_letters = FakeDeadLetters(self.log)
+        self.status, self.events = quiet_status(Clock())
+        self.bug = GeventEvent()
+        self.on_wait: Callable[[], None] = lambda: None
+        self.delivery = Delivery(
+            sink=self.sink,
+            dead_letters=self.dead_letters,
+            guard=ShareGuard(limit),
+            waiting=Waiting(
+                policy=RetryPolicy(base_seconds=1, max_seconds=30), sleep=self._sleep, random=lambda: 1.0
+            ),
+            concurrency=concurrency,
+            status=self.status,
+            on_bug=self.bug.set,
+        )
+
+    def start(self, chunk: Chunk) -> GeventEvent:
+        durable = GeventEvent()
+
+        def on_durable() -> None:
+            self.log.append(f"durable {chunk.name}")
+            durable.set()
+
+        self.delivery.start(chunk, on_durable)
+        return durable
+
+    def deliver(self, chunk: Chunk) -> list[str]:
+        assert self.start(chunk).wait(SAFETY_SECONDS), self.log
+        return list(self.log)
+
+    def _sleep(self, seconds: float) -> None:
+        self.log.append(f"wait {seconds:g}s")
+        self.on_wait()
+        gevent.sleep(0)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+ONE = chunk_of(record(1))
+TWO = chunk_of(record(1), record(2))
+FOUR = chunk_of(*(record(number) for number in range(4)))
+
+
+def rejected(*indices: int) -> list[Rejection]:
+    return [Rejection(index, "not_json", "as scripted") for index in indices]
+
+
+def test_a_chunk_is_durable_once_all_of_its_requests_are(bench: Bench) -> None:
+    assert bench.deliver(TWO) == ["send (0,)", "send (1,)", "durable 1-2"]
+    assert bench.status.counters["records_delivered"] == 2
+
+
+def test_a_transient_error_is_repeated_with_growing_waits(bench: Bench) -> None:
+    bench.sink.script = {(0,): [DOWN, DOWN, DOWN]}
+    assert bench.deliver(ONE) == [
+        "send (0,): down",
+        "wait 1s",
+        "send (0,): down",
+        "wait 2s",
+        "send (0,): down",
+        "wait 4s",
+        "send (0,)",
+        "durable 1-1",
+    ]
+    assert messages(bench.events) == [
+        "WARNING: delivery failed and is repeated (attempt 1): down",
+        "WARNING: delivery failed and is repeated (attempt 2): down",
+        "INFO: delivery works again after 3 failed attempts",
+    ]
+
+
+def test_a_setup_error_is_repeated_more_slowly_and_louder(bench: Bench) -> None:
+    bench.sink.script = {(0,): [DENIED, DENIED]}
+    assert [line for line in bench.deliver(ONE) if line.startswith("wait")] == ["wait 10s", "wait 20s"]
+    assert messages(bench.events)[0].startswith("ERROR: delivery failed")
+    assert "s3.bucket" in messages(bench.events)[0]
+
+
+def test_an_outage_is_never_given_up(bench: Bench) -> None:
+    """I6"""
+    bench.sink.script = {(0,): [DOWN] * 500}
+    assert bench.deliver(ONE)[-3:] == ["wait 30s", "send (0,)", "durable 1-1"]
+
+
+def test_other_chunks_go_on_while_one_is_repeated(bench: Bench) -> None:
+    other = chunk_of(record(8), record(9))
+    bench.sink.parts = [(0,)]
+    mended = GeventEvent()
+    bench.sink.script = {(0,): [DOWN]}
+    bench.on_wait = lambda: mended.wait(SAFETY_SECONDS)
+    stuck = bench.start(ONE)
+    assert bench.start(other).wait(SAFETY_SECONDS)
+    assert not stuck.is_set()
+    assert bench.status._retrying
+    mended.set()
+    assert stuck.wait(SAFETY_SECONDS)
+    assert not bench.status._retrying
+
+
+def test_a_request_that_waits_to_be_repeated_leaves_its_place_to_others() -> None:
+    bench = Bench(concurrency=1)
+    bench.sink.script = {(0,): [DOWN]}
+    assert bench.deliver(TWO) == ["send (0,): down", "wait 1s", "send (1,)", "send (0,)", "durable 1-2"]
+
+
+def test_no_more_requests_than_the_concurrency_are_at_the_backend() -> None:
+    bench = Bench(concurrency=2)
+    at_once = [0]
+    most = [0]
+
+    def step() -> None:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        gevent.sleep(0)
+        at_once[0] -= 1
+
+    bench.sink.script = {(index,): [step] * 9 for index in range(4)}
+    waiting = [bench.start(FOUR), bench.start(ONE), bench.start(TWO)]
+    assert all(durable.wait(SAFETY_SECONDS) for durable in waiting)
+    assert most == [2]
+
+
+def test_a_refused_request_is_split_down_to_the_bad_record(bench: Bench) -> None:
+    bench.sink.parts = [(0, 1, 2, 3)]
+    bench.sink.poison = frozenset({2})
+    assert bench.deliver(FOUR) == [
+        "send (0, 1, 2, 3)",
+        "send (2, 3)",
+        "send (3,)",
+        "send (2,)",
+        "send (0, 1)",
+        "bury [2]",
+        "durable 0-4",
+    ]
+    assert bench.status.counters["dead_letters"] == 1
+
+
+def test_rows_that_are_stopped_by_a_neighbour_are_sent_again_at_once(bench: Bench) -> None:
+    bench.sink.parts = [(0, 1)]
+    bench.sink.script = {(0, 1): [Outcome(rejected(0), again=((1,),))]}
+    assert bench.deliver(TWO) == ["send (0, 1)", "send (1,)", "bury [0]", "durable 1-2"]
+    assert bench.status.counters["retries"] == 0
+
+
+def test_rows_that_the_backend_wants_again_later_are_sent_after_a_wait_and_said_to_be(bench: Bench) -> None:
+    bench.sink.parts = [(0, 1)]
+    again = Outcome(again=((1,),), backoff="backendError")
+    bench.sink.script = {(0, 1): [again], (1,): [again]}
+    assert bench.deliver(TWO) == [
+        "send (0, 1)",
+        "wait 1s",
+        "send (1,)",
+        "wait 2s",
+        "send (1,)",
+        "durable 1-2",
+    ]
+    assert messages(bench.events)[0] == "WARNING: delivery failed and is repeated (attempt 1): backendError"
+    assert messages(bench.events)[-1] == "INFO: delivery works again after 2 failed attempts"
+
+
+def test_dead_letters_are_written_before_the_chunk_counts_as_durable(bench: Bench) -> None:
+    """I1"""
+    bench.sink.unreadable = (1,)
+    bench.dead_letters.failures = [DOWN, DENIED]
+    assert bench.deliver(TWO) == [
+        "send (0,)",
+        "bury: down",
+        "wait 1s",
+        "bury: denied (see s3.bucket)",
+        "wait 20s",
+        "bury [1]",
+        "durable 1-2",
+    ]
+    assert messages(bench.events)[0].startswith("WARNING: dead letters failed")
+
+
+def test_a_chunk_without_a_single_good_record_is_buried(bench: Bench) -> None:
+    bench.sink.unreadable = (0, 1)
+    assert bench.deliver(TWO) == ["bury [0, 1]", "durable 1-2"]
+
+
+HALF = ShareLimit(0.5, 4)
+
+
+def test_too_many_bad_records_hold_the_chunk_until_the_cause_is_mended() -> None:
+    bench = Bench(limit=HALF)
+    bench.sink.unreadable = (0, 1, 2)
+    looks = []
+
+    def mend_at_the_third_look() -> None:
+        looks.append(bench.log[-1])
+        bench.sink.mended = len(looks) == 3
+
+    bench.on_wait = mend_at_the_third_look
+    assert bench.deliver(FOUR) == [
+        "send (3,)",
+        "wait 10s",
+        "reconsider",
+        "wait 20s",
+        "reconsider",
+        "wait 30s",
+        "reconsider",
+        "send (0, 1, 2)",
+        "durable 0-4",
+    ]
+    said = messages(bench.events)
+    assert [line for line in said if "shard held" in line] == said[:1]
+    assert "3 of 4 records would become dead letters" in said[0]
+    assert said[-1] == "INFO: shard no longer held"
+
+
+def test_the_share_is_counted_over_the_chunks_that_passed() -> None:
+    bench = Bench(limit=HALF)
+    bench.sink.unreadable = (0, 1)
+    bench.deliver(FOUR)
+    bench.sink.unreadable = (0, 1, 2)
+    held = GeventEvent()
+    bench.on_wait = held.set
+    durable = bench.start(chunk_of(*(record(number) for number in range(10, 14))))
+    assert held.wait(SAFETY_SECONDS)
+    assert not durable.is_set()
+    bench.sink.mended = True
+    assert durable.wait(SAFETY_SECONDS)
+
+
+def test_chunks_that_fail_at_the_same_time_count_each_other() -> None:
+    bench = Bench(limit=HALF)
+    bench.sink.unreadable = (0, 1)
+    down = GeventEvent()
+    bench.dead_letters.failures = [DOWN] * 2
+    bench.on_wait = lambda: down.wait(SAFETY_SECONDS)
+    first, second, third = (bench.start(chunk_of(record(n), record(n + 1))) for n in (1, 3, 5))
+    gevent.idle()
+    assert [line for line in bench.log if line.startswith("bury")] == ["bury: down"]
+    assert "shard held" in " ".join(messages(bench.events))
+    bench.sink.mended = True
+    down.set()
+    assert all(durable.wait(SAFETY_SECONDS) for durable in (first, second, third))
+
+
+def test_one_chunks_release_does_not_end_the_hold_of_another() -> None:
+    bench = Bench()
+    bench.status.holding(ONE, rejected(0))
+    other = chunk_of(record(7))
+    bench.status.holding(other, rejected(0))
+    bench.status.released(ONE)
+    assert list(bench.status._held) == [other.name]
+    assert "no longer held" not in " ".join(messages(bench.events))
+    bench.status.released(other)
+    assert messages(bench.events)[-1] == "INFO: shard no longer held"
+
+
+def test_a_bug_in_a_sink_is_told_and_never_resolves_the_chunk(bench: Bench) -> None:
+    bench.sink.script = {(0,): [ValueError("nobody foresaw this")]}
+    durable = bench.start(ONE)
+    assert bench.bug.wait(SAFETY_SECONDS)
+    assert not durable.is_set()
+    assert "nobody foresaw this" in messages(bench.events)[-1]
+    assert messages(bench.events)[-1].startswith("ERROR: bug while delivering chunk 1-1")
+
+
+def test_a_bug_is_seen_while_another_request_of_the_chunk_is_repeated_for_ever(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.sink.script = {(0,): [DOWN] * 1000, (1,): [ValueError("nobody foresaw this")]}
+    never = GeventEvent()
+    bench.on_wait = lambda: never.wait(SAFETY_SECONDS)
+    durable = bench.start(TWO)
+    assert bench.bug.wait(SAFETY_SECONDS)
+    never.set()
+    assert not durable.is_set()

@@ -1,0 +1,471 @@
+"""What a shard does, as one log of actions under a fake clock."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from consumer.domain.checkpoints import CheckpointPolicy, CheckpointState
+from consumer.domain.chunks import Chunker, ChunkLimits
+from consumer.domain.errors import ProtocolError
+from consumer.domain.ledger import Ledger
+from consumer.domain.records import Record
+from consumer.shard.checkpointing import Checkpointing
+from consumer.shard.pipeline import InFlightLimits, Pipeline
+from tests.unit.shard.fakes import (
+    Clock,
+    FakeCheckpointer,
+    FakeDelivery,
+    FakeWakeup,
+    Log,
+    Stuck,
+    messages,
+    quiet_status,
+    record,
+)
+
+WINDOW_MS = 60_000
+GRACE_MS = 10_000
+
+
+class Shard:
+    """A pipeline with everything around it; every call is a callback of the KCL."""
+
+    def __init__(
+        self,
+        *,
+        chunk_records: int = 1,
+        max_chunks: int = 2,
+        max_bytes: int = 1_000,
+        interval: float = 5,
+        drain_seconds: float = 10,
+    ) -> None:
+        self.log = Log()
+        self.clock = Clock()
+        self.delivery = FakeDelivery(self.log)
+        self.checkpointer = FakeCheckpointer(self.log)
+        self.wakeup = FakeWakeup(self.log, self.clock)
+        status, self.events = quiet_status(self.clock)
+        limits = ChunkLimits(
+            window_ms=WINDOW_MS, max_bytes=10_000, max_records=chunk_records, grace_ms=GRACE_MS
+        )
+        state = CheckpointState(CheckpointPolicy(interval))
+        self.pipeline = Pipeline(
+            chunker=Chunker(limits),
+            ledger=Ledger(),
+            delivery=self.delivery,
+            checkpoints=Checkpointing(state, status, now=self.clock),
+            limits=InFlightLimits(max_chunks=max_chunks, max_bytes=max_bytes),
+            status=status,
+            wakeup=self.wakeup,
+            drain_seconds=drain_seconds,
+            now=self.clock,
+        )
+
+    def accept(self, *some: Record, tip_seen_ms: int | None = None) -> list[str]:
+        with self._callback() as started:
+            self.pipeline.accept(some, tip_seen_ms, self.checkpointer)
+        return self.log.since(started)
+
+    def tick(self) -> list[str]:
+        return self.accept()
+
+    def end(self) -> list[str]:
+        with self._callback() as started:
+            self.pipeline.end(self.checkpointer)
+        return self.log.since(started)
+
+    def shut_down(self) -> list[str]:
+        with self._callback() as started:
+            self.pipeline.shut_down(self.checkpointer)
+        return self.log.since(started)
+
+    def while_waiting(self, *things: Callable[[], None]) -> None:
+        self.wakeup.script += things
+
+    def durable(self, *numbers: int) -> Callable[[], None]:
+        return lambda: self.delivery.finish(*numbers)
+
+    def passes(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @contextmanager
+    def _callback(self) -> Iterator[int]:
+        self.checkpointer.in_callback = True
+        yield len(self.log)
+        self.checkpointer.in_callback = False
+
+
+def numbered(first: int, last: int) -> Sequence[Record]:
+    return [record(number) for number in range(first, last + 1)]
+
+
+# Backpressure
+
+
+def test_at_the_limit_of_chunks_the_callback_waits_for_room() -> None:
+    shard = Shard(max_chunks=2, interval=60)
+    shard.while_waiting(shard.durable(2), shard.durable(1))
+    assert shard.accept(*numbered(1, 3)) == [
+        "start 1-1",
+        "start 2-1",
+        "wait",
+        "durable 2",
+        "start 3-1",
+        "wait",
+        "durable 1",
+        "checkpoint 2",
+    ]
+
+
+def test_a_callback_that_leaves_room_does_not_wait() -> None:
+    shard = Shard(max_chunks=3)
+    assert shard.accept(*numbered(1, 2)) == ["start 1-1", "start 2-1"]
+
+
+def test_no_chunk_is_started_that_would_pass_the_limit_of_bytes() -> None:
+    shard = Shard(max_chunks=9, max_bytes=100, interval=60)
+    shard.while_waiting(shard.durable(1))
+    assert shard.accept(record(1, 60), record(2, 39), record(3, 2)) == [
+        "start 1-1",
+        "start 2-1",
+        "wait",
+        "durable 1",
+        "checkpoint 1",
+        "start 3-1",
+    ]
+
+
+def test_bytes_at_the_limit_hold_the_callback() -> None:
+    shard = Shard(max_chunks=9, max_bytes=100, interval=60)
+    shard.while_waiting(shard.durable(1))
+    assert shard.accept(record(1, 60), record(2, 40)) == [
+        "start 1-1",
+        "start 2-1",
+        "wait",
+        "durable 1",
+        "checkpoint 1",
+    ]
+
+
+def test_a_chunk_larger_than_the_limit_goes_alone() -> None:
+    shard = Shard(max_chunks=9, max_bytes=100, interval=60)
+    shard.while_waiting(shard.durable(1), shard.durable(2))
+    assert shard.accept(record(1, 10), record(2, 500), record(3, 10)) == [
+        "start 1-1",
+        "wait",
+        "durable 1",
+        "checkpoint 1",
+        "start 2-1",
+        "wait",
+        "durable 2",
+        "start 3-1",
+    ]
+
+
+def test_an_outage_blocks_the_callback_until_something_happens() -> None:
+    shard = Shard(max_chunks=1)
+    with pytest.raises(Stuck):
+        shard.accept(*numbered(1, 2))
+    assert shard.log == ["start 1-1", "wait"]
+
+
+# Checkpoints
+
+
+def test_a_waiting_callback_wakes_up_when_the_next_checkpoint_is_due() -> None:
+    shard = Shard(max_chunks=2, interval=5)
+    shard.while_waiting(shard.durable(1), shard.durable(2), lambda: shard.passes(5), shard.durable(3, 4))
+    assert shard.accept(*numbered(1, 4))[:8] == [
+        "start 1-1",
+        "start 2-1",
+        "wait",
+        "durable 1",
+        "checkpoint 1",
+        "start 3-1",
+        "wait",
+        "durable 2",
+    ]
+    assert shard.log[8:] == ["start 4-1", "wait 5s", "checkpoint 2", "wait", "durable 3", "durable 4"]
+
+
+def test_a_checkpoint_is_taken_only_inside_of_a_callback() -> None:
+    shard = Shard()
+    shard.accept(*numbered(1, 1))
+    shard.delivery.finish(1)
+    assert shard.log == ["start 1-1", "durable 1"]
+    assert shard.tick() == ["checkpoint 1"]
+
+
+def test_the_watermark_stops_at_the_first_unfinished_chunk() -> None:
+    shard = Shard(max_chunks=9, interval=0)
+    shard.accept(*numbered(1, 4))
+    shard.delivery.finish(2, 1, 4)
+    assert shard.tick() == ["checkpoint 2"]
+    shard.delivery.finish(3)
+    assert shard.tick() == ["checkpoint 4"]
+
+
+def test_the_interval_lies_between_two_checkpoints() -> None:
+    shard = Shard(max_chunks=9, interval=5)
+    shard.accept(*numbered(1, 2))
+    shard.delivery.finish(1)
+    assert shard.tick() == ["checkpoint 1"]
+    shard.delivery.finish(2)
+    shard.passes(4.9)
+    assert shard.tick() == []
+    shard.passes(0.1)
+    assert shard.tick() == ["checkpoint 2"]
+    shard.passes(100)
+    assert shard.tick() == []
+
+
+def test_the_sub_sequence_is_named_where_there_is_one() -> None:
+    shard = Shard()
+    shard.accept(record(7, sub=3))
+    shard.delivery.running["7.3"]()
+    assert shard.tick() == ["checkpoint 7.3"]
+
+
+def test_a_throttled_checkpoint_is_asked_for_again_after_a_while() -> None:
+    shard = Shard(interval=5)
+    shard.accept(*numbered(1, 1))
+    shard.delivery.finish(1)
+    shard.checkpointer.refusals = ["ThrottlingException"]
+    assert shard.tick() == ["checkpoint 1: ThrottlingException"]
+    assert shard.tick() == []
+    shard.passes(1)
+    assert shard.tick() == ["checkpoint 1"]
+
+
+def test_an_unknown_refusal_is_repeated_once_and_then_left_for_later() -> None:
+    shard = Shard()
+    shard.accept(*numbered(1, 1))
+    shard.delivery.finish(1)
+    shard.checkpointer.refusals = ["Exception", "Exception"]
+    assert shard.tick() == ["checkpoint 1: Exception", "checkpoint 1: Exception"]
+    assert shard.tick() == []
+    shard.passes(1)
+    assert shard.tick() == ["checkpoint 1"]
+
+
+def test_a_refusal_that_tells_of_a_lost_lease_stops_everything() -> None:
+    shard = Shard(max_chunks=2)
+    shard.while_waiting(shard.durable(1))
+    shard.checkpointer.refusals = ["ShutdownException"]
+    assert shard.accept(*numbered(1, 9)) == [
+        "start 1-1",
+        "start 2-1",
+        "wait",
+        "durable 1",
+        "checkpoint 1: ShutdownException",
+    ]
+    shard.delivery.finish(2)
+    assert shard.accept(*numbered(10, 11)) == []
+    assert shard.end() == []
+    assert shard.shut_down() == []
+    assert shard.pipeline.state == "lease_lost"
+
+
+def test_an_invalid_state_ends_the_process() -> None:
+    shard = Shard()
+    shard.accept(*numbered(1, 1))
+    shard.delivery.finish(1)
+    shard.checkpointer.refusals = ["InvalidStateException"]
+    with pytest.raises(ProtocolError, match="InvalidStateException"):
+        shard.tick()
+
+
+def test_a_chunk_that_becomes_durable_during_a_checkpoint_is_not_overlooked() -> None:
+    """The KCL's answer takes its time, and other greenlets run meanwhile."""
+    shard = Shard(max_chunks=3, interval=0)
+    shard.accept(*numbered(1, 2))
+    meanwhile = [shard.durable(2, 3)]
+    shard.checkpointer.before_answer = lambda: meanwhile.pop()() if meanwhile else None
+    shard.while_waiting(shard.durable(1))
+    assert shard.accept(record(3)) == [
+        "start 3-1",
+        "wait",
+        "durable 1",
+        "durable 2",
+        "durable 3",
+        "checkpoint 1",
+        "checkpoint 3",
+    ]
+
+
+# Drain and shutdown
+
+
+def test_a_drain_during_a_wait_drops_what_was_never_started() -> None:
+    shard = Shard(max_chunks=2)
+    shard.while_waiting(shard.pipeline.drain)
+    assert shard.accept(*numbered(1, 9)) == ["start 1-1", "start 2-1", "wait"]
+    shard.delivery.finish(1, 2)
+    assert shard.accept(*numbered(10, 12)) == ["checkpoint 2"]
+    assert shard.shut_down() == []
+    assert shard.pipeline.state == "draining"
+
+
+def test_a_shutdown_waits_for_what_is_in_flight_and_checkpoints_it_whatever_the_interval() -> None:
+    shard = Shard(max_chunks=9, interval=60)
+    shard.accept(*numbered(1, 3))
+    shard.delivery.finish(1)
+    shard.tick()
+    shard.while_waiting(shard.durable(3), shard.durable(2))
+    assert shard.shut_down() == ["wait 10s", "durable 3", "wait 10s", "durable 2", "checkpoint 3"]
+    assert messages(shard.events)[-1] == "INFO: shut down at 3, 0 chunks left undelivered for the next owner"
+
+
+def test_a_shutdown_ends_at_its_deadline_with_the_watermark() -> None:
+    shard = Shard(max_chunks=9, interval=60, drain_seconds=7)
+    shard.accept(*numbered(1, 3))
+    shard.delivery.finish(1, 3)
+    shard.while_waiting()
+    assert shard.shut_down() == ["checkpoint 1", "wait 7s"]
+    assert messages(shard.events)[-1].startswith("WARNING: shut down at 1, 1 chunks left")
+
+
+def test_the_deadline_counts_from_the_first_drain() -> None:
+    shard = Shard(drain_seconds=7)
+    shard.accept(*numbered(1, 1))
+    shard.pipeline.drain()
+    shard.passes(4)
+    assert shard.shut_down() == ["wait 3s"]
+
+
+def test_the_open_chunk_is_thrown_away_at_shutdown() -> None:
+    shard = Shard(chunk_records=3)
+    shard.accept(*numbered(1, 5))
+    shard.delivery.finish(1)
+    assert shard.pipeline.in_flight_bytes == 20
+    assert shard.shut_down() == ["checkpoint 3"]
+    assert shard.pipeline.in_flight_bytes == 0
+    assert shard.pipeline.oldest_undelivered_ms is None
+
+
+def test_a_refused_checkpoint_at_shutdown_is_asked_for_until_the_deadline() -> None:
+    shard = Shard(drain_seconds=2)
+    shard.accept(*numbered(1, 1))
+    shard.delivery.finish(1)
+    shard.checkpointer.refusals = ["ThrottlingException"] * 2
+    refused = "checkpoint 1: ThrottlingException"
+    assert shard.shut_down() == [refused, refused, "wait 1s", "checkpoint 1"]
+
+    other = Shard(drain_seconds=2)
+    other.accept(*numbered(1, 1))
+    other.delivery.finish(1)
+    other.checkpointer.refusals = ["ThrottlingException"] * 9
+    assert other.shut_down() == [refused, refused, "wait 1s", refused, "wait 1s", refused]
+
+
+def test_a_lost_lease_stops_checkpoints_and_drops_the_open_chunk() -> None:
+    shard = Shard(chunk_records=2)
+    shard.accept(*numbered(1, 3))
+    shard.delivery.finish(1)
+    shard.pipeline.lose_lease()
+    assert shard.tick() == []
+    assert shard.shut_down() == []
+    assert shard.pipeline.in_flight_bytes == 0
+
+
+# The end of a shard
+
+
+def test_the_end_of_a_shard_seals_waits_for_everything_and_is_checkpointed_last() -> None:
+    shard = Shard(chunk_records=2, max_chunks=9, interval=60)
+    shard.accept(*numbered(1, 3))
+    shard.while_waiting(shard.durable(3), shard.durable(1))
+    assert shard.end() == [
+        "start 3-1",
+        "wait",
+        "durable 3",
+        "wait",
+        "durable 1",
+        "checkpoint 3",
+        "checkpoint end",
+    ]
+
+
+def test_the_end_of_a_shard_is_asked_for_until_it_holds() -> None:
+    shard = Shard()
+    shard.checkpointer.refusals = ["ThrottlingException", "KinesisClientLibDependencyException"]
+    assert shard.end() == [
+        "checkpoint end: ThrottlingException",
+        "wait 1s",
+        "checkpoint end: KinesisClientLibDependencyException",
+        "wait 1s",
+        "checkpoint end",
+    ]
+
+
+def test_the_end_of_a_shard_is_not_checkpointed_after_a_drain_that_dropped_records() -> None:
+    shard = Shard(chunk_records=2)
+    shard.accept(*numbered(1, 3))
+    shard.delivery.finish(1)
+    shard.pipeline.drain()
+    assert shard.end() == ["checkpoint 2"]
+    assert messages(shard.events)[-1].startswith("WARNING: the shard's end is not checkpointed")
+
+
+def test_the_end_of_a_shard_is_checkpointed_after_a_drain_that_dropped_nothing() -> None:
+    shard = Shard()
+    shard.accept(*numbered(1, 1))
+    shard.pipeline.drain()
+    shard.while_waiting(shard.durable(1))
+    assert shard.end() == ["wait 10s", "durable 1", "checkpoint 1", "checkpoint end"]
+
+
+def test_a_drain_bounds_the_wait_at_the_end_of_a_shard() -> None:
+    shard = Shard(drain_seconds=7)
+    shard.accept(*numbered(1, 1))
+    shard.while_waiting(shard.pipeline.drain)
+    assert shard.end() == ["wait", "wait 7s"]
+
+
+def test_a_lease_that_is_lost_at_the_end_of_a_shard_is_not_checkpointed() -> None:
+    shard = Shard()
+    shard.accept(*numbered(1, 1))
+    shard.delivery.finish(1)
+    shard.checkpointer.refusals = ["ShutdownException"]
+    assert shard.end() == ["checkpoint 1: ShutdownException"]
+
+
+# The idle rule
+
+
+def test_an_idle_chunk_is_sealed_once_the_tip_was_seen_past_window_and_grace() -> None:
+    shard = Shard(chunk_records=100)
+    shard.accept(record(1, arrival_ms=1_000), record(2, arrival_ms=2_000))
+    too_early = 1_000 + WINDOW_MS + GRACE_MS - 1
+    assert shard.accept(tip_seen_ms=too_early) == []
+    assert shard.accept() == []
+    assert shard.accept(tip_seen_ms=too_early + 1) == ["start 1-2"]
+
+
+# What is told about it
+
+
+def test_the_oldest_record_is_known_by_its_arrival_and_by_when_it_was_read() -> None:
+    shard = Shard(chunk_records=2, max_chunks=9)
+    pipeline = shard.pipeline
+
+    def oldest() -> tuple[int | None, int | None]:
+        return pipeline.oldest_undelivered_ms, pipeline.oldest_undelivered_read_ms
+
+    assert oldest() == (None, None)
+    shard.accept(record(1, arrival_ms=10))
+    shard.passes(1)
+    shard.accept(record(2, arrival_ms=20), record(3, arrival_ms=30))
+    assert oldest() == (10, 1_000_000)
+    shard.delivery.finish(1)
+    assert oldest() == (30, 1_001_000)
+    shard.passes(1)
+    shard.accept(record(4), record(5, arrival_ms=50), record(6), record(7, arrival_ms=70))
+    assert oldest() == (30, 1_001_000)
+    shard.delivery.finish(3)
+    assert oldest() == (50, 1_002_000)
+    shard.delivery.finish(5)
+    assert oldest() == (70, 1_002_000)
+    pipeline.drain()
+    assert oldest() == (None, None)

@@ -1,0 +1,73 @@
+"""The callbacks of the KCL and the signal to drain, in any order that may happen."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from consumer.domain.errors import ProtocolError
+from consumer.domain.events import Event, StatusEvent
+from consumer.settings import load
+from consumer.shard.assembly import DRAIN_SHARE_OF_GRACE, build_pipeline, drain_seconds
+from consumer.shard.processor import ShardProcessor
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def processor(events: list[Event]) -> ShardProcessor:
+    settings = load(
+        "s3",
+        overrides={
+            "applicationName": "app",
+            "streamName": "stream",
+            "regionName": "us-east-1",
+            "AwsCredentialsProvider": "DefaultCredentialsProvider",
+            "s3.bucket": "bucket",
+            "shutdownGraceMillis": "10000",
+        },
+    )
+    assert drain_seconds(settings) == 10 * DRAIN_SHARE_OF_GRACE
+    return ShardProcessor(lambda shard: build_pipeline(settings, events.append, shard))
+
+
+INITIALIZE: Any = SimpleNamespace(shard_id="shardId-7", sequence_number="1", sub_sequence_number=0)
+
+
+def test_a_callback_before_initialize_is_a_fault_of_the_protocol(processor: ShardProcessor) -> None:
+    with pytest.raises(ProtocolError):
+        processor.shutdown_requested(SimpleNamespace(checkpointer=None))
+
+
+def test_a_drain_that_comes_before_initialize_is_heeded(processor: ShardProcessor) -> None:
+    processor.drain()
+    assert processor.pipeline is None
+    processor.initialize(INITIALIZE)
+    assert processor.pipeline is not None
+    assert processor.pipeline.state == "draining"
+
+
+def test_a_drain_after_initialize_is_heeded_at_once(processor: ShardProcessor) -> None:
+    processor.initialize(INITIALIZE)
+    assert processor.pipeline is not None
+    assert processor.pipeline.state == "running"
+    processor.drain()
+    assert processor.pipeline.state == "draining"
+
+
+def test_the_status_tells_a_silent_kcl_from_a_callback_that_takes_long(
+    processor: ShardProcessor, events: list[Event]
+) -> None:
+    processor.initialize(INITIALIZE)
+    pipeline, status = processor.pipeline, processor.status
+    assert pipeline is not None
+    assert status is not None
+    status.report(pipeline, waiting_since=12.5)
+    status.report(pipeline, waiting_since=None)
+    silent, busy = (event for event in events if isinstance(event, StatusEvent))
+    assert silent.last_callback_ms == 12_500
+    assert busy.last_callback_ms is not None
+    assert busy.last_callback_ms > 1_600_000_000_000

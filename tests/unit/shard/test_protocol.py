@@ -1,0 +1,303 @@
+"""MultiLang messages over real pipes."""
+
+import io
+import itertools
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import gevent
+import pytest
+from amazon_kclpy.dispatch import MalformedAction
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.domain.errors import ProtocolError
+from consumer.shard.processor import TIP_WAIT_SECONDS, tip_seen_ms
+from consumer.shard.protocol import InputClosed, LineReader, RecordsMessage, ShardProcess, write_all
+
+INITIALIZE = b'{"action":"initialize","shardId":"s","sequenceNumber":"1","subSequenceNumber":0}\n'
+RECORD = {
+    "action": "record",
+    "data": "bWVvdw==",
+    "partitionKey": "cat",
+    "sequenceNumber": "456",
+    "subSequenceNumber": 2,
+    "approximateArrivalTimestamp": 1476889707000,
+}
+RECORDS = (
+    json.dumps({"action": "processRecords", "records": [RECORD], "millisBehindLatest": 0}).encode() + b"\n"
+)
+
+
+class Pipe:
+    """Both ends are closed once, by a test or after it."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+        self._open = {self.reading, self.writing}
+
+    def __enter__(self) -> "Pipe":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for end in list(self._open):
+            self.close(end)
+
+    def close(self, end: int) -> None:
+        if end in self._open:
+            self._open.remove(end)
+            os.close(end)
+
+
+def write_in_pieces(descriptor: int, data: bytes, cuts: list[int]) -> None:
+    """Each piece is read before the next one is written: whoever waits runs in between."""
+    edges = [0, *sorted(cuts), len(data)]
+    for start, end in itertools.pairwise(edges):
+        write_all(descriptor, data[start:end])
+        gevent.idle()
+
+
+@given(
+    lines=st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), min_size=1, max_size=6),
+    data=st.data(),
+)
+def test_lines_arrive_whole_wherever_the_pipe_cuts_them(lines: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(line + b"\n" for line in lines)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8))
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading)
+        writer = gevent.spawn(write_in_pieces, pipe.writing, stream, cuts)
+        assert [reader.read_line() for _ in lines] == [line + b"\n" for line in lines]
+        writer.get()
+        pipe.close(pipe.writing)
+        assert reader.read_line() == b""
+
+
+def test_a_line_of_15_megabytes() -> None:
+    line = b"x" * 15_000_000 + b"\n"
+    with Pipe() as pipe:
+        os.set_blocking(pipe.writing, False)
+        reader = LineReader(pipe.reading)
+        writer = gevent.spawn(_write_without_blocking, pipe.writing, line + b"next\n")
+        assert reader.read_line() == line
+        assert reader.read_line() == b"next\n"
+        writer.get()
+
+
+def _write_without_blocking(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            gevent.sleep(0)
+
+
+def test_the_end_of_input_in_the_middle_of_a_line_gives_what_there_is() -> None:
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading)
+        os.write(pipe.writing, b"whole\nhalf")
+        pipe.close(pipe.writing)
+        assert [reader.read_line() for _ in range(3)] == [b"whole\n", b"half", b""]
+
+
+class Ticks:
+    """A clock that moves by a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def test_the_wait_for_a_line_is_measured_from_the_moment_when_nothing_was_there() -> None:
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading, now=Ticks())
+        gevent.spawn(write_in_pieces, pipe.writing, b"first\nsecond\n", [])
+        reader.read_line()  # looks at the clock when it begins, when it starts to wait and when that is over
+        assert (reader.waited_from, reader.waited_seconds) == (102.0, 1.0)
+        reader.read_line()
+        assert reader.waited_seconds == 0.0
+
+
+def test_a_wait_in_the_middle_of_a_line_does_not_count() -> None:
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading, now=Ticks())
+        os.write(pipe.writing, b"fir")
+        gevent.spawn(write_in_pieces, pipe.writing, b"st\n", [])
+        assert reader.read_line() == b"first\n"
+        assert reader.waited_seconds == 0.0
+
+
+def test_it_is_known_since_when_a_line_is_waited_for() -> None:
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading, now=Ticks())
+        assert reader.waiting_since is None
+        seen: list[float | None] = []
+
+        def look_and_write() -> None:
+            seen.append(reader.waiting_since)
+            os.write(pipe.writing, b"line\n")
+
+        gevent.spawn(look_and_write)
+        reader.read_line()
+        assert seen == [101.0]
+        assert reader.waiting_since is None
+
+
+# The process
+
+
+@dataclass
+class Recorder:
+    """A processor that notes its callbacks, and checkpoints in processRecords when it is told to."""
+
+    version = 3
+    seen: list[Any] = field(default_factory=list)
+    checkpoint_at: str | None = None
+    failure: Exception | None = None
+
+    def initialize(self, initialize_input: Any) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.seen.append(("initialize", initialize_input.shard_id))
+
+    def process_records(self, process_records_input: RecordsMessage) -> None:
+        self.seen.append(process_records_input)
+        if self.checkpoint_at is not None:
+            process_records_input.checkpointer.checkpoint(self.checkpoint_at, None)
+
+    def lease_lost(self, lease_lost_input: Any) -> None:
+        self.seen.append("leaseLost")
+
+    def shard_ended(self, shard_ended_input: Any) -> None:
+        self.seen.append("shardEnded")
+
+    def shutdown_requested(self, shutdown_requested_input: Any) -> None:
+        self.seen.append("shutdownRequested")
+
+
+def run(processor: Recorder, incoming: bytes) -> bytes:
+    """What the process writes when it is given these bytes and then the end of input."""
+    written: list[bytes] = []
+    with Pipe() as pipe:
+        os.write(pipe.writing, incoming)
+        pipe.close(pipe.writing)
+        process = ShardProcess(
+            processor, reader=LineReader(pipe.reading), write=written.append, error_file=io.StringIO()
+        )
+        try:
+            process.run()
+        finally:
+            processor.seen.append(b"".join(written))
+    return b"".join(written)
+
+
+def status(action: str) -> bytes:
+    return f'\n{{"action": "status", "responseFor": "{action}"}}\n'.encode()
+
+
+def test_every_callback_is_answered_with_its_name() -> None:
+    actions = ["leaseLost", "shardEnded", "shutdownRequested"]
+    incoming = INITIALIZE + RECORDS + b"".join(f'{{"action":"{action}"}}\n'.encode() for action in actions)
+    processor = Recorder()
+    assert run(processor, incoming) == b"".join(map(status, ["initialize", "processRecords", *actions]))
+    assert processor.seen[0] == ("initialize", "s")
+    assert processor.seen[2:5] == actions
+
+
+def test_records_arrive_decoded_with_their_place_and_time() -> None:
+    processor = Recorder()
+    run(processor, RECORDS)
+    message = processor.seen[0]
+    [one] = message.records
+    assert (one.data, one.partition_key, one.arrival_ms) == (b"meow", "cat", 1476889707000)
+    assert str(one.position) == "456.2"
+    assert message.millis_behind_latest == 0
+
+
+def test_an_empty_message_and_an_unknown_lag_are_fine() -> None:
+    processor = Recorder()
+    run(processor, b'{"action":"processRecords","records":[],"millisBehindLatest":null}\n')
+    assert (processor.seen[0].records, processor.seen[0].millis_behind_latest) == ([], None)
+
+
+@pytest.mark.parametrize(
+    "line", [b"\n", b"{\n", b"\xff\n", b"[]\n", b'{"action":"processRecords","records":[{"data":"?"}]}\n']
+)
+def test_a_malformed_message_ends_the_process_without_an_answer(line: bytes) -> None:
+    processor = Recorder()
+    with pytest.raises(ProtocolError, match="not a MultiLang message"):
+        run(processor, line)
+    assert processor.seen == [b""]
+
+
+def test_an_unknown_action_ends_the_process_without_an_answer() -> None:
+    processor = Recorder()
+    with pytest.raises(MalformedAction):
+        run(processor, b'{"action":"dance"}\n')
+    assert processor.seen == [b""]
+
+
+def test_an_exception_of_a_callback_ends_the_process_without_an_answer() -> None:
+    """amazon_kclpy's own loop would print it and answer OK: a later checkpoint would pass the lost records."""
+    processor = Recorder(failure=ValueError("no such bucket"))
+    with pytest.raises(ValueError, match="no such bucket"):
+        run(processor, INITIALIZE)
+    assert processor.seen == [b""]
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"action":"checkp'])
+def test_the_end_of_input_during_a_checkpoint_ends_the_process_quietly(rest: bytes) -> None:
+    with pytest.raises(InputClosed) as end:
+        run(Recorder(checkpoint_at="456"), RECORDS + rest)
+    assert end.value.code == 0
+
+
+def test_the_end_of_input_in_the_middle_of_a_message_ends_the_process_quietly() -> None:
+    with pytest.raises(InputClosed):
+        run(Recorder(), RECORDS[:-10])
+
+
+def test_a_last_message_needs_no_line_end() -> None:
+    assert run(Recorder(), RECORDS.rstrip()) == status("processRecords")
+
+
+def test_a_kcl_that_does_not_listen_any_more_ends_the_process_quietly() -> None:
+    with Pipe() as pipe, Pipe() as answers:
+        answers.close(answers.reading)
+        os.write(pipe.writing, RECORDS)
+        process = ShardProcess(
+            Recorder(),
+            reader=LineReader(pipe.reading),
+            write=lambda data: write_all(answers.writing, data),
+            error_file=io.StringIO(),
+        )
+        with pytest.raises(InputClosed):
+            process.run()
+
+
+# What a message says about the tip of the shard
+
+
+@pytest.mark.parametrize(
+    ("behind", "waited", "seen"),
+    [
+        (0, TIP_WAIT_SECONDS, 1_000_000),
+        (0, TIP_WAIT_SECONDS / 2, None),  # it may have been fetched long ago
+        (1, 60.0, None),
+        (None, 60.0, None),
+    ],
+)
+def test_the_tip_was_seen_when_a_message_was_waited_for(
+    behind: int | None, waited: float, seen: int | None
+) -> None:
+    processor = Recorder()
+    run(processor, RECORDS)
+    message = processor.seen[0]
+    message.millis_behind_latest, message.waited_seconds, message.waited_from = behind, waited, 1000.0
+    assert tip_seen_ms(message) == seen
