@@ -1,0 +1,42 @@
+"""Settings of shard processes under test: quick retries and checkpoints, stubs for backends."""
+
+from collections.abc import Mapping
+
+from consumer.settings import Settings, load
+from tests.functional.harness.bigquery_stub import BigQueryStub
+from tests.functional.harness.s3_stub import S3Stub
+
+_COMMON = {
+    "streamName": "player-logs",
+    "regionName": "us-east-1",
+    "AwsCredentialsProvider": "DefaultCredentialsProvider",
+    "retry.base": "1ms",
+    "retry.max": "100ms",
+    "checkpoint.interval": "100ms",
+}
+
+ONE_RECORD_A_CHUNK = {"chunk.max_records": "1", "delivery.max_in_flight_chunks": "100"}
+
+
+def s3_settings(s3: S3Stub, changes: Mapping[str, str] | None = None) -> Settings:
+    own = {
+        "applicationName": "player-log-s3",
+        "s3.bucket": s3.bucket,
+        "s3.endpoint_url": s3.url,
+    }
+    return load("s3", overrides={**_COMMON, **own, **(changes or {})})
+
+
+def bigquery_settings(
+    bigquery: BigQueryStub, s3: S3Stub, changes: Mapping[str, str] | None = None
+) -> Settings:
+    own = {
+        "applicationName": "player-log-bigquery",
+        "deadletter.bucket": s3.bucket,
+        "s3.endpoint_url": s3.url,
+        "bigquery.project": "local-project",
+        "bigquery.dataset": "player_logs",
+        "bigquery.api_endpoint": bigquery.url,
+        "bigquery.credentials": "anonymous",
+    }
+    return load("bigquery", overrides={**_COMMON, **own, **(changes or {})})

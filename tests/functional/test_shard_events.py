@@ -1,0 +1,120 @@
+"""What the supervisor hears of a shard while it is in trouble (I8)."""
+
+import threading
+from pathlib import Path
+
+from tests.functional.conftest import StartShard
+from tests.functional.harness.event_log import EventLog
+from tests.functional.harness.kcl import record, records
+from tests.functional.harness.s3_stub import ACCESS_DENIED, SLOW_DOWN, S3Stub, held_until
+from tests.functional.harness.shard_settings import ONE_RECORD_A_CHUNK, s3_settings
+
+
+def test_an_outage_shows_what_is_retried_what_is_in_flight_and_that_the_kcl_is_not_to_blame(
+    s3: S3Stub, start_shard: StartShard, events: EventLog
+) -> None:
+    down = threading.Event()
+    s3.rule = lambda put: None if down.is_set() else SLOW_DOWN
+    settings = s3_settings(s3, {**ONE_RECORD_A_CHUNK, "delivery.max_in_flight_chunks": "2"})
+    kcl = start_shard(settings, events=events.path)
+    kcl.initialize()
+    kcl.give([record(1, arrival_ms=1000), record(2, arrival_ms=2000), record(3, arrival_ms=3000)])
+    status = events.status(lambda event: event.in_flight_chunks == 2)
+    assert status.retrying is not None
+    assert "SlowDown" in status.retrying
+    assert status.in_flight_bytes == 4
+    assert status.oldest_undelivered_ms == 1000
+    assert status.oldest_undelivered_read_ms is not None
+    assert status.oldest_undelivered_read_ms > 1_600_000_000_000
+    assert status.counters["retries"] > 0
+    assert (status.pid, status.state) == (kcl.child.pid, "running")
+    later = events.status()
+    assert status.last_callback_ms is not None
+    assert later.last_callback_ms is not None
+    assert later.last_callback_ms > status.last_callback_ms
+    assert kcl.is_silent
+
+    down.set()
+    kcl.status_of("processRecords")
+    kcl.tick_until_confirmed(3)
+    well = events.status(lambda event: event.in_flight_chunks == 0)
+    assert (well.retrying, well.oldest_undelivered_ms, well.oldest_undelivered_read_ms) == (None, None, None)
+    assert well.counters["records_delivered"] == 3
+    assert well.last_checkpoint_ms is not None
+    assert events.logged("works again").level == "INFO"
+
+
+def test_a_missing_permission_is_an_error_that_names_the_setting(
+    s3: S3Stub, start_shard: StartShard, events: EventLog
+) -> None:
+    s3.rule = lambda put: ACCESS_DENIED
+    kcl = start_shard(s3_settings(s3, ONE_RECORD_A_CHUNK), events=events.path)
+    kcl.initialize()
+    kcl.process(records([1]))
+    line = events.logged("delivery failed")
+    assert line.level == "ERROR"
+    assert "s3.bucket" in line.message
+
+
+def test_a_shard_that_is_held_says_so_and_why(s3: S3Stub, start_shard: StartShard, events: EventLog) -> None:
+    settings = s3_settings(s3, {"chunk.max_records": "10", "deadletter.ratio_window": "10"})
+    kcl = start_shard(settings, events=events.path)
+    kcl.initialize()
+    kcl.process([record(number, b"bad") for number in range(10)])
+    status = events.status(lambda event: event.held is not None)
+    assert status.held is not None
+    assert "deadletter.max_ratio" in status.held
+    assert "not_json" in status.held
+    assert events.logged("shard held").level == "ERROR"
+    assert s3.requests == 0
+
+
+def test_a_draining_shard_and_a_lost_lease_are_seen(
+    s3: S3Stub, start_shard: StartShard, events: EventLog
+) -> None:
+    kcl = start_shard(s3_settings(s3), events=events.path)
+    kcl.initialize()
+    kcl.terminate()
+    assert events.status(lambda event: event.state != "running").state == "draining"
+    kcl.lose_lease()
+    assert events.status(lambda event: event.state != "draining").state == "lease_lost"
+
+
+def test_the_last_status_comes_at_the_end_of_the_process(
+    s3: S3Stub, start_shard: StartShard, events: EventLog
+) -> None:
+    kcl = start_shard(s3_settings(s3, ONE_RECORD_A_CHUNK), events=events.path)
+    kcl.initialize()
+    kcl.process(records([1]))
+    kcl.shut_down()
+    assert kcl.finish() == 0
+    last = events.any_status(lambda event: event.counters.get("checkpoints") == 1)
+    assert last.counters["records_delivered"] == 1
+
+
+def test_the_path_of_the_socket_may_be_longer_than_a_socket_address(
+    s3: S3Stub, start_shard: StartShard, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    events = EventLog(folder / "events")
+    try:
+        kcl = start_shard(s3_settings(s3), events=events.path)
+        kcl.initialize()
+        assert events.logged("shard process started").pid == kcl.child.pid
+    finally:
+        events.close()
+
+
+def test_a_supervisor_that_is_gone_stops_no_delivery(
+    s3: S3Stub, start_shard: StartShard, events: EventLog
+) -> None:
+    gate = threading.Event()
+    s3.rule = lambda put: held_until(gate)
+    kcl = start_shard(s3_settings(s3, ONE_RECORD_A_CHUNK), events=events.path)
+    kcl.initialize()
+    events.path.unlink()
+    gate.set()
+    kcl.process(records([1]))
+    kcl.shut_down()
+    assert kcl.confirmed == [("1", None)]
