@@ -13,6 +13,8 @@ _PACKAGE = "software.amazon.kinesis"
 CONSOLE_MARK = "kcl|"
 """Begins the lines that the console pattern wrote; other lines are what someone wrote to standard error."""
 
+_LAST_WORDS = f"{CONSOLE_MARK}ERROR|MultiLangShardRecordProcessor|Encountered an error while trying to "
+
 _LEVELS: dict[str, Level] = {
     "TRACE": "DEBUG",
     "DEBUG": "DEBUG",
@@ -28,7 +30,7 @@ _TEMPLATE = """\
   <appender name="CONSOLE" class="ch.qos.logback.core.ConsoleAppender">
     <filter class="ch.qos.logback.classic.filter.ThresholdFilter"><level>WARN</level></filter>
     <encoder>
-      <pattern>{mark}%level|%logger{{0}}|%replace(%msg %ex{{4}}){{'[\\r\\n\\t]+', ' '}}%nopex%n</pattern>
+      <pattern>{mark}%level|%logger{{0}}|%replace(%msg %ex{{2}}){{'[\\r\\n\\t]+', ' '}}%nopex%n</pattern>
     </encoder>
   </appender>
   <appender name="FILE" class="ch.qos.logback.core.rolling.RollingFileAppender">
@@ -74,6 +76,11 @@ def render(*, log_file: Path, level: str) -> str:
         level=quoteattr(level),
         quiet="".join(f'  <logger name="{_PACKAGE}.{name}" level="{least}"/>\n' for name, least in quieted),
     )
+
+
+def says_that_the_jvm_ends(line: str) -> bool:
+    """Whether the KCL wrote that a shard process failed it: it then ends the JVM, all other shards with it."""
+    return line.startswith(_LAST_WORDS)
 
 
 def read_line(line: str) -> tuple[Level, str]:

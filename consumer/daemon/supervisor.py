@@ -17,7 +17,7 @@ from consumer.daemon.health import HealthPolicy, Phase, assess, hung_for
 from consumer.daemon.java import JavaCommand
 from consumer.daemon.jvm import Jvm, describe_exit
 from consumer.daemon.log import Log
-from consumer.daemon.logback import read_line
+from consumer.daemon.logback import read_line, says_that_the_jvm_ends
 from consumer.daemon.restarts import RestartPolicy
 from consumer.daemon.shards import Shards
 from consumer.daemon.status import Identity, Status
@@ -32,10 +32,15 @@ EXIT_FAILED = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Times of the supervisor, in seconds. `hang_seconds` of 0 never takes a JVM for hung."""
+    """Times of the supervisor, in seconds. `hang_seconds` of 0 never takes a JVM for hung.
+
+    After the failure of one shard process the KCL lets all others finish and then waits out shutdownGraceMillis for
+    the one that cannot; `crash_seconds` is what the others get before the JVM is killed to start again.
+    """
 
     grace_seconds: float
     hang_seconds: float
+    crash_seconds: float = 5.0
     tick_seconds: float = 1.0
 
 
@@ -216,6 +221,13 @@ class Supervisor:
     def _relay(self, line: str) -> None:
         level, message = read_line(line)
         self._log.line(level, message)
+        if says_that_the_jvm_ends(line) and self._jvm is not None:
+            asyncio.get_running_loop().call_later(self._limits.crash_seconds, self._end_crashed, self._jvm)
+
+    def _end_crashed(self, jvm: Jvm) -> None:
+        if jvm is self._jvm and not self._stopping.is_set():
+            self._log.warning("a shard process has failed and the JVM with it: killing what is left")
+            jvm.kill()
 
     async def _watch(self) -> None:
         while True:

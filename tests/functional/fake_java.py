@@ -1,6 +1,7 @@
 """Stands in for the JVM: starts one shard process and ends as its options say. Options come from jvm.options.
 
 --exit=N         ends at once with code N
+--crash          says that a shard process has failed it, and then takes its time
 --early          is still starting: SIGTERM finds no handler and there is no shard process
 --ignore-term    takes no notice of SIGTERM
 --term-code=N    ends with code N after SIGTERM
@@ -33,6 +34,9 @@ def main() -> None:
         stdin=subprocess.PIPE,
     )
     print(f"jvm={os.getpid()} shard={shard.pid}", flush=True)
+    if "--crash" in sys.argv:
+        what = "Encountered an error while trying to process records"
+        print(f"kcl|ERROR|MultiLangShardRecordProcessor|{what}", flush=True)
     while True:
         signal.pause()
 

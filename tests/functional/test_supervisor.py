@@ -196,6 +196,15 @@ def test_a_killed_jvm_is_started_again(start: StartDaemon) -> None:
     assert daemon.end() == 0
 
 
+def test_a_jvm_that_gives_up_over_a_failed_shard_process_is_not_waited_for(start: StartDaemon) -> None:
+    daemon = start("jvm.options=--crash", "supervisor.restart_base=10ms")
+    jvm, _ = daemon.running()
+    daemon.line("a shard process has failed and the JVM with it")
+    daemon.line("the JVM ended with SIGKILL")
+    again, _ = daemon.running()
+    assert again != jvm
+
+
 def test_shard_processes_that_outlive_the_jvm_are_killed(start: StartDaemon) -> None:
     daemon = start("jvm.options=--shard=--stay")
     _, shard = daemon.running()

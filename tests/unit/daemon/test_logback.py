@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon.logback import read_line, render
+from consumer.daemon.logback import read_line, render, says_that_the_jvm_ends
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,25 @@ from consumer.daemon.logback import read_line, render
 )
 def test_a_line_of_the_jvm_has_a_level_and_a_message(line: str, expected: tuple[str, str]) -> None:
     assert read_line(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "ends"),
+    [
+        (
+            "kcl|ERROR|MultiLangShardRecordProcessor|Encountered an error while trying to process records x",
+            True,
+        ),
+        (
+            "kcl|ERROR|MultiLangShardRecordProcessor|Encountered exception while trying to close output stream.",
+            False,
+        ),
+        ("kcl|ERROR|ProcessTask|Encountered an error while trying to process records", False),
+        ("Encountered an error while trying to process records", False),
+    ],
+)
+def test_the_kcls_last_words_are_understood(line: str, ends: bool) -> None:
+    assert says_that_the_jvm_ends(line) == ends
 
 
 def test_the_file_is_bounded_and_shard_processes_standard_error_is_not_logged_twice() -> None:
