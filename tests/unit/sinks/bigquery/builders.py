@@ -1,0 +1,43 @@
+"""BigQuery parts with the names that the tests use: key field `k`, time field `t`, tables `logs…`."""
+
+from typing import Any
+
+from consumer.domain.routing import time_parser
+from consumer.sinks.bigquery.requests import InsertRequest
+from consumer.sinks.bigquery.rows import FieldsRow, LogRow, RowEncoder, RowShape
+from consumer.sinks.bigquery.times import PartitionTimes
+from consumer.sinks.payloads import RoutingReader
+
+SHARD = "shardId-000000000003"
+
+
+def log_row(time_format: str = "iso8601") -> LogRow:
+    return LogRow(key_column="k", time_column="t", times=PartitionTimes(time_parser(time_format)))
+
+
+def fields_row(time_format: str = "iso8601", *, column: str = "t") -> FieldsRow:
+    return FieldsRow(time_field="t", time_column=column, times=PartitionTimes(time_parser(time_format)))
+
+
+def encoder(shape: RowShape | None = None, **options: Any) -> RowEncoder:
+    return RowEncoder(
+        **{
+            "reader": RoutingReader(key_field="k", time_field="t"),
+            "shape": shape or log_row(),
+            "stream": "stream",
+            "shard": SHARD,
+            "table_prefix": "logs",
+            "key_field": "k",
+            "key_digits": 1,
+            **options,
+        }
+    )
+
+
+def request_of(count: int, *, first_index: int = 100) -> InsertRequest:
+    """Rows `r0`, `r1`, … of the records 100, 101, …"""
+    return InsertRequest(
+        "logs_a",
+        tuple(range(first_index, first_index + count)),
+        tuple(f'{{"json":"r{number}"}}'.encode() for number in range(count)),
+    )

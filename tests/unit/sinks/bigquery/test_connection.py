@@ -1,0 +1,194 @@
+"""The connection to BigQuery, against a server on the loopback interface."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import google.auth
+import pytest
+import urllib3
+from google.auth import exceptions as google_exceptions
+from google.oauth2 import credentials as google_credentials
+
+from consumer.domain.errors import SetupError, TransientError
+from consumer.sinks.bigquery.connection import DEFAULT_ENDPOINT, HttpConnection
+from tests.unit.sinks.bigquery import loopback
+from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status, unused_port
+
+# google-auth has hardly any types
+exceptions: Any = google_exceptions
+make_credentials: Any = google_credentials.Credentials
+
+PATH = "/bigquery/v2/projects/p/datasets/d/tables/t/insertAll"
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    with loopback_server() as running:
+        yield running
+
+
+def connection(
+    endpoint: str | None, *, credentials: str = "anonymous", read_seconds: float = 10
+) -> HttpConnection:
+    return HttpConnection(
+        endpoint=endpoint, credentials=credentials, connections=2, read_timeout_seconds=read_seconds
+    )
+
+
+def give(credentials: object) -> Callable[..., tuple[object, str]]:
+    return lambda **_: (credentials, "project")
+
+
+def test_status_and_body_come_back(server: Loopback) -> None:
+    server.answers = [status(200, b'{"kind":"k"}')]
+    assert connection(server.url).post(PATH, b'{"rows":[]}') == (200, b'{"kind":"k"}')
+    (seen,) = server.seen
+    assert (seen.path, seen.body) == (PATH, b'{"rows":[]}')
+    assert seen.headers["content-type"] == "application/json"
+    assert "authorization" not in seen.headers
+
+
+def test_requests_share_one_kept_alive_connection(server: Loopback) -> None:
+    bigquery = connection(server.url)
+    server.answers = [status(200), status(503), status(400), status(200)]
+    assert [bigquery.post(PATH, b"x")[0] for _ in range(4)] == [200, 503, 400, 200]
+    assert len({seen.connection for seen in server.seen}) == 1
+
+
+@pytest.mark.parametrize("code", [302, 400, 401, 403, 404, 413, 429, 500, 503])
+def test_one_call_is_one_attempt_whatever_the_answer(server: Loopback, code: int) -> None:
+    server.answers = [status(code, b"no", Location=f"{server.url}/elsewhere", Retry_After="0")]
+    assert connection(server.url).post(PATH, b"x") == (code, b"no")
+    assert len(server.seen) == 1
+
+
+def test_a_slash_at_the_end_of_the_endpoint_does_not_matter(server: Loopback) -> None:
+    connection(f"{server.url}/").post(PATH, b"x")
+    assert server.seen[0].path == PATH
+
+
+def test_nobody_listening_is_waited_out() -> None:
+    with pytest.raises(TransientError, match=r"127\.0\.0\.1"):
+        connection(f"http://127.0.0.1:{unused_port()}").post(PATH, b"x")
+
+
+@pytest.mark.parametrize(
+    "failing", [loopback.hang_up, loopback.hang_up_in_the_body, loopback.speak_something_else]
+)
+def test_a_broken_answer_is_waited_out_and_the_next_request_works(
+    server: Loopback, failing: loopback.Answer
+) -> None:
+    server.answers = [failing]
+    bigquery = connection(server.url)
+    with pytest.raises(TransientError):
+        bigquery.post(PATH, b"x")
+    assert bigquery.post(PATH, b"x")[0] == 200
+    assert len(server.seen) == 2
+
+
+def test_a_server_that_stays_silent_is_given_up_after_the_read_timeout(server: Loopback) -> None:
+    server.answers = [loopback.silence]
+    bigquery = connection(server.url, read_seconds=0.05)
+    with pytest.raises(TransientError, match="timed out"):
+        bigquery.post(PATH, b"x")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        urllib3.exceptions.ConnectTimeoutError(),
+        urllib3.exceptions.NameResolutionError("host", None, OSError()),  # type: ignore[arg-type]
+        urllib3.exceptions.SSLError("certificate"),
+        urllib3.exceptions.ProxyError("proxy", OSError()),
+        urllib3.exceptions.DecodeError("gzip"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_other_troubles_of_the_network_are_waited_out(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(urllib3.PoolManager, "request", fail)
+    with pytest.raises(TransientError) as caught:
+        connection("http://bigquery.example").post(PATH, b"x")
+    assert caught.value.__cause__ is error
+
+
+def test_credentials_are_sent_and_asked_for_once(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def default(**arguments: Any) -> tuple[object, str]:
+        asked.append(arguments)
+        return make_credentials(token="secret"), "project"
+
+    monkeypatch.setattr(google.auth, "default", default)
+    bigquery = connection(server.url, credentials="default")
+    assert asked == []
+    bigquery.post(PATH, b"x")
+    bigquery.post(PATH, b"x")
+    assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer secret"] * 2
+    assert asked == [{"scopes": ("https://www.googleapis.com/auth/bigquery",)}]
+    assert len({seen.connection for seen in server.seen}) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (exceptions.DefaultCredentialsError("none found"), SetupError),
+        (exceptions.MalformedError("not a key file"), SetupError),
+        (exceptions.RefreshError("invalid_grant"), SetupError),
+        (exceptions.RefreshError("busy", retryable=True), TransientError),
+        (exceptions.TransportError("metadata server"), TransientError),
+        (exceptions.OAuthError("invalid_client"), SetupError),
+    ],
+)
+def test_credentials_that_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[Exception]
+) -> None:
+    def default(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(google.auth, "default", default)
+    with pytest.raises(expected, match="credentials:") as caught:
+        connection("http://bigquery.example", credentials="default").post(PATH, b"x")
+    if isinstance(caught.value, SetupError):
+        assert caught.value.setting == "bigquery.credentials"
+
+
+def test_missing_credentials_are_looked_for_again_at_the_next_request(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def default(**_: Any) -> None:
+        raise exceptions.DefaultCredentialsError("none found")
+
+    bigquery = connection(server.url, credentials="default")
+    monkeypatch.setattr(google.auth, "default", default)
+    with pytest.raises(SetupError):
+        bigquery.post(PATH, b"x")
+    monkeypatch.setattr(google.auth, "default", give(make_credentials(token="late")))
+    assert bigquery.post(PATH, b"x")[0] == 200
+
+
+def test_a_token_that_was_refused_and_cannot_be_renewed_asks_for_a_person(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers = [status(401)]
+    monkeypatch.setattr(google.auth, "default", give(make_credentials(token="old")))
+    with pytest.raises(SetupError, match="credentials:"):
+        connection(server.url, credentials="default").post(PATH, b"x")
+
+
+def test_without_an_endpoint_google_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls: list[str] = []
+
+    def request(_: object, method: str, url: str, **__: Any) -> None:
+        urls.append(f"{method} {url}")
+        raise urllib3.exceptions.ConnectTimeoutError
+
+    monkeypatch.setattr(urllib3.PoolManager, "request", request)
+    with pytest.raises(TransientError):
+        connection(None).post(PATH, b"x")
+    assert urls == [f"POST {DEFAULT_ENDPOINT}{PATH}"]
+    assert DEFAULT_ENDPOINT.startswith("https://")

@@ -1,0 +1,145 @@
+"""The BigQuery sink: from a chunk to requests, and from refused requests to single rows."""
+
+import json
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.domain.dead_letters import Rejection
+from consumer.domain.errors import RequestRefused, TransientError
+from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits
+from consumer.sinks.bigquery.sink import BigQuerySink
+from tests.unit.builders import chunk_of
+from tests.unit.sinks.bigquery.builders import encoder, request_of
+
+
+@dataclass
+class FakeConnection:
+    answers: list[tuple[int, bytes]] = field(default_factory=list)
+    posts: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        self.posts.append((path, body))
+        return self.answers.pop(0) if self.answers else (200, b"{}")
+
+
+def sink(
+    connection: FakeConnection | None = None, *, max_rows: int = 500, max_bytes: int = 10**6
+) -> BigQuerySink:
+    return BigQuerySink(
+        connection=connection or FakeConnection(),
+        project="project",
+        dataset="dataset",
+        encoder=encoder(),
+        limits=RequestLimits(max_rows=max_rows, max_bytes=max_bytes),
+    )
+
+
+def test_a_chunk_becomes_requests_by_table_in_shard_order() -> None:
+    chunk = chunk_of([b'{"k":"b"}', b'{"k":"a"}', b'{"k":"b"}', b'{"k":"a"}', b'{"k":"b"}'])
+    prepared = sink(max_rows=2).prepare(chunk)
+    assert [(request.table, request.indices) for request in prepared.requests] == [
+        ("logs_a", (1, 3)),
+        ("logs_b", (0, 2)),
+        ("logs_b", (4,)),
+    ]
+
+
+def test_I1_every_record_is_in_one_request_or_rejected_with_its_reason() -> None:
+    chunk = chunk_of([b'{"k":"b"}', b"nope", b'{"k":"' + b"a" * 500 + b'"}', b"{}", b'{"k":"a"}'])
+    prepared = sink(max_bytes=400).prepare(chunk)
+    sent = [index for request in prepared.requests for index in request.indices]
+    assert sorted(sent) == [0, 4]
+    assert {(each.index, each.reason) for each in prepared.rejections} == {
+        (1, "not_json"),
+        (2, "too_large"),
+        (3, "no_key"),
+    }
+
+
+def test_a_request_is_posted_to_its_table() -> None:
+    connection = FakeConnection()
+    delivery = sink(connection)
+    (request,) = delivery.prepare(chunk_of([b'{"k":"a"}'])).requests
+    outcome = delivery.send(request)
+    ((path, body),) = connection.posts
+    assert path == "/bigquery/v2/projects/project/datasets/dataset/tables/logs_a/insertAll"
+    assert json.loads(body)["rows"][0]["json"]["k"] == "a"
+    assert not outcome.again
+    assert not outcome.rejections
+
+
+def test_I3_a_request_that_is_sent_again_is_the_same_request() -> None:
+    connection = FakeConnection(answers=[(503, b"")])
+    delivery = sink(connection)
+    (request,) = delivery.prepare(chunk_of([b'{"k":"a"}'])).requests
+    with pytest.raises(TransientError):
+        delivery.send(request)
+    delivery.send(request)
+    assert connection.posts[0] == connection.posts[1]
+
+
+def test_I3_preparing_a_chunk_twice_gives_the_same_requests() -> None:
+    chunk = chunk_of([b'{"k":"b"}', b"nope", b'{"k":"a"}'])
+    assert sink().prepare(chunk) == sink().prepare(chunk)
+
+
+def test_a_refused_request_raises_for_its_split() -> None:
+    delivery = sink(FakeConnection(answers=[(413, b"<html>")]))
+    with pytest.raises(RequestRefused, match="413"):
+        delivery.send(request_of(2))
+
+
+@given(st.integers(1, 40), st.sets(st.integers(0, 39)))
+def test_I5_bisection_finds_exactly_the_rows_that_no_request_may_hold(count: int, bad: set[int]) -> None:
+    delivery = sink()
+    pending: list[InsertRequest] = [request_of(count)]
+    durable: list[int] = []
+    rejections: list[Rejection] = []
+    sends = 0
+    while pending:
+        request = pending.pop()
+        sends += 1
+        if bad & {index - 100 for index in request.indices}:
+            outcome = delivery.split(request, "400 invalid")
+            assert all(len(part.rows) < len(request.rows) for part in outcome.again)
+            assert outcome.backoff is None
+            pending += outcome.again
+            rejections += outcome.rejections
+        else:
+            durable += request.indices
+    expected = {100 + number for number in bad if number < count}
+    assert {rejection.index for rejection in rejections} == expected
+    assert {(rejection.reason, rejection.detail) for rejection in rejections} <= {("rejected", "400 invalid")}
+    assert sorted([*durable, *expected]) == list(range(100, 100 + count))
+    assert sends <= 2 * count
+
+
+def test_halves_keep_the_order_of_the_rows() -> None:
+    first, second = sink().split(request_of(5), "413").again
+    assert (first.indices, second.indices) == ((100, 101), (102, 103, 104))
+    assert first.rows + second.rows == request_of(5).rows
+
+
+def test_only_rejected_records_are_reconsidered() -> None:
+    chunk = chunk_of([b'{"k":"a"}', b"nope", b'{"k":"a"}', b'{"k":"b"}'])
+    rejections = [
+        Rejection(3, "rejected", "no such field"),
+        Rejection(1, "not_json", ""),
+        Rejection(0, "rejected", ""),
+    ]
+    prepared = sink().reconsider(chunk, rejections)
+    assert [(request.table, request.indices) for request in prepared.requests] == [
+        ("logs_a", (0,)),
+        ("logs_b", (3,)),
+    ]
+    assert [(each.index, each.reason) for each in prepared.rejections] == [(1, "not_json")]
+
+
+def test_I3_a_reconsidered_row_is_the_row_it_was() -> None:
+    chunk = chunk_of([b'{"k":"a"}', b'{"k":"a","x":1}'])
+    (first,) = sink().prepare(chunk).requests
+    (again,) = sink().reconsider(chunk, [Rejection(1, "rejected", "")]).requests
+    assert again.rows == first.rows[1:]

@@ -1,0 +1,131 @@
+"""The partition column: canonical texts, and only those that BigQuery has partitions for."""
+
+import datetime
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.domain.routing import time_parser
+from consumer.sinks.bigquery.times import NEWEST_DAYS, OLDEST_DAYS, OutOfRange, PartitionTimes
+from tests.unit.builders import ARRIVAL_MS
+
+UTC = datetime.UTC
+DAY = datetime.timedelta(days=1)
+MICROSECOND = datetime.timedelta(microseconds=1)
+ARRIVED = datetime.datetime(2023, 11, 14, 22, 13, 20, 123_000, tzinfo=UTC)
+
+
+def times(time_format: str = "iso8601") -> PartitionTimes:
+    return PartitionTimes(time_parser(time_format))
+
+
+@pytest.mark.parametrize(
+    "value", ["2023-11-14T22:13:20Z", "2023-11-14T22:13:20.120Z", "2023-11-14T22:13:20.123456Z"]
+)
+def test_canonical_texts_pass_unchanged(value: str) -> None:
+    assert times().own_time(value, ARRIVAL_MS) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("2023-11-14T22:13:20,120Z", "2023-11-14T22:13:20.120Z"),
+        ("2023-11-14 22:13:20Z", "2023-11-14T22:13:20.000Z"),
+        ("2023-11-14t22:13:20Z", "2023-11-14T22:13:20.000Z"),
+        ("2023-11-14T22:13:20z", None),
+        ("2023-11-14T22:13:20", "2023-11-14T22:13:20.000Z"),
+        ("2023-11-14T22:13:20+00:00", "2023-11-14T22:13:20.000Z"),
+        ("2023-11-14T22:13:20-02:00", "2023-11-15T00:13:20.000Z"),
+        ("2023-11-14T22:13:20.5Z", "2023-11-14T22:13:20.500Z"),
+        ("2023-11-14T22:13:20.123400Z", "2023-11-14T22:13:20.123400Z"),
+        ("2023-11-14T22:13:20.123000Z", "2023-11-14T22:13:20.123Z"),
+        ("2023-11-14T22:13:20.123456789Z", "2023-11-14T22:13:20.123456Z"),
+        ("20231114T221320Z", "2023-11-14T22:13:20.000Z"),
+        ("2023-11-14", "2023-11-14T00:00:00.000Z"),
+        ("2023-W46-2", "2023-11-14T00:00:00.000Z"),
+    ],
+)
+def test_other_iso_forms_are_put_into_bigquerys_notation(value: str, text: str | None) -> None:
+    found = times().own_time(value, ARRIVAL_MS)
+    if text is None:
+        assert found in (None, "2023-11-14T22:13:20.000Z")
+    else:
+        assert found == text
+
+
+@pytest.mark.parametrize(
+    ("time_format", "value", "text"),
+    [
+        ("epoch_s", 1_700_000_000, "2023-11-14T22:13:20.000Z"),
+        ("epoch_s", "1700000000.5", "2023-11-14T22:13:20.500Z"),
+        ("epoch_ms", 1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
+        ("%d.%m.%Y", "14.11.2023", "2023-11-14T00:00:00.000Z"),
+        # a text that looks canonical and has the day before the month
+        ("%Y-%d-%mT%H:%M:%SZ", "2023-05-11T00:00:00Z", "2023-11-05T00:00:00.000Z"),
+    ],
+)
+def test_other_formats_are_put_into_bigquerys_notation(time_format: str, value: object, text: str) -> None:
+    assert times(time_format).own_time(value, ARRIVAL_MS) == text
+
+
+@pytest.mark.parametrize("value", [None, "", "no time", 5, True, [], {}])
+def test_what_is_no_time_has_no_text(value: object) -> None:
+    assert times().own_time(value, ARRIVAL_MS) is None
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_in"),
+    [
+        (ARRIVED - OLDEST_DAYS * DAY, True),
+        (ARRIVED - OLDEST_DAYS * DAY - MICROSECOND, False),
+        (ARRIVED + NEWEST_DAYS * DAY, True),
+        (ARRIVED + NEWEST_DAYS * DAY + MICROSECOND, False),
+        (datetime.datetime.min.replace(tzinfo=UTC), False),
+        (datetime.datetime.max.replace(tzinfo=UTC), False),
+    ],
+)
+def test_times_without_a_partition_are_out_of_range(moment: datetime.datetime, is_in: bool) -> None:
+    text = moment.isoformat().replace("+00:00", "Z")
+    if is_in:
+        assert times().own_time(text, ARRIVAL_MS) is not None
+    else:
+        with pytest.raises(OutOfRange, match="too far from arrival 2023-11-14"):
+            times().own_time(text, ARRIVAL_MS)
+
+
+def test_the_present_is_the_arrival_so_that_a_replay_decides_alike() -> None:
+    a_year_ms = 365 * 86_400_000
+    text = "2024-12-01T00:00:00Z"
+    with pytest.raises(OutOfRange):
+        times().own_time(text, ARRIVAL_MS)
+    assert times().own_time(text, ARRIVAL_MS + a_year_ms) == text
+
+
+def test_every_record_is_measured_by_its_own_arrival() -> None:
+    partition_times = times()
+    assert partition_times.arrival_time(ARRIVAL_MS) == "2023-11-14T22:13:20.123Z"
+    assert partition_times.arrival_time(ARRIVAL_MS + 1) == "2023-11-14T22:13:20.124Z"
+    assert partition_times.arrival_time(0) == "1970-01-01T00:00:00.000Z"
+    with pytest.raises(OutOfRange):
+        partition_times.own_time("2023-11-14T22:13:20Z", 0)
+    assert partition_times.own_time("2023-11-14T22:13:20Z", ARRIVAL_MS) == "2023-11-14T22:13:20Z"
+
+
+CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?Z")
+
+
+@given(
+    st.datetimes(
+        min_value=datetime.datetime(2015, 1, 1),  # noqa: DTZ001 - the strategy adds the zone
+        max_value=datetime.datetime(2024, 6, 1),  # noqa: DTZ001
+        timezones=st.timezones(),
+    ),
+    st.sampled_from(["T", " "]),
+)
+def test_every_text_is_canonical_and_means_the_same_time(moment: datetime.datetime, separator: str) -> None:
+    text = times().own_time(moment.isoformat(separator), ARRIVAL_MS)
+    assert text is not None
+    assert CANONICAL.fullmatch(text)
+    assert datetime.datetime.fromisoformat(text) == moment

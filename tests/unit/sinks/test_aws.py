@@ -1,0 +1,137 @@
+"""What AWS errors ask for: patience, or a person."""
+
+import pytest
+from botocore import exceptions
+
+from consumer.domain.errors import SetupError, TransientError
+from consumer.sinks.aws import AWS_ERRORS, delivery_error
+
+
+def answer(code: str, status: int) -> exceptions.ClientError:
+    return exceptions.ClientError(
+        {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("InternalError", 500),
+        ("ServiceUnavailable", 503),
+        ("SlowDown", 503),
+        ("503", 503),
+        ("BadGateway", 502),
+        ("RequestTimeout", 400),
+        ("RequestTimeout", 408),
+        ("OperationAborted", 409),
+        ("TooManyRequestsException", 429),
+        ("Unheard", 429),
+        ("Unheard", 599),
+        ("ThrottlingException", 400),
+        ("Throttling", 400),
+        ("RequestLimitExceeded", 400),
+        ("RequestThrottled", 400),
+        ("BandwidthLimitExceeded", 400),
+        ("PriorRequestNotComplete", 400),
+        ("IncompleteBody", 400),
+        ("BadDigest", 400),
+        ("XAmzContentSHA256Mismatch", 400),
+        ("SlowDown", 200),
+    ],
+)
+def test_answers_that_waiting_cures(code: str, status: int) -> None:
+    error = delivery_error(answer(code, status), setting="s3.bucket")
+    assert isinstance(error, TransientError)
+    assert code in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("NoSuchBucket", 404),
+        ("404", 404),
+        ("AccessDenied", 403),
+        ("AllAccessDisabled", 403),
+        ("InvalidAccessKeyId", 403),
+        ("SignatureDoesNotMatch", 403),
+        ("RequestTimeTooSkewed", 403),
+        ("ExpiredToken", 400),
+        ("InvalidToken", 400),
+        ("KMS.DisabledException", 400),
+        ("KMS.NotFoundException", 400),
+        ("InvalidArgument", 400),
+        ("InvalidStorageClass", 400),
+        ("EntityTooLarge", 400),
+        ("PermanentRedirect", 301),
+        ("MethodNotAllowed", 405),
+        ("slowdown", 400),
+        ("", 0),
+    ],
+)
+def test_answers_that_somebody_has_to_mend(code: str, status: int) -> None:
+    error = delivery_error(answer(code, status), setting="s3.bucket")
+    assert isinstance(error, SetupError)
+    assert error.setting == "s3.bucket"
+
+
+def test_an_answer_without_any_detail_asks_for_a_person() -> None:
+    assert isinstance(delivery_error(exceptions.ClientError({}, "PutObject"), setting="s"), SetupError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.EndpointConnectionError(endpoint_url="http://s3"),
+        exceptions.ConnectTimeoutError(endpoint_url="http://s3"),
+        exceptions.ReadTimeoutError(endpoint_url="http://s3"),
+        exceptions.ConnectionClosedError(endpoint_url="http://s3"),
+        exceptions.ProxyConnectionError(proxy_url="http://proxy"),
+        exceptions.SSLError(endpoint_url="http://s3", error="handshake"),
+        exceptions.HTTPClientError(error="reset"),
+        exceptions.MetadataRetrievalError(error_msg="timed out"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_broken_connections_are_waited_out(error: Exception) -> None:
+    assert isinstance(delivery_error(error, setting="s3.bucket"), TransientError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.NoCredentialsError(),
+        exceptions.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
+        exceptions.CredentialRetrievalError(provider="container-role", error_msg="404"),
+        exceptions.TokenRetrievalError(provider="sso", error_msg="expired"),
+        exceptions.UnauthorizedSSOTokenError(),
+        exceptions.SSOTokenLoadError(error_msg="no file"),
+        exceptions.ProfileNotFound(profile="p"),
+        exceptions.ConfigNotFound(path="p"),
+        exceptions.ConfigParseError(path="p", error="e"),
+        exceptions.NoRegionError(),
+        exceptions.InvalidRegionError(region_name="us east"),
+        exceptions.ParamValidationError(report="Invalid bucket name"),
+        RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_wrong_setup_asks_for_a_person(error: Exception) -> None:
+    assert isinstance(error, AWS_ERRORS)
+    found = delivery_error(error, setting="deadletter.bucket")
+    assert isinstance(found, SetupError)
+    assert found.setting == "deadletter.bucket"
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        ValueError("credentials"),
+        RuntimeError("deadlock"),
+        RecursionError("Credentials were refreshed"),
+        KeyError("x"),
+    ],
+)
+def test_a_bug_is_not_taken_for_an_outage(bug: Exception) -> None:
+    with pytest.raises(type(bug)) as caught:
+        delivery_error(bug, setting="s3.bucket")
+    assert caught.value is bug

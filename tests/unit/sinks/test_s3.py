@@ -1,0 +1,216 @@
+"""S3 objects: keys that fix their content, and bytes that are the same every time (I2)."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, NoCredentialsError
+from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
+from isal import igzip
+
+from consumer.domain.chunks import Chunk
+from consumer.domain.dead_letters import Rejection
+from consumer.domain.errors import SetupError, TransientError
+from consumer.domain.routing import time_parser
+from consumer.sinks.aws import s3_client
+from consumer.sinks.payloads import RoutingReader
+from consumer.sinks.s3 import PutRequest, RecordTimes, S3Sink
+from tests.unit.builders import chunk_of, chunk_of_records, record
+from tests.unit.sinks.fake_s3 import FakeS3
+from tests.unit.sinks.json_bytes import is_json, payloads
+
+MIDNIGHT_MS = 1_700_006_400_000
+BY_RECORD_TIME = RecordTimes(RoutingReader(key_field="k", time_field="t"), time_parser("iso8601"))
+
+
+def sink(client: Any = None, **options: Any) -> S3Sink:
+    return S3Sink(
+        **{
+            "client": client or FakeS3(),
+            "bucket": "logs",
+            "prefix": "player-log/",
+            "partition": "dt=%Y-%m-%d/hour=%H",
+            "object_stem": "stream-shardId-000000000003",
+            "compression_level": 1,
+            "validate_json": True,
+            **options,
+        }
+    )
+
+
+def keys_and_lines(requests: Sequence[PutRequest]) -> dict[str, list[bytes]]:
+    return {request.key: igzip.decompress(request.body).splitlines() for request in requests}
+
+
+@pytest.mark.parametrize(
+    ("chunk", "name"),
+    [
+        (chunk_of([b"1", b"2", b"3"], first=4957), "4957-3"),
+        (chunk_of([b"1"], first=4957, sub=12), "4957.12-1"),
+        (chunk_of([b"1"], first=int("4" * 56)), "4" * 56 + "-1"),
+    ],
+)
+def test_I2_the_key_names_shard_first_record_and_number_of_records(chunk: Chunk, name: str) -> None:
+    (request,) = sink().prepare(chunk).requests
+    assert request.key == (f"player-log/dt=2023-11-14/hour=22/stream-shardId-000000000003-{name}.ndjson.gz")
+
+
+def test_an_hour_boundary_gives_two_objects_under_one_name() -> None:
+    arrivals = [MIDNIGHT_MS - 1, MIDNIGHT_MS, MIDNIGHT_MS - 2]
+    chunk = chunk_of_records(
+        [record(str(n).encode(), sequence="9", sub=n, arrival_ms=at) for n, at in enumerate(arrivals)]
+    )
+    name = "stream-shardId-000000000003-9-3.ndjson.gz"
+    prepared = sink().prepare(chunk)
+    assert keys_and_lines(prepared.requests) == {
+        f"player-log/dt=2023-11-14/hour=23/{name}": [b"0", b"2"],
+        f"player-log/dt=2023-11-15/hour=00/{name}": [b"1"],
+    }
+    assert [request.records for request in prepared.requests] == [2, 1]
+
+
+def test_rejected_records_are_left_out_and_still_count_in_the_name() -> None:
+    prepared = sink().prepare(chunk_of([b"1", b"nope", b"3"]))
+    ((key, lines),) = keys_and_lines(prepared.requests).items()
+    assert lines == [b"1", b"3"]
+    assert key.endswith("-1-3.ndjson.gz")
+    assert [(each.index, each.reason) for each in prepared.rejections] == [(1, "not_json")]
+
+
+def test_a_chunk_of_rejected_records_makes_no_object() -> None:
+    prepared = sink().prepare(chunk_of([b"nope", b""]))
+    assert prepared.requests == []
+    assert len(prepared.rejections) == 2
+
+
+def test_a_partition_of_rejected_records_makes_no_object() -> None:
+    chunk = chunk_of_records(
+        [
+            record(b"nope", sequence="1", arrival_ms=MIDNIGHT_MS - 1),
+            record(b"2", sequence="2", arrival_ms=MIDNIGHT_MS),
+        ]
+    )
+    (request,) = sink().prepare(chunk).requests
+    assert "dt=2023-11-15" in request.key
+
+
+@given(st.lists(payloads, min_size=1, max_size=6), st.integers(0, 3))
+def test_I2_the_same_chunk_gives_the_same_bytes(batch: list[bytes], level: int) -> None:
+    chunk = chunk_of(batch)
+    assert sink(compression_level=level).prepare(chunk) == sink(compression_level=level).prepare(chunk)
+
+
+def test_I2_the_bytes_do_not_depend_on_the_time_of_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    (now,) = sink().prepare(chunk_of([b"1"])).requests
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    (later,) = sink().prepare(chunk_of([b"1"])).requests
+    assert now.body == later.body
+    assert now.body[4:8] == b"\0\0\0\0"  # RFC 1952: no time of modification
+
+
+@given(st.lists(payloads, min_size=1, max_size=6))
+def test_I1_every_record_is_a_line_or_a_rejection(batch: list[bytes]) -> None:
+    prepared = sink().prepare(chunk_of(batch))
+    delivered = [json.loads(line) for lines in keys_and_lines(prepared.requests).values() for line in lines]
+    assert delivered == [json.loads(payload) for payload in batch if is_json(payload)]
+    assert len(delivered) + len(prepared.rejections) == len(batch)
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [
+        (b'{"t":"2024-02-29T05:00:00Z"}', "dt=2024-02-29/hour=05"),
+        (b'{"t":"2024-02-29T05:00:00+06:00"}', "dt=2024-02-28/hour=23"),
+        (b'{"t":"garbage"}', "dt=2023-11-14/hour=22"),
+        (b"{}", "dt=2023-11-14/hour=22"),
+        (b"[1]", "dt=2023-11-14/hour=22"),
+        (b'{"t":"9999-12-31T23:59:59.999999Z"}', "dt=9999-12-31/hour=23"),
+        (b'{"t":"0001-01-01T00:00:00Z"}', "dt=0001-01-01/hour=00"),
+    ],
+)
+def test_partitions_by_record_time_fall_back_to_arrival(payload: bytes, path: str) -> None:
+    (request,) = sink(record_times=BY_RECORD_TIME).prepare(chunk_of([payload])).requests
+    assert request.key.startswith(f"player-log/{path}/")
+
+
+def test_without_validation_a_payload_that_is_not_json_goes_by_its_arrival() -> None:
+    unchecked = sink(record_times=BY_RECORD_TIME, validate_json=False)
+    (request,) = unchecked.prepare(chunk_of([b"\xffnope"])).requests
+    assert keys_and_lines([request]) == {request.key: [b"\xffnope"]}
+    assert "dt=2023-11-14/hour=22" in request.key
+
+
+def test_an_object_is_put_with_its_options() -> None:
+    client = FakeS3()
+    options = {"StorageClass": "STANDARD_IA", "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key"}
+    delivery = sink(client, put_options=options)
+    (request,) = delivery.prepare(chunk_of([b"1"])).requests
+    outcome = delivery.send(request)
+    assert client.puts == [
+        {
+            "Bucket": "logs",
+            "Key": request.key,
+            "Body": request.body,
+            "ContentType": "application/gzip",
+            **options,
+        }
+    ]
+    assert (outcome.rejections, outcome.again, outcome.backoff) == ((), (), None)
+
+
+def test_what_is_put_is_what_boto3_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    client = s3_client(region="us-east-1", endpoint_url=None, connections=1)
+    delivery = sink(client, put_options={"Tagging": "a=b"})
+    (request,) = delivery.prepare(chunk_of([b"1"])).requests
+    with Stubber(client) as stub:
+        expected = {"Bucket": "logs", "Key": request.key, "Body": request.body, "Tagging": "a=b"}
+        stub.add_response("put_object", {}, {**expected, "ContentType": "application/gzip"})
+        delivery.send(request)
+        stub.add_client_error("put_object", "SlowDown", http_status_code=503)
+        with pytest.raises(TransientError, match="SlowDown"):
+            delivery.send(request)
+        stub.assert_no_pending_responses()
+
+
+def test_a_client_makes_one_attempt_and_addresses_other_endpoints_by_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    client = s3_client(region="eu-west-1", endpoint_url="http://127.0.0.1:1", connections=7)
+    config = client.meta.config
+    assert config.retries["total_max_attempts"] == 1
+    assert config.max_pool_connections == 7
+    assert config.s3["addressing_style"] == "path"
+    amazon = s3_client(region="eu-west-1", endpoint_url=None, connections=1).meta.config
+    assert (amazon.s3 or {}).get("addressing_style") != "path"
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (ClientError({"Error": {"Code": "NoSuchBucket"}}, "PutObject"), SetupError),
+        (ClientError({"Error": {"Code": "SlowDown"}}, "PutObject"), TransientError),
+        (ConnectionClosedError(endpoint_url="http://s3"), TransientError),
+        (NoCredentialsError(), SetupError),
+        (RuntimeError("Credentials were refreshed, but are still expired."), SetupError),
+    ],
+)
+def test_a_failed_put_says_what_to_do(failure: Exception, expected: type[Exception]) -> None:
+    with pytest.raises(expected) as caught:
+        sink(FakeS3(failures=[failure])).send(PutRequest("key", b"body", 1))
+    if isinstance(caught.value, SetupError):
+        assert caught.value.setting == "s3.bucket"
+    assert caught.value.__cause__ is failure
+
+
+def test_what_is_not_json_stays_rejected() -> None:
+    rejections = [Rejection(0, "not_json", "why")]
+    prepared = sink().reconsider(chunk_of([b"nope"]), rejections)
+    assert (prepared.requests, prepared.rejections) == ((), rejections)
