@@ -38,12 +38,12 @@ def worker_id(settings: Settings) -> str:
 def java_command(settings: Settings, state: StateDirectory, environment: Mapping[str, str]) -> JavaCommand:
     """The command for rendered files in the state directory. Raises StartFailed when there is no Java or no
     KCL."""
-    classpath = os.pathsep.join((str(state.logback_file.parent), str(_jars() / "*")))
     arguments = (
         str(java_executable(settings)),
         *shlex.split(settings.text("jvm.options")),
+        f"-Dlogback.configurationFile={state.logback_file}",
         "-cp",
-        classpath,
+        str(_jars() / "*"),
         MAIN_CLASS,
         "--properties-file",
         str(state.kcl_properties),

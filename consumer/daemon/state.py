@@ -35,7 +35,7 @@ class StateDirectory:
 
     @property
     def logback_file(self) -> Path:
-        return self.path / "logback" / "logback.xml"
+        return self.path / "logback.xml"
 
     @property
     def kcl_log(self) -> Path:

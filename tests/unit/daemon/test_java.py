@@ -1,4 +1,3 @@
-import os
 import sys
 from pathlib import Path
 
@@ -21,20 +20,19 @@ def state(tmp_path: Path) -> StateDirectory:
     return StateDirectory(path=tmp_path, events_path="/events", descriptor=-1)
 
 
-def test_the_command_runs_the_daemon_with_our_logback_before_the_jars(state: StateDirectory) -> None:
+def test_the_command_runs_the_daemon_with_our_logback_from_the_first_line(state: StateDirectory) -> None:
     command = java_command(settings(jvm__options="-Xmx1g '-Da=b c'"), state, {"PATH": "/usr/bin"})
     java, *options = command.arguments
     assert Path(java).name == "java"
     assert options[:2] == ["-Xmx1g", "-Da=b c"]
-    classpath = options[options.index("-cp") + 1].split(os.pathsep)
-    assert classpath[0] == str(state.path / "logback")
-    assert classpath[1].endswith("amazon_kclpy/jars/*")
+    assert f"-Dlogback.configurationFile={state.path}/logback.xml" in options
+    assert options[options.index("-cp") + 1].endswith("amazon_kclpy/jars/*")
     assert options[options.index(MAIN_CLASS) :] == [
         MAIN_CLASS,
         "--properties-file",
         str(state.path / "kcl.properties"),
         "--log-configuration",
-        str(state.path / "logback" / "logback.xml"),
+        str(state.path / "logback.xml"),
     ]
 
 
