@@ -29,6 +29,7 @@ from consumer.settings.table import Backend
 #: Without any progress for this long, what is missing counts as lost.
 STALL_SECONDS = 120
 _POLL_SECONDS = 1.0
+_MAX_POLL_SECONDS = 5.0
 _KEPT_START_SECONDS = 90
 
 #: Short waits, so that a demo shows several chunks a shard and ends soon.
@@ -234,8 +235,8 @@ def _wait(
         if time.monotonic() - moved > STALL_SECONDS:
             progress.say(f"nothing more was delivered for {STALL_SECONDS} s; verifying what is there")
             return
-        # A look costs the stack work that delivery needs: at most a third of the time.
-        time.sleep(max(_POLL_SECONDS, 2 * (time.monotonic() - looked)))
+        # A look costs the stack work that delivery needs.
+        time.sleep(min(max(_POLL_SECONDS, 2 * (time.monotonic() - looked)), _MAX_POLL_SECONDS))
 
 
 def _where_to_look(arguments: argparse.Namespace, stack: Stack, state_dir: Path) -> str:

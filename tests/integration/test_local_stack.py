@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -198,8 +199,10 @@ def test_many_writers_on_sixteen_tables_store_every_row_once(stack: Stack, table
     for thread in threads:
         thread.join()
     assert failures == []
-    counts = BigQueryReader(stack, time_column="time").counts()
-    assert counts == {f"player_log_{digit}": 4 * 40 for digit in DIGITS}
+    reader = BigQueryReader(stack, time_column="time")
+    assert reader.count("player_log_") == 16 * 4 * 40
+    assert Counter(row.table for row in reader.rows()) == {f"player_log_{digit}": 4 * 40 for digit in DIGITS}
+    assert reader.count("none_") == 0
     with client_of(stack) as client:
         client.query_and_wait("; ".join(f"DELETE FROM `{table}` WHERE TRUE" for table in tables))
 
