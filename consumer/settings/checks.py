@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from consumer.domain.routing import time_parser
 from consumer.settings.findings import Finding, Given, Severity
 from consumer.settings.kcl_table import KCL_KEYS
 from consumer.settings.model import PROJECT_ROOT
@@ -154,6 +155,15 @@ def _dead_letters_apart(values: Values, report: _Report) -> Iterator[Finding]:
         yield report.warning("deadletter.prefix", message)
 
 
+def _record(values: Values, report: _Report) -> Iterator[Finding]:
+    if values.get("record.key_field") == values.get("record.time_field"):
+        yield report.error("record.time_field", "is record.key_field: they have to be two fields")
+    try:
+        time_parser(str(values.get("record.time_format")))
+    except ValueError as error:
+        yield report.error("record.time_format", str(error))
+
+
 def _rows(values: Values, report: _Report) -> Iterator[Finding]:
     row = values.get("bigquery.row")
     if row == "log" and "bigquery.schema_file" in values:
@@ -202,6 +212,7 @@ def _number(values: Values, key: str, otherwise: float) -> float:
 
 
 _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
+    _record,
     _starting_position,
     _reading,
     _life_cycle,

@@ -173,3 +173,21 @@ def test_settings_that_fit_have_no_finding(backend: Backend, overrides: dict[str
 def test_a_start_at_a_moment_leaves_out_the_default_position(tmp_path: Path) -> None:
     overrides = {**VALID["s3"], "initialPositionInStreamExtended": "1700000000"}
     assert "initialPositionInStream" not in load("s3", overrides=overrides).kcl
+
+
+@pytest.mark.parametrize("backend", ["s3", "bigquery"])
+@pytest.mark.parametrize("pattern", ["%Q", "%Y %d %d", "%s"])
+def test_a_time_pattern_that_reads_nothing_is_an_error(backend: Backend, pattern: str) -> None:
+    ((severity, key, message),) = findings(backend, record__time_format=pattern)
+    assert (severity, key) == (Severity.ERROR, "record.time_format")
+    assert "is no time pattern" in message
+
+
+@pytest.mark.parametrize("time_format", ["iso8601", "epoch_s", "epoch_ms", "%d/%b/%Y:%H:%M:%S %z"])
+def test_time_formats_that_can_be_read_are_taken(time_format: str) -> None:
+    assert findings("s3", record__time_format=time_format) == []
+
+
+def test_key_and_time_have_to_be_two_fields() -> None:
+    found = findings("s3", record__time_field="player_id")
+    assert [(severity, key) for severity, key, _ in found] == [(Severity.ERROR, "record.time_field")]
