@@ -140,7 +140,7 @@ class RowEncoder:
     def _table(self, key: Any) -> str | None:
         digits = key[: self._digits] if key.__class__ is str else ""
         name = self._names.get(digits)
-        if name is not None and (digits or not self._digits):
+        if name is not None:
             return name
         suffix = table_suffix(key, self._digits)
         if suffix is None:
