@@ -194,6 +194,14 @@ def test_a_chunk_is_sealed_as_soon_as_it_is_full() -> None:
     assert cut([record(b"x" * 99)], LIMITS)[1] is not None
 
 
+def test_a_record_that_arrives_a_window_after_the_first_starts_a_new_chunk() -> None:
+    first = record(arrival_ms=ARRIVAL_MS)
+    assert cut([first, record(arrival_ms=ARRIVAL_MS + LIMITS.window_ms - 1)], LIMITS)[0] == []
+    (chunk,), rest = cut([first, record(arrival_ms=ARRIVAL_MS + LIMITS.window_ms)], LIMITS)
+    assert len(chunk.records) == 1
+    assert rest is not None
+
+
 def test_a_clock_that_goes_back_keeps_the_chunk_open() -> None:
     backwards = [record(arrival_ms=ARRIVAL_MS), record(arrival_ms=ARRIVAL_MS - 10**9)]
     assert cut(backwards, LIMITS)[0] == []

@@ -50,6 +50,7 @@ def test_I2_the_same_dead_letters_are_the_same_bytes_in_whatever_order_they_were
     dead_letters.write(CHUNK, REJECTIONS)
     dead_letters.write(CHUNK, REJECTIONS[::-1])
     assert client.puts[0] == client.puts[1]
+    assert client.puts[0]["Body"][4:8] == b"\0\0\0\0"  # RFC 1952: no time of modification
 
 
 def test_what_is_put_goes_into_the_bucket_with_its_options() -> None:
