@@ -431,6 +431,15 @@ def test_a_lease_that_is_lost_at_the_end_of_a_shard_is_not_checkpointed() -> Non
     assert shard.end() == ["checkpoint 1: ShutdownException"]
 
 
+def test_after_a_lost_lease_the_end_of_a_shard_delivers_nothing_more() -> None:
+    shard = Shard(chunk_records=2)
+    shard.accept(*numbered(1, 3))
+    shard.delivery.finish(1)
+    shard.checkpointer.refusals = ["ShutdownException"]
+    assert shard.tick() == ["checkpoint 2: ShutdownException"]
+    assert shard.end() == []
+
+
 # The idle rule
 
 
@@ -469,3 +478,11 @@ def test_the_oldest_record_is_known_by_its_arrival_and_by_when_it_was_read() -> 
     assert oldest() == (70, 1_002_000)
     pipeline.drain()
     assert oldest() == (None, None)
+
+
+def test_an_open_chunk_is_as_old_as_its_first_record() -> None:
+    shard = Shard(chunk_records=3)
+    shard.accept(record(1))
+    shard.passes(1)
+    shard.accept(record(2))
+    assert shard.pipeline.oldest_undelivered_read_ms == 1_000_000
