@@ -78,7 +78,10 @@ def demo_main(argv: Sequence[str]) -> int:
     progress = Progress(sys.stderr)
     try:
         with _state_dir(arguments, progress) as state_dir:
-            return _demo(arguments, state_dir, progress)
+            clean = _demo(arguments, state_dir, progress)
+            if clean and not arguments.keep:
+                shutil.rmtree(state_dir, ignore_errors=True)
+            return 0 if clean else 1
     except KeyboardInterrupt:
         progress.say("stopped; nothing is left running")
         return 130
@@ -104,13 +107,11 @@ def _state_dir(arguments: argparse.Namespace, progress: Progress) -> Iterator[Pa
         shutil.rmtree(state_dir, ignore_errors=True)
         raise
     except Exception:
-        progress.say(f"logs are in {state_dir}")
+        progress.say(f"logs are left in {state_dir}")
         raise
-    else:
-        shutil.rmtree(state_dir, ignore_errors=True)
 
 
-def _demo(arguments: argparse.Namespace, state_dir: Path, progress: Progress) -> int:
+def _demo(arguments: argparse.Namespace, state_dir: Path, progress: Progress) -> bool:
     records = _records(arguments, progress)
     progress.say(f"starting AWS and BigQuery on loopback, a stream of {arguments.shards} shards")
     with _stack(arguments, state_dir) as stack:
@@ -118,10 +119,10 @@ def _demo(arguments: argparse.Namespace, state_dir: Path, progress: Progress) ->
         seconds = progress.seconds()
         out = sys.stderr if arguments.json else sys.stdout
         print(f"\n{report.table(verdict, records=len(records), seconds=seconds)}\n", file=out)
-        print(_where_to_look(arguments, stack, state_dir), file=out, flush=True)
+        print(_where_to_look(arguments, stack, state_dir, verdict), file=out, flush=True)
         if arguments.json:
             print(json.dumps(report.summary(verdict, records=len(records), seconds=seconds)), flush=True)
-        return 0 if verdict.clean else 1
+        return verdict.clean
 
 
 def _records(arguments: argparse.Namespace, progress: Progress) -> list[bytes]:
@@ -239,7 +240,9 @@ def _wait(
         time.sleep(min(max(_POLL_SECONDS, 2 * (time.monotonic() - looked)), _MAX_POLL_SECONDS))
 
 
-def _where_to_look(arguments: argparse.Namespace, stack: Stack, state_dir: Path) -> str:
+def _where_to_look(arguments: argparse.Namespace, stack: Stack, state_dir: Path, verdict: Verdict) -> str:
+    if not arguments.keep and not verdict.clean:
+        return f"Logs are left in {state_dir}. With --keep the stack stays too."
     if not arguments.keep:
         return (
             "bin/demo --keep leaves the stack running, to look at the objects and tables; more in README.md"

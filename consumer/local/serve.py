@@ -29,6 +29,10 @@ Look:
   bq --api {bigquery_endpoint} query --use_legacy_sql=false \\
     'SELECT COUNT(*) FROM `{project}.{dataset}.player_log_0`'
 
+Break (the same on the BigQuery port; rules in consumer/local/faults/rules.py):
+  curl -X PUT {aws_endpoint}/_faults/slow -d '{{"service": "s3", "action": {{"type": "delay", "seconds": 2}}}}'
+  curl -X DELETE {aws_endpoint}/_faults/slow
+
 Stop: Ctrl-C (twice to kill), or kill {pid}
 """
 

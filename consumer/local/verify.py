@@ -14,6 +14,9 @@ from typing import Any
 import msgspec
 
 _EXAMPLES = 5
+_EXAMPLE_BYTES = 120
+_JSON = b"json "
+_RAW = b"raw "
 _TIME_TOLERANCE = timedelta(milliseconds=1)
 
 
@@ -88,7 +91,7 @@ class Result:
     def note(self, kind: str, record: bytes, detail: str = "") -> None:
         """Keep the first few findings for the report."""
         if len(self.examples) < _EXAMPLES:
-            text = record[:200].decode(errors="replace")
+            text = record[:_EXAMPLE_BYTES].decode(errors="replace")
             self.examples.append(f"{kind}: {text}" + (f" ({detail})" if detail else ""))
 
 
@@ -102,16 +105,21 @@ class Canonical:
         """Remembers what it has seen, since most records come back as the very bytes that were put."""
         form = self._known.get(record)
         if form is None:
-            form = self._known[record] = _canonical(record)
+            form = self._known[record] = canonical(record)
         return form
 
 
-def _canonical(record: bytes) -> bytes:
+def canonical(record: bytes) -> bytes:
+    """The form that all JSON texts of equal value share; see Canonical."""
     try:
         value = msgspec.json.decode(record)
-        return b"json " + msgspec.json.encode(_plain(value), order="sorted")
+        return _JSON + msgspec.json.encode(_plain(value), order="sorted")
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return b"raw " + record
+        return _RAW + record
+
+
+def _shown(form: bytes) -> bytes:
+    return form.removeprefix(_JSON).removeprefix(_RAW)
 
 
 def _plain(value: Any) -> Any:
@@ -164,7 +172,7 @@ class Verifier:
         self._count(found, dead, result)
         for record in (found + dead).keys() - self._put.keys():
             result.unexpected += found[record] + dead[record]
-            result.note("never put", record)
+            result.note("never put", _shown(record))
 
     def _count(self, found: Mapping[bytes, int], dead: Mapping[bytes, int], result: Result) -> None:
         for record, put in self._put.items():
@@ -176,6 +184,6 @@ class Verifier:
             result.lost += put - delivered - aside
             result.duplicated += surplus
             if surplus:
-                result.note("duplicated", record)
+                result.note("duplicated", _shown(record))
             if put > delivered + aside:
-                result.note("lost", record)
+                result.note("lost", _shown(record))

@@ -14,10 +14,13 @@ from typing import Any
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
+from hypercorn.middleware import AsyncioWSGIMiddleware
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from consumer.local.aws import kinesis
+from consumer.local.aws import connections, kinesis
 from consumer.local.child import Child
+from consumer.local.faults.layer import FaultLayer
+from consumer.local.faults.requests import aws_request
 
 #: Above a PutRecords request at its limit: 10 MiB in base64.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -42,7 +45,6 @@ def application() -> Application:
 def _config(listener: socket.socket) -> Config:
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
-    config.wsgi_max_body_size = MAX_BODY_BYTES
     # Idle clients keep their connections: a closed one costs a client a failed request now and then.
     config.keep_alive_timeout = 3600
     config.keep_alive_max_requests = 1 << 40
@@ -54,7 +56,10 @@ async def _serve(listener: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(application(), _config(listener), mode="wsgi", shutdown_trigger=stop.wait)
+    connections.install()
+    moto: Any = AsyncioWSGIMiddleware(application(), MAX_BODY_BYTES)
+    layer: Any = FaultLayer(moto, aws_request)
+    await serve(layer, _config(listener), mode="asgi", shutdown_trigger=stop.wait)
 
 
 def main() -> None:

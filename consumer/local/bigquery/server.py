@@ -1,6 +1,7 @@
 """local-bigquery as one process on free loopback ports: `python -m consumer.local.bigquery DATA_DIR`."""
 
 import argparse
+import asyncio
 import os
 import socket
 import sys
@@ -8,11 +9,23 @@ from pathlib import Path
 
 import uvicorn
 from local_bigquery.settings import settings
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from consumer.local.child import Child
+from consumer.local.faults.connection import connected
+from consumer.local.faults.layer import FaultLayer
+from consumer.local.faults.requests import bigquery_request
 
 _HOST = "127.0.0.1"
 _EXTENSIONS_HOME = Path(sys.prefix) / "share" / "duckdb-home"
+
+
+class _Connection(H11Protocol):
+    """One accepted connection, which the requests on it can reset."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app = connected(self.app, transport)
 
 
 def _arguments() -> argparse.Namespace:
@@ -47,7 +60,12 @@ def main() -> None:
     grpc_server, grpc_port = grpc.start(_HOST, 0)
     child.ready(port=listener.getsockname()[1], grpc_port=grpc_port)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_keep_alive=3600, timeout_graceful_shutdown=1
+        FaultLayer(app, bigquery_request),
+        http=_Connection,
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=3600,
+        timeout_graceful_shutdown=1,
     )
     uvicorn.Server(config).run(sockets=[listener])
     grpc_server.stop(None)

@@ -1,0 +1,1 @@
+"""`bin/chaos`: faults at random under a steady feed, and a checker that reads the backends themselves."""

@@ -1,0 +1,64 @@
+"""The faults that a run draws from: what they are called, whom they hit, how long they last."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from consumer.settings.table import Backend
+
+type Group = Literal["requests", "process", "stream"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of fault. `seconds` are the shortest and the longest it lasts at scale 1.
+
+    `requests` faults are rules of the embedded services and overlap with everything; of the `process` faults one
+    at a time hits a backend, and of the `stream` faults one at a time hits the stream. `settle_seconds` is what
+    a fault of the latter two gets before the next of its group, which is less than a full recovery takes.
+    """
+
+    name: str
+    group: Group
+    targets: tuple[Backend | None, ...]
+    seconds: tuple[float, float]
+    settle_seconds: float = 0.0
+    open_shards: int = 0
+
+
+_BOTH: tuple[Backend, ...] = ("s3", "bigquery")
+
+
+def _requests(name: str, *targets: Backend | None, seconds: tuple[float, float] = (6, 15)) -> Kind:
+    return Kind(name=name, group="requests", targets=targets, seconds=seconds)
+
+
+def _process(name: str, seconds: tuple[float, float], settle_seconds: float) -> Kind:
+    return Kind(name=name, group="process", targets=_BOTH, seconds=seconds, settle_seconds=settle_seconds)
+
+
+KINDS: tuple[Kind, ...] = (
+    _requests("errors", *_BOTH),
+    _requests("resets", *_BOTH),
+    _requests("slow", *_BOTH),
+    _requests("too_late", *_BOTH),
+    _requests("answers_lost", *_BOTH),
+    _requests("refused", *_BOTH, seconds=(8, 15)),
+    _requests("down", *_BOTH, seconds=(10, 15)),
+    _requests("rows_refused", "bigquery"),
+    _requests("rows_stopped", "bigquery"),
+    _requests("table_missing", "bigquery"),
+    _requests("dead_letters_down", *_BOTH),
+    _requests("checkpoints_throttled", *_BOTH),
+    _requests("iterators_expired", None, seconds=(3, 8)),
+    _requests("reads_failing", None),
+    _requests("puts_unanswered", None),
+    _process("kill_shard_process", (0, 0), 15),
+    _process("kill_jvm", (0, 0), 15),
+    _process("kill_supervisor", (0, 0), 15),
+    _process("freeze_shard_process", (3, 8), 3),
+    _process("restart", (0, 3), 15),
+    _process("second_worker", (8, 15), 5),
+    _process("two_owners", (10, 14), 5),
+    Kind(name="split", group="stream", targets=(None,), seconds=(0, 0), settle_seconds=10, open_shards=1),
+    Kind(name="merge", group="stream", targets=(None,), seconds=(0, 0), settle_seconds=10, open_shards=-1),
+)

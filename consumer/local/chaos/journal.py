@@ -1,0 +1,97 @@
+"""What the feed has put: enough to recognise every record again, in a few bytes a record."""
+
+import enum
+import random
+import re
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from consumer.local.generate import Logs
+from consumer.local.verify import canonical
+from consumer.settings.table import Backend
+
+_NUMBER = re.compile(rb'(?:"log_id":\s*"|broken )[0-9a-f]+-(\d{10})')
+_ODD_SHARE = 0.005
+
+
+class Sort(enum.IntEnum):
+    """What a record is, and with it where it belongs."""
+
+    LOG = 0
+    WITHOUT_KEY = 1  # JSON without player_id: S3 takes it, no table does
+    BROKEN = 2  # not JSON
+
+    def deliverable(self, backend: Backend) -> bool:
+        return self is Sort.LOG or (self is Sort.WITHOUT_KEY and backend == "s3")
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A record to put; its number is also inside."""
+
+    number: int
+    sort: Sort
+    data: bytes
+
+
+def records(seed: int) -> Iterator[Fed]:
+    """Endless, the same for the same seed; one in a few hundred is of an odd sort."""
+    chance = random.Random(seed)
+    logs = Logs(count=10**10, seed=seed, base_time=datetime(2024, 1, 1, tzinfo=UTC))
+    for number, line in enumerate(logs.lines()):
+        log_id = f"{seed:x}-{number:010d}"
+        draw = chance.random()
+        if draw < _ODD_SHARE / 2:
+            yield Fed(number, Sort.BROKEN, f"broken {log_id}: not JSON".encode())
+        elif draw < _ODD_SHARE:
+            yield Fed(number, Sort.WITHOUT_KEY, f'{{"log_id":"{log_id}","event":"odd"}}'.encode())
+        else:
+            yield Fed(number, Sort.LOG, line)
+
+
+class Journal:
+    """Attempts and acknowledgements, in the order of the records' numbers."""
+
+    def __init__(self) -> None:
+        self._digests = array("Q")
+        self._sorts = bytearray()
+        self._acknowledged = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(self._acknowledged)
+
+    def attempt(self, fed: Fed) -> None:
+        """Before the put. Numbers come without a gap."""
+        assert fed.number == len(self._digests)
+        self._digests.append(_digest(fed.data))
+        self._sorts.append(fed.sort)
+        self._acknowledged.append(0)
+
+    def acknowledge(self, number: int) -> None:
+        """The stream has said that it holds the record."""
+        self._acknowledged[number] = 1
+
+    def is_acknowledged(self, number: int) -> bool:
+        return bool(self._acknowledged[number])
+
+    def sort(self, number: int) -> Sort:
+        return Sort(self._sorts[number])
+
+    def number_of(self, record: bytes) -> int | None:
+        """Which attempt a record is, if it is one of them, whole and unchanged."""
+        found = _NUMBER.search(record)
+        number = int(found[1]) if found else len(self._digests)
+        if number < len(self._digests) and self._digests[number] == _digest(record):
+            return number
+        return None
+
+
+def _digest(record: bytes) -> int:
+    return int.from_bytes(blake2b(canonical(record), digest_size=8).digest())
