@@ -41,7 +41,7 @@ class DemoError(Exception):
     """The demo cannot go on; the message says why."""
 
 
-def _setting(text: str) -> tuple[str, str]:
+def setting(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"not key=value: {text}")
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--aggregate", action="store_true", help="pack records as the KPL does")
     parser.add_argument(
         "--set",
-        type=_setting,
+        type=setting,
         action="append",
         default=[],
         metavar="KEY=VALUE",
@@ -77,6 +77,7 @@ def demo_main(argv: Sequence[str]) -> int:
         signal.signal(number, signal.default_int_handler)
     progress = Progress(sys.stderr)
     try:
+        _refuse_wrong_settings(dict(arguments.set))
         with _state_dir(arguments, progress) as state_dir:
             clean = _demo(arguments, state_dir, progress)
             if clean and not arguments.keep:
@@ -185,8 +186,6 @@ def _deliver(
 ) -> Verdict:
     chosen = {backend: _chosen(backend, state_dir, dict(arguments.set)) for backend in BACKENDS}
     settings = {backend: _effective(backend, stack, chosen[backend]) for backend in BACKENDS}
-    if settings["bigquery"]["bigquery.row"] != "log":
-        raise DemoError("the demo verifies rows of the shape bigquery.row=log only")
     witness = Witness(stack, settings)
     start = datetime.now(UTC)
     put_options = ["--key-field", str(settings["bigquery"]["record.key_field"])]
@@ -210,6 +209,17 @@ def _effective(backend: Backend, stack: Stack, chosen: dict[str, str]) -> Settin
     """The settings the backend runs with, to know where to look for what it writes."""
     file = ROOT / "properties" / f"{backend}.properties"
     return load(backend, file=file, overrides={**stacks.overrides(stack, backend), **chosen})
+
+
+def _refuse_wrong_settings(given: dict[str, str]) -> None:
+    """Before anything is started. Raises SettingsError or DemoError."""
+    nowhere = Stack(
+        aws_endpoint="http://127.0.0.1:1", bigquery_endpoint="http://127.0.0.1:1", bigquery_grpc="127.0.0.1:1"
+    )
+    for backend in BACKENDS:
+        settings = _effective(backend, nowhere, _chosen(backend, Path("var"), given))
+        if backend == "bigquery" and settings["bigquery.row"] != "log":
+            raise DemoError("the demo verifies rows of the shape bigquery.row=log only")
 
 
 def _wait(
