@@ -51,6 +51,11 @@ class Ledger:
         return self._unresolved
 
     @property
+    def unsettled_chunks(self) -> int:
+        """Chunks past the watermark, complete or not: what a restart would deliver again."""
+        return len(self._tickets)
+
+    @property
     def in_flight_bytes(self) -> int:
         return self._unresolved_bytes
 

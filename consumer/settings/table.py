@@ -114,7 +114,7 @@ _DELIVERY = (
         name="delivery.max_in_flight_chunks",
         kind=Integer(at_least=1, at_most=1000),
         default="8",
-        meaning="sealed, undelivered chunks at which a shard process stops reading",
+        meaning="sealed chunks past the last position that could be checkpointed, at which reading stops",
     ),
     Setting(
         name="retry.base",
@@ -125,7 +125,7 @@ _DELIVERY = (
     Setting(
         name="retry.max",
         kind=Duration(at_least="100ms", at_most="10m"),
-        default="30s",
+        default="10s",
         meaning="upper bound of every random wait before a request is repeated",
     ),
     Setting(

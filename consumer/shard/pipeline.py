@@ -31,7 +31,11 @@ class Wakeup(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlightLimits:
     """At either of these a callback waits, and no chunk is started that would pass `max_bytes`: one that is larger
-    than that goes alone."""
+    than that goes alone.
+
+    `max_chunks` counts from the watermark, so that one chunk that takes long bounds how much is delivered beyond
+    it: after a crash all of that is delivered again, and BigQuery forgets an insertId after a minute.
+    """
 
     max_chunks: int
     max_bytes: int
@@ -196,7 +200,7 @@ class Pipeline:
 
     def _has_room(self) -> bool:
         return (
-            self._ledger.in_flight_chunks < self._limits.max_chunks
+            self._ledger.unsettled_chunks < self._limits.max_chunks
             and self._ledger.in_flight_bytes < self._limits.max_bytes
         )
 

@@ -119,7 +119,9 @@ def test_I1_I2_crashes_and_restarts_from_any_checkpoint_leave_what_a_clean_run_l
             process.step()
     Process(shard, random.choice(shard.checkpoints), random).reach_the_end()
     assert shard.backend.objects == clean_run(records, limits)
-    assert shard.checkpoints[-1] == len(records)
+    assert max(shard.checkpoints) == len(
+        records
+    )  # the last life may have begun there, with nothing left to do
 
 
 @given(shards(min_size=1), limits, seeds, st.integers(0, 40))

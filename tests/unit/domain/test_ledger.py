@@ -58,6 +58,10 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.in_flight_bytes == sum(open_sizes)
 
     @invariant()
+    def what_is_unsettled_lies_past_the_watermark(self) -> None:
+        assert self.ledger.unsettled_chunks == len(self.done) - self.completed_prefix
+
+    @invariant()
     def the_oldest_is_the_first_that_is_not_done(self) -> None:
         prefix = self.completed_prefix
         waiting = prefix < len(self.done)
