@@ -148,7 +148,8 @@ def _bigquery_sink(settings: Settings, shard: str) -> Sink[Any]:
 
     key_field, time_field = settings.text("record.key_field"), settings.text("record.time_field")
     time_column = settings.text("bigquery.partition_field")
-    times = PartitionTimes(time_parser(settings.text("record.time_format")))
+    time_format = settings.text("record.time_format")
+    times = PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
     shape = (
         LogRow(key_column=key_field, time_column=time_column, times=times)
         if settings.text("bigquery.row") == "log"

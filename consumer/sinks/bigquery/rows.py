@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -40,10 +40,13 @@ class BadKey(ValueError):
 
 
 class RowShape(Protocol):
-    """How one record becomes the `json` of its row."""
+    """How one record becomes its row."""
 
-    def encode(self, record: Record, key: object, time: object) -> bytes:
-        """Raises OutOfRange or BadKey, and nothing else for a payload that RoutingReader took."""
+    def encode(self, head: str, record: Record, key: object, time: object) -> bytes:
+        """The row, of which `head` is everything before the value of `json`.
+
+        Raises OutOfRange or BadKey, and nothing else for a payload that RoutingReader took.
+        """
 
 
 class LogRow:
@@ -54,12 +57,12 @@ class LogRow:
         self._time = f',"{time_column}":"'
         self._times = times
 
-    def encode(self, record: Record, key: object, time: object) -> bytes:
+    def encode(self, head: str, record: Record, key: object, time: object) -> bytes:
         arrival_ms = record.arrival_ms
         moment = self._times.own_time(time, arrival_ms) or self._times.arrival_time(arrival_ms)
-        head = f'{self._key}{_json_text(key)}{self._time}{moment}","log":'
+        head = f'{head}{self._key}{_json_text(key)}{self._time}{moment}","log":'
         # insertAll takes a JSON column as a string that holds JSON
-        return head.encode() + _encode(record.data.decode()) + b"}"
+        return b"%b%b}}" % (head.encode(), _encode(record.data.decode()))
 
 
 class FieldsRow:
@@ -71,7 +74,10 @@ class FieldsRow:
         self._column_is_own = time_field == time_column
         self._times = times
 
-    def encode(self, record: Record, key: object, time: object) -> bytes:
+    def encode(self, head: str, record: Record, key: object, time: object) -> bytes:
+        return b"%b%b}" % (head.encode(), self._json(record, time))
+
+    def _json(self, record: Record, time: object) -> bytes:
         moment = self._times.own_time(time, record.arrival_ms)
         if self._column_is_own and time is not None and (moment is None or moment == time):
             return record.data
@@ -101,7 +107,6 @@ class RowEncoder:
         self._prefix = table_prefix
         self._key_field = key_field
         self._digits = key_digits
-        self._names: dict[str, str] = {}
 
     def encode(
         self, records: Sequence[Record], indices: Sequence[int]
@@ -111,42 +116,37 @@ class RowEncoder:
         routings, unread = self._reader.read([record.data for record in chosen])
         rejections = [dataclasses.replace(rejection, index=indices[rejection.index]) for rejection in unread]
         tables: dict[str, TableRows] = {}
+        by_digits: dict[str, TableRows] = {}
+        digits, id_head, encode = self._digits, self._id_head, self._shape.encode
         for index, record, routing in zip(indices, chosen, routings, strict=True):
             if routing is None:
                 continue
-            name = self._table(routing.key)
-            if name is None:
-                rejections.append(self._no_table(index, routing.key))
-                continue
+            key = routing.key
+            table = by_digits.get(key[:digits]) if key.__class__ is str else None
+            if table is None:
+                name = self._table(key)
+                if name is None:
+                    rejections.append(self._no_table(index, key))
+                    continue
+                table = tables.setdefault(name, TableRows())
+                if isinstance(key, str):
+                    by_digits[key[:digits]] = table
+            head = f'{id_head}{record.sequence_number}-{record.sub_sequence_number}","json":'
             try:
-                row = self._row(record, routing.key, routing.time)
+                row = encode(head, record, key, routing.time)
             except OutOfRange as error:
                 rejections.append(Rejection(index, "time_out_of_range", str(error)))
                 continue
             except BadKey as error:
                 rejections.append(Rejection(index, "bad_key", str(error)))
                 continue
-            table = tables.get(name)
-            if table is None:
-                table = tables[name] = TableRows()
             table.indices.append(index)
             table.rows.append(row)
-        return tables, rejections
+        return {name: table for name, table in tables.items() if table.rows}, rejections
 
-    def _row(self, record: Record, key: object, time: object) -> bytes:
-        head = f'{self._id_head}{record.sequence_number}-{record.sub_sequence_number}","json":'
-        return head.encode() + self._shape.encode(record, key, time) + b"}"
-
-    def _table(self, key: Any) -> str | None:
-        digits = key[: self._digits] if key.__class__ is str else ""
-        name = self._names.get(digits)
-        if name is not None:
-            return name
+    def _table(self, key: object) -> str | None:
         suffix = table_suffix(key, self._digits)
-        if suffix is None:
-            return None
-        name = self._names[digits] = table_name(self._prefix, suffix)
-        return name
+        return None if suffix is None else table_name(self._prefix, suffix)
 
     def _no_table(self, index: int, key: object) -> Rejection:
         if key is None or key == "":

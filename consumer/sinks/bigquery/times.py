@@ -1,6 +1,7 @@
 """The partition column: a timestamp that BigQuery takes, from the record's own time or from its arrival."""
 
 import datetime
+import re
 
 from consumer.domain.routing import TimeParser
 
@@ -10,6 +11,11 @@ NEWEST_DAYS = 365
 https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#streaming_into_partitioned_tables"""
 
 
+_DAY_MS = 86_400_000
+_OWN_NOTATION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?Z").fullmatch
+_NOTHING = re.compile(r"(?!)").fullmatch
+
+
 class OutOfRange(ValueError):
     """The time lies outside the partitions that BigQuery takes rows for."""
 
@@ -17,44 +23,53 @@ class OutOfRange(ValueError):
 class PartitionTimes:
     """Canonical RFC 3339 texts. The present is the record's arrival, so that a replay decides alike."""
 
-    def __init__(self, parse: TimeParser) -> None:
+    def __init__(self, parse: TimeParser, *, iso8601: bool) -> None:
+        """`iso8601` tells that `parse` reads nothing else, so that a text in BigQuery's own notation means to
+        BigQuery what it means to `parse`: a strptime pattern may put the day before the month."""
         self._parse = parse
+        self._own_notation = _OWN_NOTATION if iso8601 else _NOTHING
         self._arrival_ms = -1
-        self._arrival = datetime.datetime.fromtimestamp(0, datetime.UTC)
         self._arrival_text = ""
-        self._oldest = self._newest = self._arrival
+        self._arrival_day = -1
+        self._oldest = self._newest = ""
 
     def own_time(self, value: object, arrival_ms: int) -> str | None:
         """The text for a record's time value, None where it holds no time; raises OutOfRange.
 
-        A value in BigQuery's own notation comes out as it is. Others do not, however alike: the parsers take more
-        forms than BigQuery, and a strptime pattern may put the day before the month.
+        A value in BigQuery's own notation comes out as it is; others that the parser takes are put into it.
         """
         if value is None:
             return None
         moment = self._parse(value)
         if moment is None:
             return None
-        if arrival_ms != self._arrival_ms:
-            self._set_arrival(arrival_ms)
-        if not self._oldest <= moment <= self._newest:
-            raise OutOfRange(f"time {moment.isoformat()} is too far from arrival {self._arrival_text}")
-        text = _text(moment)
-        without_fraction = f"{text[:19]}Z"
-        return without_fraction if value == without_fraction else text
+        if value.__class__ is str and self._own_notation(value) is not None:
+            text: str = value
+        else:
+            text = _text(moment)
+        if arrival_ms // _DAY_MS != self._arrival_day:
+            self._set_bounds(arrival_ms)
+        # years have four digits, so days compare as texts do
+        if not self._oldest <= text[:10] <= self._newest:
+            raise OutOfRange(f"time {text} is too far from arrival {self.arrival_time(arrival_ms)}")
+        return text
 
     def arrival_time(self, arrival_ms: int) -> str:
+        # neighbours in a batch often share their arrival, so one remembered value is a good cache
         if arrival_ms != self._arrival_ms:
-            self._set_arrival(arrival_ms)
+            self._arrival_ms = arrival_ms
+            self._arrival_text = _text(_moment(arrival_ms))
         return self._arrival_text
 
-    def _set_arrival(self, arrival_ms: int) -> None:
-        # neighbours in a batch mostly share their arrival, so one remembered value is a good cache
-        self._arrival_ms = arrival_ms
-        self._arrival = datetime.datetime.fromtimestamp(arrival_ms / 1000, datetime.UTC)
-        self._arrival_text = _text(self._arrival)
-        self._oldest = self._arrival - datetime.timedelta(days=OLDEST_DAYS)
-        self._newest = self._arrival + datetime.timedelta(days=NEWEST_DAYS)
+    def _set_bounds(self, arrival_ms: int) -> None:
+        self._arrival_day = arrival_ms // _DAY_MS
+        today = _moment(arrival_ms)
+        self._oldest = _text(today - datetime.timedelta(days=OLDEST_DAYS))[:10]
+        self._newest = _text(today + datetime.timedelta(days=NEWEST_DAYS))[:10]
+
+
+def _moment(time_ms: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(time_ms / 1000, datetime.UTC)
 
 
 def _text(moment: datetime.datetime) -> str:

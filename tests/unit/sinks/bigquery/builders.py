@@ -12,11 +12,19 @@ SHARD = "shardId-000000000003"
 
 
 def log_row(time_format: str = "iso8601") -> LogRow:
-    return LogRow(key_column="k", time_column="t", times=PartitionTimes(time_parser(time_format)))
+    return LogRow(
+        key_column="k",
+        time_column="t",
+        times=PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601"),
+    )
 
 
 def fields_row(time_format: str = "iso8601", *, column: str = "t") -> FieldsRow:
-    return FieldsRow(time_field="t", time_column=column, times=PartitionTimes(time_parser(time_format)))
+    return FieldsRow(
+        time_field="t",
+        time_column=column,
+        times=PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601"),
+    )
 
 
 def encoder(shape: RowShape | None = None, **options: Any) -> RowEncoder:
