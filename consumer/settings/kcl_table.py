@@ -38,7 +38,8 @@ _TAGS = Text(form="tags as key=value,key=value", pattern=r"[^=,]+=[^=,]*(?:,[^=,
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KclKey:
     """One property of the KCL. `owner` is "daemon" for those the daemon computes, "nobody" for those that no
-    text can set; either is refused in a file, with `meaning` saying what to do instead."""
+    text can set; either is refused in a file, with `meaning` saying what to do instead. `trap` is what goes wrong
+    without a word when the key is left to the KCL or set carelessly."""
 
     name: str
     kind: Kind
@@ -46,6 +47,7 @@ class KclKey:
     kcl_default: str = ""
     default: str | Mapping[Backend, str] | None = None
     zero: str | None = None
+    trap: str = ""
     owner: Owner = "operator"
 
     def default_for(self, backend: Backend) -> str | None:
@@ -62,8 +64,17 @@ def _key(
     *,
     default: str | Mapping[Backend, str] | None = None,
     zero: str | None = None,
+    trap: str = "",
 ) -> KclKey:
-    return KclKey(name=name, kind=kind, meaning=meaning, kcl_default=kcl_default, default=default, zero=zero)
+    return KclKey(
+        name=name,
+        kind=kind,
+        meaning=meaning,
+        kcl_default=kcl_default,
+        default=default,
+        zero=zero,
+        trap=trap,
+    )
 
 
 def _refused(owner: Owner, **instead: str) -> Iterable[KclKey]:
@@ -76,6 +87,7 @@ _STREAM = (
         _NAME,
         "name of the KCL application and of its lease table",
         default={"s3": "player-log-s3", "bigquery": "player-log-bigquery"},
+        trap="Another name is another application: it reads the stream from initialPositionInStream on",
     ),
     _key("streamName", _NAME, "stream to read", default="player-logs"),
     _key(
@@ -95,6 +107,7 @@ _STREAM = (
         _CLASS,
         "credentials provider class; the KCL does not start without one",
         default="DefaultCredentialsProvider",
+        trap="The KCL logs every value, so no keys belong here",
     ),
     _key("AwsCredentialsProviderDynamoDB", _CLASS, "credentials provider for the lease tables alone"),
     _key("AwsCredentialsProviderCloudWatch", _CLASS, "credentials provider for metrics alone"),
@@ -104,6 +117,7 @@ _STREAM = (
         "where a shard without a checkpoint starts",
         "LATEST",
         default="TRIM_HORIZON",
+        trap="LATEST skips what stands on the stream at the first start",
     ),
     _key(
         "initialPositionInStreamExtended",
@@ -119,6 +133,7 @@ _READING = (
         "POLLING, or enhanced fan-out, which is billed by shard and byte",
         "DEFAULT (fan-out)",
         default="POLLING",
+        trap="FANOUT and DEFAULT are billed by shard-hour and GB",
     ),
     _key(
         "maxRecords",
@@ -150,6 +165,7 @@ _READING = (
         "call shard processes without records too: their only clock for idle chunks and checkpoints",
         "false",
         default="true",
+        trap="false leaves idle chunks undelivered",
     ),
     _key(
         "validateSequenceNumberBeforeCheckpointing",
@@ -199,6 +215,7 @@ _LEASES = (
         "60000",
         default="1",
         zero="60000",
+        trap="The default is slept through once, before the first record ever",
     ),
     _key(
         "cleanupLeasesUponShardCompletion",
@@ -208,7 +225,14 @@ _LEASES = (
         zero="true",
     ),
     _key("ignoreUnexpectedChildShards", Flag(), "go on when a child shard has open parents", "false"),
-    _key("maxLeasesForWorker", _COUNT, "most shards of one worker", "2147483647", zero="2147483647"),
+    _key(
+        "maxLeasesForWorker",
+        _COUNT,
+        "most shards of one worker",
+        "2147483647",
+        zero="2147483647",
+        trap="Shards beyond what all workers may take together are read by nobody",
+    ),
     _key("maxLeasesToStealAtOneTime", _COUNT, "most leases taken from another worker at once", "1", zero="1"),
     _key("initialLeaseTableReadCapacity", _COUNT, "read capacity of a created lease table", "10", zero="10"),
     _key(
@@ -268,11 +292,13 @@ _COORDINATOR = (
         "time shard processes have to deliver and checkpoint at an orderly end",
         "0",
         default="25000",
+        trap="systemd and ECS have to wait longer than this, by supervisor.grace_margin",
     ),
     _key(
         "timeoutInSeconds",
         Integer(at_least=1, at_most=86_400),
         "the JVM halts when a call of a shard process takes longer",
+        trap="An outage of the backend that lasts longer halts the JVM again and again; leave it unset",
     ),
     _key("maxActiveThreads", _COUNT, "threads of the daemon; 0 is no limit", "0"),
 )

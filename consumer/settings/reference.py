@@ -41,5 +41,7 @@ def _entry(row: Setting | KclKey, backend: Backend) -> Iterator[str]:
     yield f"      {row.kind.describe()}: {row.meaning}"
     if isinstance(row, KclKey) and row.default is None and row.kcl_default:
         yield f"      the KCL's default: {row.kcl_default}"
+    if isinstance(row, KclKey) and row.trap:
+        yield f"      {row.trap}"
     if isinstance(row, KclKey) and row.zero is not None:
         yield f"      zero or false means {row.zero}"
