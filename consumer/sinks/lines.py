@@ -40,7 +40,8 @@ def lines_of(payloads: Sequence[bytes], *, validate_json: bool) -> Lines:
 
 
 def join_lines(lines: Sequence[bytes]) -> bytes:
-    return b"\n".join(lines) + b"\n"
+    """Every line with its end."""
+    return b"\n".join([*lines, b""])
 
 
 def _any_line_end(payloads: Sequence[bytes]) -> bool:

@@ -1,10 +1,10 @@
 """S3: one gzip NDJSON object a chunk and partition, under a key that fixes its content (I2)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from isal import igzip
+from isal import isal_zlib
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
@@ -14,6 +14,12 @@ from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared
 from consumer.sinks.lines import join_lines, lines_of
 from consumer.sinks.payloads import RoutingReader
+
+SLICE_RECORDS = 500
+"""Some hundred kilobytes of usual records."""
+
+_GZIP_WINDOW_BITS = 31
+"""zlib's way to ask for a gzip header; the compressor leaves time and file name out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +66,16 @@ class S3Sink:
         self._put_options = dict(put_options or {})
 
     def prepare(self, chunk: Chunk) -> Prepared[PutRequest]:
-        payloads = [record.data for record in chunk.records]
-        lined = lines_of(payloads, validate_json=self._validate)
-        groups = self._paths.group(self._times_ms(chunk.records, payloads))
-        requests = [
-            self._request(chunk, path, kept)
-            for path, indices in sorted(groups.items())
-            if (kept := _kept(lined.lines, indices))
-        ]
-        return Prepared(requests, lined.rejections)
+        requests: list[PutRequest] = []
+        rejections: list[Rejection] = []
+        groups = self._paths.group(self._times_ms(chunk.records))
+        for path, chosen in sorted(groups.items()):
+            indices = range(len(chunk.records)) if chosen is None else chosen
+            key = f"{self._prefix}{path}{self._stem}-{chunk.name}.ndjson.gz"
+            request = self._request(key, chunk.records, indices, rejections)
+            if request.records:
+                requests.append(request)
+        return Prepared(requests, sorted(rejections, key=lambda rejection: rejection.index))
 
     def send(self, request: PutRequest) -> Outcome[PutRequest]:
         try:
@@ -89,25 +96,36 @@ class S3Sink:
     def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[PutRequest]:
         return Prepared((), rejections)  # what is not JSON stays so
 
-    def _request(self, chunk: Chunk, path: str, lines: Sequence[bytes]) -> PutRequest:
-        # mtime=0: the same lines are the same bytes, whenever they are written
-        body = igzip.compress(join_lines(lines), self._level, mtime=0)
-        return PutRequest(f"{self._prefix}{path}{self._stem}-{chunk.name}.ndjson.gz", body, len(lines))
+    def _request(
+        self, key: str, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]
+    ) -> PutRequest:
+        """The object of the records at these indices; those that have no line in it go to `rejections`.
 
-    def _times_ms(self, records: Sequence[Record], payloads: Sequence[bytes]) -> list[int]:
+        Slices stay in the processor's cache on their way through checks and compression. They are cut by number
+        of records, so that the same records are the same bytes, whenever and by whomever they are written: how
+        its input is cut shows in the compressor's output.
+        """
+        compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
+        body: list[bytes] = []
+        lines = 0
+        for start in range(0, len(indices), SLICE_RECORDS):
+            places = indices[start : start + SLICE_RECORDS]
+            lined = lines_of([records[place].data for place in places], validate_json=self._validate)
+            rejections += [replace(each, index=places[each.index]) for each in lined.rejections]
+            if kept := [line for line in lined.lines if line is not None]:
+                body.append(compressor.compress(join_lines(kept)))
+                lines += len(kept)
+        body.append(compressor.flush())
+        return PutRequest(key, b"".join(body), lines)
+
+    def _times_ms(self, records: Sequence[Record]) -> list[int]:
         arrivals = [record.arrival_ms for record in records]
         if self._record_times is None:
             return arrivals
-        fields, _ = self._record_times.reader.read(payloads)
+        fields, _ = self._record_times.reader.read([record.data for record in records])
         parse = self._record_times.parse
         times = (parse(field.time) if field is not None else None for field in fields)
         return [
             epoch_ms(time) if time is not None else arrival
             for time, arrival in zip(times, arrivals, strict=True)
         ]
-
-
-def _kept(lines: Sequence[bytes | None], indices: Sequence[int] | None) -> Sequence[bytes]:
-    """The lines of one partition, without the rejected ones."""
-    chosen = lines if indices is None else [lines[index] for index in indices]
-    return [line for line in chosen if line is not None]
