@@ -106,6 +106,14 @@ def command(*arguments: str, state_dir: Path) -> subprocess.Popen[bytes]:
         )
 
 
+def test_a_head_request_is_answered(stack: Stack) -> None:
+    s3 = stack.client("s3")
+    s3.put_object(Bucket=stack.bucket, Key="headed", Body=b"four")
+    assert s3.head_object(Bucket=stack.bucket, Key="headed")["ContentLength"] == 4
+    assert s3.head_bucket(Bucket=stack.bucket)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    s3.delete_object(Bucket=stack.bucket, Key="headed")
+
+
 def test_a_running_stack_is_found_by_its_state_directory(stack: Stack, state_dir: Path) -> None:
     assert stacks.load(state_dir) == stack
     assert stack.pid == os.getpid()
