@@ -4,6 +4,10 @@ import argparse
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from consumer.daemon.arguments import Embedded
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +26,14 @@ class Command:
 
 COMMANDS = {
     "start": Command("deliver a stream to a backend (s3 or bigquery)", "consumer.cli:start"),
+    "check": Command("check a backend's settings, then what they point to", "consumer.cli:check"),
     "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
     "put": Command("put records on a stream", "consumer.local.commands:put_main"),
     "demo": Command(
         "deliver records through everything and verify them", "consumer.local.commands:demo_main"
+    ),
+    "chaos": Command(
+        "deliver under faults drawn by a seed, and verify", "consumer.local.commands:chaos_main"
     ),
 }
 
@@ -37,20 +45,28 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def start(arguments: Sequence[str]) -> int:
-    """`start`, with the embedded stack behind `--local`: the daemon itself knows nothing of that stack."""
-    from consumer.daemon.command import Embedded, start_main
+    from consumer.daemon.command import start_main
+
+    return start_main(arguments, find_embedded=_find_embedded)
+
+
+def check(arguments: Sequence[str]) -> int:
+    from consumer.daemon.check_command import check_main
+
+    return check_main(arguments, find_embedded=_find_embedded)
+
+
+def _find_embedded(backend: str) -> "Embedded":
+    """The embedded stack behind `--local`: the daemon itself knows nothing of that stack."""
+    from consumer.daemon.arguments import Embedded
     from consumer.daemon.errors import StartFailed
+    from consumer.local import stack
 
-    def find_embedded(backend: str) -> Embedded:
-        from consumer.local import stack
-
-        try:
-            running = stack.load()
-        except stack.StackNotRunningError as error:
-            raise StartFailed(f"--local: {error}") from error
-        return Embedded(overrides=stack.overrides(running, backend), environment=stack.environment(running))
-
-    return start_main(arguments, find_embedded=find_embedded)
+    try:
+        running = stack.load()
+    except stack.StackNotRunningError as error:
+        raise StartFailed(f"--local: {error}") from error
+    return Embedded(overrides=stack.overrides(running, backend), environment=stack.environment(running))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""The entry points of `bin/local`, `bin/put` and `bin/demo`; each imports no more than it needs."""
+"""The entry points of `bin/local`, `bin/put`, `bin/demo` and `bin/chaos`; each imports no more than it needs."""
 
 from collections.abc import Sequence
 
@@ -22,3 +22,10 @@ def demo_main(argv: Sequence[str]) -> int:
     from consumer.local import demo
 
     return demo.demo_main(argv)
+
+
+def chaos_main(argv: Sequence[str]) -> int:
+    """`bin/chaos`; returns the exit code."""
+    from consumer.local.chaos import command
+
+    return command.chaos_main(argv)

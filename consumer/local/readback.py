@@ -47,15 +47,24 @@ class S3Reader:
             for body in pool.map(self._body, keys):
                 yield from body.removesuffix(b"\n").split(b"\n") if body else ()
 
+    def objects(self) -> Iterator[tuple[str, list[bytes]]]:
+        """Keys with their lines, fetched anew and one at a time: for more than memory should hold."""
+        for key in self.keys():
+            body = self._fetched(key)
+            yield key, body.removesuffix(b"\n").split(b"\n") if body else []
+
     def forget(self) -> None:
         """Fetch all bodies anew from here on."""
         self._bodies.clear()
 
     def _body(self, key: str) -> bytes:
         if key not in self._bodies:
-            packed = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            self._bodies[key] = gzip.decompress(packed)
+            self._bodies[key] = self._fetched(key)
         return self._bodies[key]
+
+    def _fetched(self, key: str) -> bytes:
+        packed: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        return gzip.decompress(packed)
 
 
 def dead_letters(lines: Iterable[bytes]) -> Iterator[DeadLetter]:

@@ -15,6 +15,8 @@ from consumer.settings.table import Backend
 
 _NUMBER = re.compile(rb'(?:"log_id":\s*"|broken )[0-9a-f]+-(\d{10})')
 _ODD_SHARE = 0.005
+#: Few tables get rows: every insert costs the embedded BigQuery far more than it costs Google.
+_PLAYERS = 5
 
 
 class Sort(enum.IntEnum):
@@ -33,6 +35,7 @@ class Fed:
     """A record to put; its number is also inside."""
 
     number: int
+    log_id: str
     sort: Sort
     data: bytes
 
@@ -40,16 +43,16 @@ class Fed:
 def records(seed: int) -> Iterator[Fed]:
     """Endless, the same for the same seed; one in a few hundred is of an odd sort."""
     chance = random.Random(seed)
-    logs = Logs(count=10**10, seed=seed, base_time=datetime(2024, 1, 1, tzinfo=UTC))
+    logs = Logs(count=10**10, seed=seed, base_time=datetime(2024, 1, 1, tzinfo=UTC), players=_PLAYERS)
     for number, line in enumerate(logs.lines()):
         log_id = f"{seed:x}-{number:010d}"
         draw = chance.random()
         if draw < _ODD_SHARE / 2:
-            yield Fed(number, Sort.BROKEN, f"broken {log_id}: not JSON".encode())
+            yield Fed(number, log_id, Sort.BROKEN, f"broken {log_id}: not JSON".encode())
         elif draw < _ODD_SHARE:
-            yield Fed(number, Sort.WITHOUT_KEY, f'{{"log_id":"{log_id}","event":"odd"}}'.encode())
+            yield Fed(number, log_id, Sort.WITHOUT_KEY, f'{{"log_id":"{log_id}","event":"odd"}}'.encode())
         else:
-            yield Fed(number, Sort.LOG, line)
+            yield Fed(number, log_id, Sort.LOG, line)
 
 
 class Journal:

@@ -1,0 +1,141 @@
+"""`bin/chaos`: faults at random under a steady feed; afterwards nothing may be lost or doubled."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from consumer.local.backends import BACKENDS
+from consumer.local.chaos import report
+from consumer.local.chaos.catalogue import KINDS
+from consumer.local.chaos.plan import Options, Planned, lines, plan
+from consumer.local.chaos.run import ChaosError, Conditions, Ending, prepared, run
+from consumer.local.chaos.world import settings_of
+from consumer.local.child import ChildError
+from consumer.local.demo import setting
+from consumer.local.faults.control import ControlError
+from consumer.local.progress import Progress
+from consumer.local.stack import StackRunningError
+from consumer.settings import SettingsError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bin/chaos",
+        description="Runs both backends on the embedded stack under a steady feed, with faults drawn by a seed, and"
+        " compares what the backends hold with what was put. Exit code 0 only if every acknowledged record is"
+        " there exactly once and nothing else is.",
+        epilog=f"kinds of fault: {', '.join(kind.name for kind in KINDS)}",
+    )
+    parser.add_argument("--faults", type=int, default=10, metavar="N", help="how many (default 10)")
+    parser.add_argument("--seed", type=int, default=1, help="of plan and feed (default 1)")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="multiplies durations and pauses (default 1: outages of about 12 s; 5 for a minute)",
+    )
+    parser.add_argument("--rate", type=float, default=200, metavar="R", help="records a second (default 200)")
+    parser.add_argument("--shards", type=int, default=2, metavar="N", help="at the start (default 2)")
+    parser.add_argument(
+        "--set",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting for the backends that know it; repeatable",
+    )
+    parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
+    parser.add_argument("--keep-logs", action="store_true", help="leave the logs also after a clean run")
+    parser.add_argument("--json", action="store_true", help="the summary as JSON, last line of stdout")
+    return parser
+
+
+def chaos_main(argv: Sequence[str]) -> int:
+    """Exit 0 if clean, 1 if not or if the run failed, 2 for wrong options, 130 after Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    options = Options(
+        seed=arguments.seed, faults=arguments.faults, scale=arguments.scale, shards=arguments.shards
+    )
+    planned = plan(options)
+    out = sys.stderr if arguments.json else sys.stdout
+    print("\n".join(["the plan, from the first delivery on:", *lines(planned)]), file=out, flush=True)
+    if arguments.plan:
+        return 0
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    progress = Progress(sys.stderr)
+    try:
+        with _directory(arguments, progress) as directory:
+            return _chaos(arguments, planned, directory, progress)
+    except KeyboardInterrupt:
+        progress.say("stopped; nothing is left running")
+        return 130
+    except SettingsError as error:
+        for finding in error.findings:
+            print(f"bin/chaos: {finding.key}: {finding.message}", file=sys.stderr)
+        return 2
+    except (ChaosError, ChildError, ControlError, StackRunningError, OSError) as error:
+        print(f"bin/chaos: {error}", file=sys.stderr)
+        return 1
+
+
+@contextlib.contextmanager
+def _directory(arguments: argparse.Namespace, progress: Progress) -> Iterator[Path]:
+    """A folder of this run, which a clean end takes along."""
+    directory = Path(tempfile.mkdtemp(prefix="consumer-chaos-"))
+    try:
+        yield directory
+    except KeyboardInterrupt:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    except BaseException:
+        progress.say(f"logs are in {directory}")
+        raise
+    if arguments.keep_logs or (directory / "not-clean").exists():
+        progress.say(f"logs are in {directory}")
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _chaos(arguments: argparse.Namespace, planned: list[Planned], directory: Path, progress: Progress) -> int:
+    conditions = Conditions(
+        seed=arguments.seed,
+        rate=arguments.rate,
+        shards=arguments.shards,
+        chosen=settings_of(dict(arguments.set)),
+    )
+    progress.say(f"starting AWS and BigQuery on loopback, {' and '.join(BACKENDS)} on them")
+    with prepared(directory, conditions, progress) as (world, holdings), _plain_errors():
+        ending = asyncio.run(run(world, holdings, planned, conditions, progress))
+    _tell(arguments, ending, progress.seconds())
+    if not ending.clean:
+        (directory / "not-clean").touch()
+    return 0 if ending.clean else 1
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """The first of the errors that a group of tasks has ended with."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
+
+
+def _tell(arguments: argparse.Namespace, ending: Ending, seconds: float) -> None:
+    out = sys.stderr if arguments.json else sys.stdout
+    print(f"\n{report.table(ending, seconds=seconds)}", file=out, flush=True)
+    if arguments.json:
+        found = report.summary(ending, seed=arguments.seed, faults=arguments.faults, seconds=seconds)
+        print(json.dumps(found), flush=True)

@@ -1,0 +1,90 @@
+"""What a run tells at its end, as text and as JSON."""
+
+from typing import Any
+
+from consumer.local.backends import BACKENDS
+from consumer.local.chaos.checker import Tally
+from consumer.local.chaos.run import Ending
+
+_COUNTS = (
+    "attempted",
+    "acknowledged",
+    "delivered",
+    "dead_letters",
+    "recovered",
+    "lost",
+    "unexpected",
+    "misjudged",
+    "duplicated",
+)
+_PAIRS = 10
+
+
+def summary(ending: Ending, *, seed: int, faults: int, seconds: float) -> dict[str, Any]:
+    """The summary of `bin/chaos --json`."""
+    return {
+        "clean": ending.clean,
+        "seed": seed,
+        "faults": faults,
+        "seconds": round(seconds, 1),
+        **{backend: _counts(ending.tallies[backend]) for backend in BACKENDS},
+        "objects": ending.objects,
+        "failed_puts": ending.failed_puts,
+        "drained_seconds": round(ending.drained_seconds, 1),
+        "recovery_seconds": {
+            backend: [round(one, 1) for one in seconds] for backend, seconds in ending.recoveries.items()
+        },
+        "orphans": ending.orphans,
+        "exit_codes": ending.exit_codes,
+        "plan": [
+            {
+                "number": one.fault.number,
+                "kind": one.fault.kind.name,
+                "target": one.fault.target,
+                "planned": one.fault.at_seconds,
+                "began": round(one.began, 1),
+                "ended": round(one.ended, 1),
+                "outcome": one.outcome,
+            }
+            for one in ending.happened
+        ],
+    }
+
+
+def _counts(tally: Tally) -> dict[str, Any]:
+    pairs = [[*pair, count] for pair, count in tally.twice_in.most_common(_PAIRS)]
+    return {name: getattr(tally, name) for name in _COUNTS} | {"twice_in": pairs, "examples": tally.examples}
+
+
+def table(ending: Ending, *, seconds: float) -> str:
+    """A few lines for people."""
+    rows = [("backend", *(name.replace("_", " ") for name in _COUNTS))]
+    for backend in BACKENDS:
+        tally = ending.tallies[backend]
+        rows.append((backend, *(f"{getattr(tally, name):,}" for name in _COUNTS)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in rows]
+    for backend in BACKENDS:
+        lines += [f"{backend}: {example}" for example in ending.tallies[backend].examples]
+        lines += _twice(backend, ending.tallies[backend])
+    lines += _recoveries(ending)
+    lines += [f"orphan: {orphan}" for orphan in ending.orphans]
+    lines += [f"{worker} ended with code {code}" for worker, code in ending.exit_codes.items() if code]
+    lines.append("the embedded BigQuery honours every insertId for the whole run; Google promises a minute")
+    outcome = "0 lost, 0 unexpected, 0 duplicated" if ending.clean else "NOT every record exactly once"
+    return "\n".join([*lines, f"{outcome}; {seconds:.0f} s"])
+
+
+def _twice(backend: str, tally: Tally) -> list[str]:
+    return [
+        f"{backend}: {count:,} records are in {one} and in {other}"
+        for (one, other), count in tally.twice_in.most_common(_PAIRS)
+    ]
+
+
+def _recoveries(ending: Ending) -> list[str]:
+    return [
+        f"{backend}: delivery went on within {max(seconds):.1f} s of each of {len(seconds)} kills and restarts"
+        for backend, seconds in ending.recoveries.items()
+        if seconds
+    ]

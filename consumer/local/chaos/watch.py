@@ -1,0 +1,63 @@
+"""Looks at both backends from time to time, and remembers how much they held when."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+
+import google.api_core.exceptions
+from botocore.exceptions import BotoCoreError, ClientError
+
+from consumer.local.backends import BACKENDS
+from consumer.local.chaos.holdings import Holdings
+from consumer.settings.table import Backend
+
+_POLL_SECONDS = 1.5
+#: What was on its way when a process was killed may arrive within this time.
+_ON_ITS_WAY_SECONDS = 3.0
+
+type Sample = tuple[float, int]  # monotonic seconds, records
+
+
+class Watch:
+    """A series of counts for each backend."""
+
+    def __init__(self, holdings: Holdings) -> None:
+        self._holdings = holdings
+        self._samples: dict[Backend, list[Sample]] = {backend: [] for backend in BACKENDS}
+
+    def latest(self, backend: Backend) -> int:
+        samples = self._samples[backend]
+        return samples[-1][1] if samples else 0
+
+    def samples(self, backend: Backend, *, since: float, until: float) -> list[Sample]:
+        return [sample for sample in self._samples[backend] if since <= sample[0] <= until]
+
+    async def follow(self) -> None:
+        """Look about once a second, less often where a look takes long; until cancelled."""
+        while True:
+            began = time.monotonic()
+            for backend in BACKENDS:
+                # a look is worth nothing that the next one would not bring
+                with contextlib.suppress(
+                    BotoCoreError, ClientError, google.api_core.exceptions.GoogleAPIError, OSError
+                ):
+                    count = await asyncio.to_thread(self._holdings.count, backend)
+                    self._samples[backend].append((time.monotonic(), count))
+            await asyncio.sleep(max(_POLL_SECONDS, 2 * (time.monotonic() - began)))
+
+    def recoveries(self, backend: Backend, killed_at: Sequence[float]) -> list[float]:
+        """Seconds from each kill to the next delivery that a new process made."""
+        return [
+            found
+            for moment in killed_at
+            if (found := recovery_seconds(self._samples[backend], moment)) is not None
+        ]
+
+
+def recovery_seconds(samples: Sequence[Sample], killed_at: float) -> float | None:
+    """From a kill to the first sample that holds more than was on its way then; None where there is none."""
+    settled = killed_at + _ON_ITS_WAY_SECONDS
+    before = [count for at, count in samples if at <= settled]
+    base = before[-1] if before else 0
+    return next((at - killed_at for at, count in samples if at > settled and count > base), None)
