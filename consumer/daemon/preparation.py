@@ -91,10 +91,10 @@ def _raise_all(outcomes: Iterable[Exception | None]) -> None:
         if not isinstance(fault, Unusable):
             raise fault
     if faults:
-        raise StartFailed(*_lines(fault for fault in faults if isinstance(fault, Unusable)))
+        raise StartFailed(*fault_lines(fault for fault in faults if isinstance(fault, Unusable)))
 
 
-def _lines(faults: Iterable[Unusable]) -> Iterator[str]:
+def fault_lines(faults: Iterable[Unusable]) -> Iterator[str]:
     """One line for each message, with the subjects that share it: 16 tables of one wrong schema are one fault."""
     subjects: dict[str, list[str]] = {}
     for fault in faults:

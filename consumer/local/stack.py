@@ -86,6 +86,7 @@ def environment(stack: Stack) -> dict[str, str]:
         "AWS_REGION": stack.region,
         "AWS_DEFAULT_REGION": stack.region,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL_STS": stack.aws_endpoint,
     }
 
 

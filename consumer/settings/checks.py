@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 from consumer.domain.routing import time_parser
@@ -127,6 +128,13 @@ def _credentials(values: Values, report: _Report) -> Iterator[Finding]:
             yield report.error(key, message)
 
 
+def _java(values: Values, report: _Report) -> Iterator[Finding]:
+    if "jvm.java" in values:
+        path = PROJECT_ROOT / str(values["jvm.java"])
+        if not os.access(path, os.X_OK) or path.is_dir():
+            yield report.error("jvm.java", f"{path} is not an executable file")
+
+
 def _limits(values: Values, report: _Report) -> Iterator[Finding]:
     yield from _at_most("chunk.max_bytes", "delivery.max_in_flight_bytes", values, report)
     yield from _at_most("retry.base", "retry.max", values, report)
@@ -217,6 +225,7 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _reading,
     _life_cycle,
     _credentials,
+    _java,
     _limits,
     _objects,
     _rows,

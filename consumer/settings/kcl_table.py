@@ -24,10 +24,11 @@ _MILLIS = Integer(at_least=0, at_most=86_400_000)
 _COUNT = Integer(at_least=0, at_most=2_147_483_647)
 _PERCENT = Integer(at_least=0, at_most=100)
 _NAME = Text(form="a name: letters, digits, _ . and -", pattern=r"[A-Za-z0-9_.-]{1,255}")
-_URL = Text(form="an http or https address", pattern=r"https?://[^\s/?#]+(?:/[^\s]*)?")
+_URL = Text(form="an http or https address without a password", pattern=r"https?://[^\s/?#@]+(?:/[^\s]*)?")
 _REGION = Text(form="an AWS region", pattern=r"[a-z0-9-]+")
 _CLASS = Text(
     form="a credentials provider class with its | separated arguments",
+    shown=False,
     pattern=r"[A-Za-z_][\w.$]*(?:\|[^\s|]*)*",
 )
 _ANY = Text()

@@ -28,7 +28,7 @@ _PARTITION = Text(
     pattern=r"(?:(?:%[YmdHMj]|[A-Za-z0-9=_.-])+/)*(?:%[YmdHMj]|[A-Za-z0-9=_.-])+",
 )
 _COLUMN = Text(form="a field name: letters, digits and _", pattern=r"[A-Za-z_][A-Za-z0-9_]{0,299}")
-_URL = Text(form="an http or https address", pattern=r"https?://[^\s/?#]+(?:/[^\s]*)?")
+_URL = Text(form="an http or https address without a password", pattern=r"https?://[^\s/?#@]+(?:/[^\s]*)?")
 _LEVEL = Choice(("DEBUG", "INFO", "WARNING", "ERROR"))
 
 

@@ -141,14 +141,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """Any text, or one that matches `pattern` as a whole; `form` says in words what the pattern asks for."""
+    """Any text, or one that matches `pattern` as a whole; `form` says in words what the pattern asks for. A text
+    that may hold a secret is not `shown` in messages."""
 
     form: str = "text"
+    shown: bool = True
     pattern: str = r"[^\x00-\x1f\x7f]*"
 
     def parse(self, text: str) -> str:
         if re.fullmatch(self.pattern, text) is None:
-            raise ValueError(f'"{_printable(text)}" is not {self.form}')
+            found = f'"{_printable(text)}"' if self.shown else "the value"
+            raise ValueError(f"{found} is not {self.form}")
         return text
 
     def describe(self) -> str:
@@ -188,4 +191,6 @@ def _range(at_least: object, at_most: object) -> str:
 
 
 def _printable(text: str) -> str:
+    """In one line, without what a URL holds of names and passwords."""
+    text = re.sub(r"//[^/]*@", "//…@", text)
     return text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text

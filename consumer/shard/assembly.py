@@ -17,6 +17,7 @@ from consumer.shard.checkpointing import Checkpointing
 from consumer.shard.delivery import Delivery, Waiting
 from consumer.shard.pipeline import InFlightLimits, Pipeline
 from consumer.shard.status import ShardStatus
+from consumer.sinks.aws import encryption_options, object_options
 from consumer.sinks.base import Sink
 from consumer.sinks.dead_letters import DeadLetterPlace, DeadLetterSink
 
@@ -100,19 +101,6 @@ def _s3_client(settings: Settings) -> Any:
     )
 
 
-def _encryption(settings: Settings) -> dict[str, str]:
-    return _set_options(ServerSideEncryption=settings["s3.sse"], SSEKMSKeyId=settings["s3.kms_key_id"])
-
-
-def _put_options(settings: Settings) -> dict[str, str]:
-    options = _set_options(StorageClass=settings["s3.storage_class"], Tagging=settings["s3.tags"])
-    return options | _encryption(settings)
-
-
-def _set_options(**options: str | None) -> dict[str, str]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
     from consumer.sinks.payloads import RoutingReader
     from consumer.sinks.s3 import RecordTimes, S3Sink
@@ -134,7 +122,7 @@ def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
         compression_level=settings.integer("s3.compression_level"),
         validate_json=settings.flag("s3.validate_json"),
         record_times=record_times,
-        put_options=_put_options(settings),
+        put_options=object_options(settings),
     )
 
 
@@ -189,4 +177,4 @@ def _dead_letters(settings: Settings, shard: str) -> DeadLetterSink:
         stream=stream_name(settings),
         shard=shard,
     )
-    return DeadLetterSink(place, lambda: _s3_client(settings), put_options=_encryption(settings))
+    return DeadLetterSink(place, lambda: _s3_client(settings), put_options=encryption_options(settings))

@@ -22,6 +22,7 @@ from botocore.exceptions import (
 )
 
 from consumer.domain.errors import DeliveryError, SetupError, TransientError
+from consumer.settings import Settings
 
 _TRANSIENT_CODES = frozenset(
     {
@@ -85,6 +86,21 @@ def s3_client(
         tcp_keepalive=True,
     )
     return boto3.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+
+
+def object_options(settings: Settings) -> dict[str, str]:
+    """Arguments of PutObject for a delivered object: storage class, tags, encryption."""
+    options = _set_options(StorageClass=settings["s3.storage_class"], Tagging=settings["s3.tags"])
+    return options | encryption_options(settings)
+
+
+def encryption_options(settings: Settings) -> dict[str, str]:
+    """Arguments of PutObject for any object of ours."""
+    return _set_options(ServerSideEncryption=settings["s3.sse"], SSEKMSKeyId=settings["s3.kms_key_id"])
+
+
+def _set_options(**options: str | None) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def delivery_error(error: Exception, *, setting: str) -> DeliveryError:

@@ -36,13 +36,26 @@ LIBRARIES: dict[str, frozenset[str]] = {
         {"consumer.shard.checkpointing", "consumer.shard.processor", "consumer.shard.protocol"}
     ),
     "boto3": frozenset(
-        {"consumer.sinks.aws", "consumer.daemon.aws_checks", "consumer.local.put", "consumer.local.stack"}
+        {"consumer.sinks.aws", "consumer.daemon.aws", "consumer.local.put", "consumer.local.stack"}
     ),
-    "botocore": frozenset({"consumer.sinks.aws", "consumer.daemon.aws_checks", "consumer.local"}),
+    "botocore": frozenset(
+        {
+            "consumer.sinks.aws",
+            "consumer.daemon.aws",
+            "consumer.daemon.aws_checks",
+            "consumer.daemon.aws_probes",
+            "consumer.local",
+        }
+    ),
     "duckdb": frozenset({"consumer.local.bigquery"}),
     "gevent": frozenset({"consumer.shard"}),
     "google": frozenset(
-        {"consumer.sinks.bigquery.connection", "consumer.daemon.bigquery_tables", "consumer.local"}
+        {
+            "consumer.sinks.bigquery.connection",
+            "consumer.daemon.bigquery_probes",
+            "consumer.daemon.bigquery_tables",
+            "consumer.local",
+        }
     ),
     "grpc": frozenset(),
     "hypercorn": frozenset({"consumer.local.aws"}),

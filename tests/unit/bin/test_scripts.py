@@ -43,7 +43,7 @@ def test_help_names_every_command_of_the_package() -> None:
         text=True,
         check=True,
     )
-    for name in ("start", "local", "put", "demo"):
+    for name in ("start", "check", "local", "put", "demo"):
         assert f"  {name} " in done.stdout
 
 

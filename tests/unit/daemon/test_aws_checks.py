@@ -10,7 +10,8 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionClosedError as ClosedError
 
-from consumer.daemon.aws_checks import Service, aws_steps, check_bucket, check_stream
+from consumer.daemon.aws import Service
+from consumer.daemon.aws_checks import aws_steps, check_bucket, check_stream
 from consumer.daemon.preparation import NotReady, Unreachable, Unusable
 from consumer.settings import load
 

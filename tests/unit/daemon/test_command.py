@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon.command import Embedded, start_main
+from consumer.daemon.arguments import Embedded
+from consumer.daemon.command import start_main
 from consumer.daemon.errors import StartFailed
 
 

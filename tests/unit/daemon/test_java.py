@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon.errors import StartFailed
 from consumer.daemon.java import MAIN_CLASS, java_command, java_executable, kcl_properties, worker_id
 from consumer.daemon.state import StateDirectory
 from consumer.settings import PROJECT_ROOT, Settings, load
@@ -65,14 +64,6 @@ def test_the_worker_is_named_after_backend_and_host_and_fit_for_the_kcl(
     monkeypatch.setattr("socket.gethostname", lambda: "ip 10/0")
     assert worker_id(settings()) == "s3-ip-10-0"
     assert worker_id(settings(worker__id="own")) == "own"
-
-
-@pytest.mark.parametrize("name", ["missing", ".", "file"])
-def test_a_java_that_cannot_be_run_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / "file").touch(mode=0o644)
-    path = tmp_path / name
-    with pytest.raises(StartFailed, match=rf"jvm\.java: {path} is not an executable file"):
-        java_executable(settings(jvm__java=str(path)))
 
 
 def test_a_java_that_is_named_is_used() -> None:

@@ -191,3 +191,65 @@ def test_time_formats_that_can_be_read_are_taken(time_format: str) -> None:
 def test_key_and_time_have_to_be_two_fields() -> None:
     found = findings("s3", record__time_field="player_id")
     assert [(severity, key) for severity, key, _ in found] == [(Severity.ERROR, "record.time_field")]
+
+
+@pytest.mark.parametrize("name", ["missing", ".", "file"])
+def test_a_java_that_cannot_be_run_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch(mode=0o644)
+    path = tmp_path / name
+    assert findings("s3", jvm__java=str(path)) == [
+        (Severity.ERROR, "jvm.java", f"{path} is not an executable file")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("AwsCredentialsProvider", "StaticCredentialsProvider|id|hush hush"),
+        ("AwsCredentialsProvider", "StaticCredentialsProvider|id|hush"),
+        ("kinesisEndpoint", "https://user:hush@here"),
+        ("s3.endpoint_url", "https://user:hush@here/ x"),
+        ("aws_secret_access_key", "hush"),
+    ],
+)
+def test_no_finding_shows_a_secret(key: str, text: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load("s3", overrides={**VALID["s3"], key: text})
+    assert "hush" not in str(raised.value)
+
+
+def test_twelve_planted_faults_are_twelve_findings_each_with_its_line(tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('[{"name": "player_id", "type": "TEXT"}]')
+    planted = {
+        "bigquery.datset = logs": (Severity.ERROR, "did you mean bigquery.dataset?"),
+        "delivery.concurrency = many": (Severity.ERROR, "is not a whole number"),
+        "bigquery.rows_per_request = 0": (Severity.ERROR, "is less than 1"),
+        "frobnicate = yes": (Severity.ERROR, "no such setting"),
+        "streamName = other": (Severity.ERROR, "set before, in line 2"),
+        "shardSyncIntervalMillis = 0": (Severity.ERROR, "uses 60000"),
+        "deadletter.bucket =": (Severity.ERROR, "is mandatory for bigquery"),
+        "initialPositionInStream = LATEST": (Severity.WARNING, "skips what stands on the stream"),
+        "retrievalMode = FANOUT": (Severity.WARNING, "billed"),
+        f"bigquery.schema_file = {schema}": (Severity.ERROR, '"TEXT" is no type of BigQuery'),
+        "record.time_format = %Y-%": (Severity.ERROR, "is no time pattern"),
+        f"jvm.java = {tmp_path / 'nowhere'}": (Severity.ERROR, "is not an executable file"),
+    }
+    assert len(planted) == 12
+    sound = [
+        "# twelve faults",
+        "streamName = logs",
+        "bigquery.project = project",
+        "bigquery.dataset = logs",
+        "bigquery.row = fields",
+    ]
+    file = tmp_path / "bigquery.properties"
+    file.write_text("\n".join([*sound, *planted]))
+    with pytest.raises(SettingsError) as raised:
+        load("bigquery", file=file)
+    found = raised.value.findings
+    assert [finding.line for finding in found] == list(range(len(sound) + 1, len(sound) + 13))
+    for finding, (severity, words) in zip(found, planted.values(), strict=True):
+        assert finding.severity is severity
+        assert finding.file == str(file)
+        assert words in finding.message

@@ -1,0 +1,71 @@
+"""What `start` and `check` have in common: which settings are meant, and where they come from."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from consumer.daemon.errors import StartFailed
+from consumer.settings import BACKENDS, PROJECT_ROOT, Backend, Settings, load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """What points a backend at an embedded stack: settings beneath `--set`, and variables of the environment."""
+
+    overrides: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+type FindEmbedded = Callable[[Backend], Embedded]
+"""Serves `--local`; raises StartFailed when no stack is running."""
+
+
+def add_settings_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("backend", choices=BACKENDS)
+    parser.add_argument("--local", action="store_true", help="use the embedded stack that bin/local runs")
+    parser.add_argument(
+        "--properties", type=Path, metavar="FILE", help="settings (default: properties/BACKEND.properties)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="KEY=VALUE",
+        help="a setting that counts more than the file's; can be repeated",
+    )
+
+
+def find_embedded_stack(options: argparse.Namespace, find_embedded: FindEmbedded | None) -> Embedded:
+    """The embedded stack behind `--local`, nothing without that. Raises StartFailed."""
+    if not options.local:
+        return Embedded(overrides={}, environment={})
+    if find_embedded is None:
+        raise StartFailed("--local is not served here")
+    return find_embedded(options.backend)
+
+
+def load_settings(options: argparse.Namespace, embedded: Embedded) -> Settings:
+    """The settings that the options name. Raises SettingsError."""
+    return load(
+        options.backend,
+        file=properties_of(options),
+        overrides={**embedded.overrides, **dict(options.set)},
+        environment=os.environ,
+    )
+
+
+def properties_of(options: argparse.Namespace) -> Path:
+    given: Path | None = options.properties
+    return given or PROJECT_ROOT / "properties" / f"{options.backend}.properties"
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f'"{text}" is not KEY=VALUE')
+    return key.strip(), value.strip()

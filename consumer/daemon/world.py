@@ -1,0 +1,55 @@
+"""What `check` finds outside of the settings: one line a question, none of which changes anything for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from consumer.daemon.preparation import NotReady, Step, Unusable
+from consumer.settings import Settings
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One question. `step` returns the line of a good answer and raises Unusable or NotReady for a bad one."""
+
+    name: str
+    step: Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a check found; `message` says what is there, or what to do."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+def checks_of(settings: Settings, *, now: Callable[[], float]) -> list[Check]:
+    """Every check of a backend, in the order in which to read them; `now` is the clock, in seconds since the epoch."""
+    from consumer.daemon.aws_probes import aws_checks
+
+    if settings.backend == "s3":
+        return aws_checks(settings, now=now)
+    from consumer.daemon.bigquery_probes import bigquery_checks
+
+    return [*aws_checks(settings, now=now), *bigquery_checks(settings)]
+
+
+def ask_all(checks: Sequence[Check]) -> list[Answer]:
+    """The answers in the order of the checks, which are asked several at once. Blocks until all are there."""
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as threads:
+        return list(threads.map(_ask, checks))
+
+
+def _ask(check: Check) -> Answer:
+    try:
+        return Answer(name=check.name, ok=True, message=check.step())
+    except (Unusable, NotReady) as error:
+        return Answer(name=check.name, ok=False, message=str(error))
+    except Exception as error:  # noqa: BLE001 - one check that fails in a new way must not hide the others
+        return Answer(name=check.name, ok=False, message=f"{type(error).__name__}: {error}")

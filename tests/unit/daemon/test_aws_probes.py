@@ -1,0 +1,154 @@
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from botocore.exceptions import ClientError
+
+from consumer.daemon.aws import Service
+from consumer.daemon.aws_probes import check_clock, check_objects, check_table, lease_tables
+from consumer.daemon.preparation import NotReady, Unusable
+from consumer.settings import load
+
+DYNAMODB = Service(
+    name="DynamoDB", endpoint_key="dynamoDBEndpoint", endpoint=None, region_key="regionName", region="here"
+)
+S3 = Service(name="S3", endpoint_key="s3.endpoint_url", endpoint=None, region_key="s3.region", region="here")
+PLACE = {"Bucket": "bucket", "Key": "player-log/_check/0123"}
+ACTIVE = {"Table": {"TableStatus": "ACTIVE", "KeySchema": [{"AttributeName": "leaseKey", "KeyType": "HASH"}]}}
+MIDNIGHT = "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+def refusal(code: str, status: int = 400, operation: str = "Scan") -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)
+
+
+@pytest.fixture
+def dynamodb() -> Mock:
+    client = Mock(spec_set=["describe_table", "scan", "delete_item"])
+    client.describe_table.return_value = ACTIVE
+    client.delete_item.side_effect = refusal("ConditionalCheckFailedException")
+    return client
+
+
+def test_a_table_that_answers_is_asked_for_a_write_that_never_happens(dynamodb: Mock) -> None:
+    assert check_table(dynamodb, "leases", DYNAMODB) == "leases can be read and written"
+    request = dynamodb.delete_item.call_args.kwargs
+    assert request["ConditionExpression"] == "attribute_exists(#key)"
+    assert request["ExpressionAttributeNames"] == {"#key": "leaseKey"}
+
+
+def test_a_table_that_is_missing_is_the_kcls_to_make(dynamodb: Mock) -> None:
+    dynamodb.describe_table.side_effect = refusal("ResourceNotFoundException")
+    assert "the KCL makes it at its first start" in check_table(dynamodb, "leases", DYNAMODB)
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "outcome", "line"),
+    [
+        (
+            "describe_table",
+            refusal("AccessDeniedException", operation="DescribeTable"),
+            Unusable,
+            "DescribeTable",
+        ),
+        ("scan", refusal("AccessDeniedException", operation="Scan"), Unusable, "give the role dynamodb:Scan"),
+        (
+            "delete_item",
+            refusal("AccessDeniedException", operation="DeleteItem"),
+            Unusable,
+            "dynamodb:DeleteItem",
+        ),
+        ("scan", refusal("ValidationException"), Unusable, "table leases: "),
+        ("scan", refusal("ThrottlingException"), NotReady, "DynamoDB answers 400 ThrottlingException"),
+        ("scan", refusal("ExpiredTokenException"), Unusable, "AWS credentials: DynamoDB refuses them"),
+    ],
+)
+def test_what_dynamodb_refuses_is_told(
+    dynamodb: Mock, method: str, error: ClientError, outcome: type[Exception], line: str
+) -> None:
+    getattr(dynamodb, method).side_effect = error
+    with pytest.raises(outcome) as raised:
+        check_table(dynamodb, "leases", DYNAMODB)
+    assert line in str(raised.value)
+
+
+def test_the_tables_are_named_after_the_application_unless_set() -> None:
+    overrides = {"s3.bucket": "bucket", "applicationName": "app"}
+    assert lease_tables(load("s3", overrides=overrides)) == [
+        "app",
+        "app-WorkerMetricStats",
+        "app-CoordinatorState",
+    ]
+    named = {"tableName": "a", "workerMetricsTableName": "b", "coordinatorStateTableName": "c"}
+    assert lease_tables(load("s3", overrides={**overrides, **named})) == ["a", "b", "c"]
+
+
+class FakeS3:
+    """Objects in a dictionary; refuses the operations that it is told to."""
+
+    def __init__(self, *refused: str, gives: bytes | None = None) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.options: dict[str, str] = {}
+        self._refused = refused
+        self._gives = gives
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **options: str) -> None:  # noqa: N803
+        self._answer("PutObject")
+        self.objects[Key] = Body
+        self.options = options
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+        self._answer("GetObject")
+        return {"Body": Mock(read=lambda: self.objects[Key] if self._gives is None else self._gives)}
+
+    def delete_object(self, *, Bucket: str, Key: str) -> None:  # noqa: N803
+        self._answer("DeleteObject")
+        del self.objects[Key]
+
+    def _answer(self, operation: str) -> None:
+        if operation in self._refused:
+            raise refusal("AccessDenied", 403, operation)
+
+
+def test_a_probe_is_put_with_the_options_of_deliveries_read_back_and_deleted() -> None:
+    s3 = FakeS3()
+    line = check_objects(s3, "s3.bucket", PLACE, {"ServerSideEncryption": "aws:kms"}, S3)
+    assert line == "s3://bucket/player-log/_check/ takes objects"
+    assert s3.options == {"ServerSideEncryption": "aws:kms"}
+    assert s3.objects == {}
+
+
+def test_a_refused_put_names_setting_and_permission() -> None:
+    with pytest.raises(Unusable, match=r"^s3\.bucket: .*give the role s3:PutObject"):
+        check_objects(FakeS3("PutObject"), "s3.bucket", PLACE, {}, S3)
+
+
+def test_what_delivery_does_not_need_may_be_refused() -> None:
+    line = check_objects(FakeS3("GetObject", "DeleteObject"), "s3.bucket", PLACE, {}, S3)
+    assert "takes objects; not read back (AccessDenied); player-log/_check/0123 stays (AccessDenied)" in line
+
+
+def test_other_bytes_than_were_put_are_a_fault() -> None:
+    with pytest.raises(Unusable, match="other bytes"):
+        check_objects(FakeS3(gives=b"other"), "s3.bucket", PLACE, {}, S3)
+
+
+@pytest.mark.parametrize(
+    ("now", "grace", "line"),
+    [
+        (12.0, 10.0, "this host is 12 s ahead of AWS"),
+        (-12.0, 10.0, "this host is 12 s behind AWS"),
+        (61.0, 600.0, "61 s ahead"),
+        (2.1, 0.0, "2 s ahead"),
+    ],
+)
+def test_a_clock_further_off_than_the_grace_is_a_fault(now: float, grace: float, line: str) -> None:
+    with pytest.raises(Unusable, match=line):
+        check_clock({"date": MIDNIGHT}, now, most_seconds=grace)
+
+
+def test_a_clock_within_the_grace_is_well() -> None:
+    assert check_clock({"date": MIDNIGHT}, 9.0, most_seconds=10.0) == "agrees with AWS"
+    assert check_clock({"date": MIDNIGHT}, -1.9, most_seconds=0.0) == "agrees with AWS"
+    with pytest.raises(Unusable, match="no date"):
+        check_clock({}, 0.0, most_seconds=10.0)

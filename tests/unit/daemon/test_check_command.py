@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from consumer.daemon.arguments import Embedded
+from consumer.daemon.check_command import check_main
+from consumer.daemon.errors import StartFailed
+from consumer.daemon.preparation import NotReady, Unusable
+from consumer.daemon.world import Answer, Check, ask_all
+from consumer.settings import Settings
+
+
+@pytest.fixture
+def properties(tmp_path: Path) -> str:
+    path = tmp_path / "s3.properties"
+    path.write_text("s3.bucket = bucket\nretrievalMode = FANOUT\n")
+    return str(path)
+
+
+def never(settings: Settings) -> list[Answer]:
+    raise AssertionError("the world was asked")
+
+
+def test_offline_nothing_but_the_settings_is_checked(
+    properties: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check_main(["s3", "--offline", "--properties", properties], ask_world=never) == 0
+    warning, verdict = capsys.readouterr().out.splitlines()
+    assert warning.startswith(f"{properties}:2: warning: retrievalMode: FANOUT is enhanced fan-out")
+    assert verdict == "ok     settings: 1 warnings"
+
+
+def test_settings_that_cannot_be_used_end_the_check_with_code_2(
+    properties: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["s3", "--properties", properties, "--set", "chunk.windw=1s", "--json"]
+    assert check_main(arguments, ask_world=never) == 2
+    report = json.loads(capsys.readouterr().out)
+    assert (report["ok"], report["world"]) == (False, None)
+    assert [(one["severity"], one["file"], one["line"]) for one in report["settings"]] == [
+        ("warning", properties, 2),
+        ("error", "--set", None),
+    ]
+
+
+@pytest.mark.parametrize(("ok", "code", "word"), [(True, 0, "ok   "), (False, 1, "FAULT")])
+def test_every_answer_is_a_line_and_one_fault_ends_with_code_1(
+    properties: str, capsys: pytest.CaptureFixture[str], ok: bool, code: int, word: str
+) -> None:
+    def ask(settings: Settings) -> list[Answer]:
+        return [
+            Answer(name="clock", ok=True, message="agrees"),
+            Answer(name="stream", ok=ok, message="what is there, or what to do"),
+        ]
+
+    assert check_main(["s3", "--properties", properties], ask_world=ask) == code
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["ok     clock: agrees", f"{word}  stream: what is there, or what to do"]
+
+
+def test_the_embedded_stack_counts_less_than_set_and_only_with_local(
+    properties: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "elsewhere")
+    seen: list[str] = []
+
+    def ask(settings: Settings) -> list[Answer]:
+        seen.append(f"{settings['s3.bucket']} {settings['streamName']}")
+        return []
+
+    def find(backend: str) -> Embedded:
+        return Embedded(overrides={"s3.bucket": "embedded", "streamName": "embedded"}, environment={})
+
+    arguments = ["s3", "--properties", properties, "--set", "streamName=set"]
+    assert check_main(arguments, find_embedded=find, ask_world=ask) == 0
+    assert check_main([*arguments, "--local"], find_embedded=find, ask_world=ask) == 0
+    assert seen == ["bucket set", "embedded set"]
+
+
+def test_a_stack_that_does_not_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def find(backend: str) -> Embedded:
+        raise StartFailed("--local: no embedded stack is running")
+
+    assert check_main(["s3", "--local"], find_embedded=find, ask_world=never) == 1
+    assert capsys.readouterr().err == "--local: no embedded stack is running\n"
+
+
+def test_one_question_that_fails_hides_no_other() -> None:
+    def fail(error: Exception) -> str:
+        raise error
+
+    errors = (Unusable("mend it", subject="table x"), NotReady("wait"), KeyError("surprise"))
+    checks = [Check(name="bad", step=lambda error=error: fail(error)) for error in errors]
+    answers = ask_all([*checks, Check(name="good", step=lambda: "there")])
+    assert [(answer.ok, answer.message) for answer in answers] == [
+        (False, "mend it (table x)"),
+        (False, "wait"),
+        (False, "KeyError: 'surprise'"),
+        (True, "there"),
+    ]
