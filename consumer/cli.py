@@ -32,6 +32,9 @@ COMMANDS = {
     "demo": Command(
         "deliver records through everything and verify them", "consumer.local.commands:demo_main"
     ),
+    "chaos": Command(
+        "deliver under faults drawn by a seed, and verify", "consumer.local.commands:chaos_main"
+    ),
 }
 
 
