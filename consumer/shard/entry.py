@@ -18,6 +18,7 @@ from consumer.shard.assembly import build_pipeline, drain_seconds
 from consumer.shard.processor import ShardProcessor
 from consumer.shard.protocol import LineReader, ShardProcess, write_all
 from consumer.shard.status import EventSocket, say, send_to_stderr
+from consumer.shard.tip import Tip, fetched_ahead
 
 STATUS_SECONDS = 1.0
 ORPHAN_CHECK_SECONDS = 1.0
@@ -33,7 +34,8 @@ def main() -> NoReturn:
     descriptors = _claim_standard_streams()
     send = _event_sender()
     settings = _settings()
-    processor = ShardProcessor(partial(build_pipeline, settings, send))
+    tip = Tip(fetched_ahead(settings.optional_text("retrievalMode")))
+    processor = ShardProcessor(partial(build_pipeline, settings, send), tip)
     _handle_signals(processor, drain_seconds(settings) * UNCLAIMED_DRAIN_FACTOR)
     reader = LineReader(descriptors[0])
     gevent.spawn(_report_status, processor, reader)

@@ -9,17 +9,15 @@ from consumer.domain.errors import ProtocolError
 from consumer.shard.pipeline import Pipeline
 from consumer.shard.protocol import RecordsMessage
 from consumer.shard.status import ShardStatus
-
-TIP_WAIT_SECONDS = 0.1
-"""A message that this process had to wait for so long was not fetched before the wait began: the KCL hands a
-batch that it already holds over within a few milliseconds, and polls at most every 200."""
+from consumer.shard.tip import Tip
 
 
 class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
     """Builds the pipeline when the KCL names the shard."""
 
-    def __init__(self, build: Callable[[str], tuple[Pipeline, ShardStatus]]) -> None:
+    def __init__(self, build: Callable[[str], tuple[Pipeline, ShardStatus]], tip: Tip) -> None:
         self._build = build
+        self._tip = tip
         self._parts: tuple[Pipeline, ShardStatus] | None = None
         self.drain_asked = False
 
@@ -49,7 +47,9 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
         message = process_records_input
         size = sum([len(record.data) for record in message.records])
         status.callback(len(message.records), size, message.millis_behind_latest)
-        pipeline.accept(message.records, tip_seen_ms(message), message.checkpointer)
+        tip_seen_ms = self._tip.seen_ms(message.millis_behind_latest)
+        pipeline.accept(message.records, tip_seen_ms, message.checkpointer)
+        self._tip.answered()
 
     def lease_lost(self, lease_lost_input: Any) -> None:
         pipeline, status = self._started()
@@ -69,14 +69,3 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
         if self._parts is None:
             raise ProtocolError("a callback came before initialize")
         return self._parts
-
-
-def tip_seen_ms(message: RecordsMessage) -> int | None:
-    """A time at which the shard held nothing beyond this message; None where that cannot be known.
-
-    `millisBehindLatest` is as old as the fetch, and the KCL fetches ahead of a busy process: only a message that
-    was waited for is certainly no older than the wait.
-    """
-    if message.millis_behind_latest != 0 or message.waited_seconds < TIP_WAIT_SECONDS:
-        return None
-    return int(message.waited_from * 1000)

@@ -34,16 +34,13 @@ class LineReader:
         self._rest = b""
         self.waiting_since: float | None = None
         self._watcher = get_hub().loop.io(descriptor, 1)
-        self.waited_from: float = 0.0
-        self.waited_seconds: float = 0.0
         os.set_blocking(descriptor, False)
         _widen_pipe(descriptor)
 
     def read_line(self) -> bytes:
         """The next line with its line end, or what is left before the end of input; b"" at the end.
 
-        `waited_from` (wall clock, seconds) and `waited_seconds` then tell since when and how long nothing at all
-        was there to read before this line began. `waiting_since` (wall clock, seconds) is not None while a call runs.
+        `waiting_since` (wall clock, seconds) is not None while a call runs.
         """
         self.waiting_since = self._now()
         try:
@@ -52,11 +49,10 @@ class LineReader:
             self.waiting_since = None
 
     def _read_line(self) -> bytes:
-        self.waited_seconds = 0.0
         pieces = [self._rest]
         piece = self._rest
         while (end := piece.find(b"\n")) < 0:
-            piece = self._read(first=not any(pieces))
+            piece = self._read()
             if not piece:
                 self._rest = b""
                 return b"".join(pieces)
@@ -65,15 +61,12 @@ class LineReader:
         pieces[-1] = piece[: end + 1]
         return b"".join(pieces)
 
-    def _read(self, *, first: bool) -> bytes:
+    def _read(self) -> bytes:
         while True:
             try:
                 return os.read(self._descriptor, _READ_BYTES)
             except BlockingIOError:
-                started = self._now()
                 get_hub().wait(self._watcher)
-                if first:
-                    self.waited_from, self.waited_seconds = started, self._now() - started
 
 
 def _widen_pipe(descriptor: int) -> None:
@@ -109,15 +102,13 @@ class Callbacks(Protocol):
 class RecordsMessage:
     """`processRecords`; stands in for amazon_kclpy.messages.ProcessRecordsInput."""
 
-    __slots__ = ("checkpointer", "millis_behind_latest", "records", "waited_from", "waited_seconds")
+    __slots__ = ("checkpointer", "millis_behind_latest", "records")
 
     action = "processRecords"
 
-    def __init__(self, message: _Message, reader: LineReader) -> None:
+    def __init__(self, message: _Message) -> None:
         self.records = message.records
         self.millis_behind_latest = message.millis_behind_latest
-        self.waited_from = reader.waited_from
-        self.waited_seconds = reader.waited_seconds
         self.checkpointer: Any = None
 
     def dispatch(self, checkpointer: Any, record_processor: Callbacks) -> None:
@@ -160,7 +151,7 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
                 raise InputClosed from None
             raise ProtocolError(f"not a MultiLang message ({error}): {line[:200]!r}") from error
         if message.action == RecordsMessage.action:
-            return RecordsMessage(message, self._reader)
+            return RecordsMessage(message)
         return json.loads(line, object_hook=dispatch.message_decode)
 
 

@@ -10,6 +10,7 @@ from consumer.domain.events import Event, StatusEvent
 from consumer.settings import load
 from consumer.shard.assembly import DRAIN_SHARE_OF_GRACE, build_pipeline, drain_seconds
 from consumer.shard.processor import ShardProcessor
+from consumer.shard.tip import POLLED_AHEAD, Tip
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def processor(events: list[Event]) -> ShardProcessor:
         },
     )
     assert drain_seconds(settings) == 10 * DRAIN_SHARE_OF_GRACE
-    return ShardProcessor(lambda shard: build_pipeline(settings, events.append, shard))
+    return ShardProcessor(lambda shard: build_pipeline(settings, events.append, shard), Tip(POLLED_AHEAD))
 
 
 INITIALIZE: Any = SimpleNamespace(shard_id="shardId-7", sequence_number="1", sub_sequence_number=0)

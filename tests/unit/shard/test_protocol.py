@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.errors import ProtocolError
-from consumer.shard.processor import TIP_WAIT_SECONDS, tip_seen_ms
 from consumer.shard.protocol import InputClosed, LineReader, RecordsMessage, ShardProcess, write_all
 
 INITIALIZE = b'{"action":"initialize","shardId":"s","sequenceNumber":"1","subSequenceNumber":0}\n'
@@ -112,25 +111,6 @@ class Ticks:
     def __call__(self) -> float:
         self.now += 1
         return self.now
-
-
-def test_the_wait_for_a_line_is_measured_from_the_moment_when_nothing_was_there() -> None:
-    with Pipe() as pipe:
-        reader = LineReader(pipe.reading, now=Ticks())
-        gevent.spawn(write_in_pieces, pipe.writing, b"first\nsecond\n", [])
-        reader.read_line()  # looks at the clock when it begins, when it starts to wait and when that is over
-        assert (reader.waited_from, reader.waited_seconds) == (102.0, 1.0)
-        reader.read_line()
-        assert reader.waited_seconds == 0.0
-
-
-def test_a_wait_in_the_middle_of_a_line_does_not_count() -> None:
-    with Pipe() as pipe:
-        reader = LineReader(pipe.reading, now=Ticks())
-        os.write(pipe.writing, b"fir")
-        gevent.spawn(write_in_pieces, pipe.writing, b"st\n", [])
-        assert reader.read_line() == b"first\n"
-        assert reader.waited_seconds == 0.0
 
 
 def test_it_is_known_since_when_a_line_is_waited_for() -> None:
@@ -279,25 +259,3 @@ def test_a_kcl_that_does_not_listen_any_more_ends_the_process_quietly() -> None:
         )
         with pytest.raises(InputClosed):
             process.run()
-
-
-# What a message says about the tip of the shard
-
-
-@pytest.mark.parametrize(
-    ("behind", "waited", "seen"),
-    [
-        (0, TIP_WAIT_SECONDS, 1_000_000),
-        (0, TIP_WAIT_SECONDS / 2, None),  # it may have been fetched long ago
-        (1, 60.0, None),
-        (None, 60.0, None),
-    ],
-)
-def test_the_tip_was_seen_when_a_message_was_waited_for(
-    behind: int | None, waited: float, seen: int | None
-) -> None:
-    processor = Recorder()
-    run(processor, RECORDS)
-    message = processor.seen[0]
-    message.millis_behind_latest, message.waited_seconds, message.waited_from = behind, waited, 1000.0
-    assert tip_seen_ms(message) == seen
