@@ -47,22 +47,24 @@ def cut(table: str, rows: TableRows, limits: RequestLimits) -> tuple[list[Insert
         InsertRequest(table, tuple(rows.indices[i] for i in places), tuple(rows.rows[i] for i in places))
         for places in _slices(rows, limits)
     ]
+    largest = limits.max_row_bytes
     rejections = [
-        Rejection(index, "too_large", f"a row of {len(row)} bytes; BigQuery takes {limits.max_row_bytes}")
+        Rejection(index, "too_large", f"a row of {len(row)} bytes; BigQuery takes {largest}")
         for index, row in zip(rows.indices, rows.rows, strict=True)
-        if len(row) > limits.max_row_bytes
+        if len(row) > largest
     ]
     return requests, rejections
 
 
 def _slices(rows: TableRows, limits: RequestLimits) -> Iterator[list[int]]:
+    largest, most = limits.max_row_bytes, limits.max_rows
     places: list[int] = []
     size = 0
     for place, row in enumerate(rows.rows):
         length = len(row) + 1  # the comma
-        if length > limits.max_row_bytes + 1:
+        if length > largest + 1:
             continue
-        if places and (len(places) >= limits.max_rows or size + length > limits.max_row_bytes):
+        if places and (len(places) >= most or size + length > largest):
             yield places
             places, size = [], 0
         places.append(place)
