@@ -30,6 +30,10 @@ ENV PATH=/opt/consumer/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     CONSUMER_SET_WORKER__STATE_DIR=/var/lib/consumer
 USER 10001:10001
+# With these, a volume there belongs to the user, on ECS too.
+VOLUME ["/var/lib/consumer", "/tmp"]
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=10s --start-period=300s --retries=3 \
+    CMD ["/opt/consumer/.venv/bin/python", "-m", "consumer", "health"]
 ENTRYPOINT ["/opt/consumer/.venv/bin/python", "-m", "consumer"]
 CMD ["--help"]

@@ -27,6 +27,7 @@ class Command:
 COMMANDS = {
     "start": Command("deliver a stream to a backend (s3 or bigquery)", "consumer.cli:start"),
     "check": Command("check a backend's settings, then what they point to", "consumer.cli:check"),
+    "health": Command("ask the daemons that run here", "consumer.daemon.health_command:health_main"),
     "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
     "put": Command("put records on a stream", "consumer.local.commands:put_main"),
     "demo": Command(

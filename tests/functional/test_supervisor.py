@@ -17,6 +17,9 @@ from typing import Self
 
 import pytest
 
+from consumer.daemon import health_command
+from consumer.daemon.health_command import health_main
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 DEADLINE_SECONDS = 30
@@ -282,6 +285,37 @@ def test_the_status_file_and_healthz_tell_of_a_held_shard(
     assert daemon.end() == 0
     written = json.loads((tmp_path / "state" / "player-log-s3" / "status.json").read_bytes())
     assert written["phase"] == "stopping"
+
+
+def test_health_tells_who_runs_answers_and_is_well(
+    start: StartDaemon, tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--state-dir", str(tmp_path / "state")]
+    assert health_main(arguments) == 1
+    daemon = start("jvm.options=--shard=--held", f"http.port={free_port}")
+    daemon.running()
+    assert health_main(arguments) == 0
+    assert health_main([*arguments, "--strict"]) == 1
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 0
+    assert health_main(arguments) == 1
+    said = capsys.readouterr().out.splitlines()
+    nobody = f"no daemon runs from {tmp_path / 'state'}"
+    held = "player-log-s3: shardId-000000000000: held: too many bad records"
+    assert said == [nobody, held, held, nobody]
+
+
+def test_health_fails_when_a_supervisor_does_not_answer(
+    start: StartDaemon, tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_command, "_SECONDS", 0.2)
+    daemon = start(f"http.port={free_port}")
+    daemon.running()
+    daemon.signal(signal.SIGSTOP)
+    try:
+        assert health_main(["--state-dir", str(tmp_path / "state")]) == 1
+    finally:
+        daemon.signal(signal.SIGCONT)
 
 
 def test_a_port_in_use_is_one_line_that_names_the_setting(start: StartDaemon, free_port: int) -> None:

@@ -1,0 +1,201 @@
+"""What deploy/ says, against those who read it: parsers, the AWS SDK's models, the KCL's jar, our own settings."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import botocore.loaders
+import botocore.model
+import botocore.session
+import botocore.validate
+import pytest
+
+from consumer.cli import COMMANDS
+from consumer.daemon.aws_probes import PROBE_FOLDER, lease_tables
+from consumer.settings import BACKENDS, PROJECT_ROOT, Backend, Settings, load
+from consumer.settings.kcl_table import KCL_VERSION
+
+DEPLOY = PROJECT_ROOT / "deploy"
+UNIT = DEPLOY / "systemd" / "consumer@.service"
+GRACE_SECONDS = 40.0
+PLACEHOLDERS = {
+    "ACCOUNT_ID": "123456789012",
+    "BUCKET_NAME": "bucket",
+    "CLUSTER_NAME": "cluster",
+    "DATASET_NAME": "dataset",
+    "IMAGE_TAG": "1",
+    "KEY_ID": "key",
+    "PROJECT_ID": "project",
+    "REGION": "eu-west-1",
+    "SECURITY_GROUP_ID": "sg-1",
+    "STREAM_NAME": "logs",
+    "SUBNET_ID": "subnet-1",
+}
+S3_PERMISSIONS = {"ListBucket": "ListObjectsV2"}
+"""Permissions that are not named after their operation."""
+
+
+def filled(path: Path) -> Any:
+    """The file's JSON with its placeholders replaced, as the guides say."""
+    text = re.sub(
+        r"\b(" + "|".join(PLACEHOLDERS) + r")\b", lambda match: PLACEHOLDERS[match[1]], path.read_text()
+    )
+    assert not re.findall(r"\b(?!CONSUMER_SET_)[A-Z]+_[A-Z_]*(?:NAME|ID|TAG)\b", text), (
+        f"an unknown placeholder in {path.name}"
+    )
+    return json.loads(text)
+
+
+def statements(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = filled(DEPLOY / "iam" / f"{name}.json")["Statement"]
+    return found
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def actions(name: str) -> set[str]:
+    return {action for statement in statements(name) for action in listed(statement["Action"])}
+
+
+def settings_of_task(backend: Backend) -> Settings:
+    container = filled(DEPLOY / "ecs" / f"{backend}.task.json")["containerDefinitions"][0]
+    environment = {one["name"]: one["value"] for one in container["environment"]}
+    return load(backend, file=PROJECT_ROOT / "properties" / f"{backend}.properties", environment=environment)
+
+
+@pytest.mark.parametrize("path", sorted((DEPLOY / "iam").glob("*.json")), ids=lambda path: path.stem)
+def test_every_action_of_a_policy_is_an_operation_of_its_service(path: Path) -> None:
+    loader = botocore.loaders.Loader()
+    for action in actions(path.stem):
+        service, _, permission = action.partition(":")
+        operations = loader.load_service_model(service, "service-2")["operations"]
+        assert S3_PERMISSIONS.get(permission, permission) in operations, action
+
+
+@pytest.mark.parametrize("name", [*BACKENDS, "kms", "fanout"])
+def test_a_policy_names_resources_and_has_no_wildcard_action(name: str) -> None:
+    assert not any("*" in action for action in actions(name))
+    anything = [statement["Action"] for statement in statements(name) if statement["Resource"] == "*"]
+    assert anything in (
+        [],
+        ["cloudwatch:PutMetricData"],
+    )  # it takes no resource; its condition names the namespace
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_policy_covers_what_the_properties_files_name(backend: Backend) -> None:
+    settings = settings_of_task(backend)
+    resources = {one for statement in statements(backend) for one in listed(statement["Resource"])}
+    tables = {one.partition(":table/")[2] for one in resources if ":table/" in one and "/index/" not in one}
+    assert tables == set(lease_tables(settings))
+    prefixes = [settings.text("deadletter.prefix")]
+    if backend == "s3":
+        prefixes.append(settings.text("s3.prefix"))
+    for prefix in prefixes:
+        assert f"arn:aws:s3:::bucket/{prefix}*" in resources
+        assert f"arn:aws:s3:::bucket/{prefix}{PROBE_FOLDER}*" in resources
+    metrics = next(one for one in statements(backend) if one["Action"] == "cloudwatch:PutMetricData")
+    namespace = settings.text("applicationName")
+    assert metrics["Condition"] == {"StringEquals": {"cloudwatch:namespace": namespace}}
+
+
+def test_the_policies_hold_every_kinesis_operation_and_the_index_of_the_kcl() -> None:
+    specification = importlib.util.find_spec("amazon_kclpy")
+    places = specification.submodule_search_locations if specification else None
+    path = Path(places[0]) / "jars" / f"amazon-kinesis-client-{KCL_VERSION}.jar" if places else None
+    if path is None or not path.exists():
+        pytest.skip("the KCL's jars are not installed")
+    with zipfile.ZipFile(path) as archive:
+        classes = b"".join(archive.read(name) for name in archive.namelist() if name.endswith(".class"))
+    used = set(re.findall(rb"services/kinesis/model/([A-Za-z]+)Request\b", classes))
+    granted = {action.removeprefix("kinesis:").encode() for action in actions("s3") | actions("fanout")}
+    assert used
+    assert used <= granted
+    for name in (b"LeaseOwnerToLeaseKeyIndex", b"WorkerMetricStats", b"CoordinatorState"):
+        assert name in classes
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("kind", "operation"), [("task", "RegisterTaskDefinition"), ("service", "CreateService")]
+)
+def test_ecs_takes_the_definitions(backend: Backend, kind: str, operation: str) -> None:
+    definition = filled(DEPLOY / "ecs" / f"{backend}.{kind}.json")
+    shape = botocore.session.get_session().get_service_model("ecs").operation_model(operation).input_shape
+    report = botocore.validate.ParamValidator().validate(definition, shape)
+    assert report.generate_report() == ""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_task_has_valid_settings_and_more_time_to_stop_than_the_daemon_takes(backend: Backend) -> None:
+    container = filled(DEPLOY / "ecs" / f"{backend}.task.json")["containerDefinitions"][0]
+    settings = settings_of_task(backend)
+    assert settings.warnings == ()
+    assert container["command"] == ["start", backend]
+    assert grace_seconds(settings) == GRACE_SECONDS
+    assert GRACE_SECONDS < container["stopTimeout"] <= 120  # ECS allows no more
+    assert container["healthCheck"]["command"][1:-1] == ["/opt/consumer/.venv/bin/python", "-m", "consumer"]
+    assert container["healthCheck"]["command"][-1] in COMMANDS
+
+
+def grace_seconds(settings: Settings) -> float:
+    return settings.integer("shutdownGraceMillis") / 1000 + settings.seconds("supervisor.grace_margin")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_image_holds_what_the_task_names(backend: Backend) -> None:
+    dockerfile = (PROJECT_ROOT / "Dockerfile").read_text()
+    container = filled(DEPLOY / "ecs" / f"{backend}.task.json")["containerDefinitions"][0]
+    assert f"USER {container['user']}" in dockerfile
+    assert json.dumps(container["healthCheck"]["command"][1:]) in dockerfile
+    assert json.dumps([mount["containerPath"] for mount in container["mountPoints"]]) in dockerfile
+
+
+def test_systemd_waits_longer_than_the_daemon_takes_and_signals_the_supervisor_alone() -> None:
+    unit = dict(re.findall(r"^(\w+)=(.*)$", UNIT.read_text(), re.MULTILINE))
+    assert float(unit["TimeoutStopSec"]) > GRACE_SECONDS
+    assert unit["KillMode"] == "mixed"
+    assert unit["RestartPreventExitStatus"] == "2"
+    assert "CONSUMER_SET_WORKER__STATE_DIR=/var/lib/consumer" in UNIT.read_text()
+
+
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("systemd-analyze is not installed")
+    text = UNIT.read_text().replace("/opt/consumer", str(PROJECT_ROOT))  # it looks for the executable
+    (tmp_path / "consumer@.service").write_text(text)
+    done = subprocess.run(
+        [tool, "verify", "--man=no", tmp_path / "consumer@s3.service"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    ours = [line for line in done.stderr.splitlines() if "consumer@" in line]
+    assert ours == []
+
+
+def test_google_takes_the_role() -> None:
+    role = json.loads((DEPLOY / "google" / "role.json").read_bytes())
+    assert set(role) == {"title", "description", "stage", "includedPermissions"}
+    assert all(
+        re.fullmatch(r"bigquery\.(datasets|tables)\.[a-zA-Z]+", one) for one in role["includedPermissions"]
+    )
+
+
+@pytest.mark.parametrize("page", ["ec2.md", "ecs.md"])
+def test_a_guide_names_only_files_commands_and_placeholders_that_exist(page: str) -> None:
+    text = (PROJECT_ROOT / "docs" / page).read_text()
+    for name in set(re.findall(r"\b(?:deploy|properties|docs)/[\w@./-]+\.\w+", text)):
+        assert (PROJECT_ROOT / name).exists(), name
+    for name in set(re.findall(r"\bbin/(\w+)", text)) - {"python"}:
+        assert (PROJECT_ROOT / "bin" / name).exists(), name
+    for name in set(re.findall(r"^s/(\w+)/", text, re.MULTILINE)):
+        assert name in PLACEHOLDERS, name
