@@ -13,7 +13,8 @@ from consumer.local.chaos.world import World
 from consumer.settings.table import Backend
 
 _PRESENT_SECONDS = 60.0
-_LEASE_SECONDS = 60.0
+_JOIN_SECONDS = 90.0
+_READING_SECONDS = 5.0
 _POLL_SECONDS = 0.25
 #: The lock of a leader that was killed lasts two minutes, and no setting of the KCL shortens it.
 _LEADER_SECONDS = 8.0
@@ -127,37 +128,31 @@ async def _restart(world: World, fault: Planned) -> str:
     return f"ended with code {code}, started again"
 
 
-async def _owns(world: World, worker: Worker) -> list[str]:
-    """The shards of a worker, once it has any."""
-
-    def look() -> list[str]:
-        owners = world.leases(worker.backend).owners()
-        return [shard for shard, owner in owners.items() if owner == worker.id]
-
-    return await _until(look, _LEASE_SECONDS) or []
+async def _joined(worker: Worker) -> int:
+    """How many shards a worker that was just started has taken over, once there are any."""
+    return len(await _until(worker.shard_processes, _JOIN_SECONDS) or [])
 
 
 async def _second_worker(world: World, fault: Planned) -> str:
     worker = world.second[_backend(fault)]
     worker.start()
     try:
-        owned = await _owns(world, worker)
+        shards = await _joined(worker)
         await asyncio.sleep(fault.seconds)
     finally:
         code = await worker.stop()
-    return f"{worker.id} joined, got {len(owned)} leases, left with code {code}"
+    return f"{worker.id} joined, took over {shards} shards, left with code {code}"
 
 
 async def _two_owners(world: World, fault: Planned) -> str:
-    """Freeze the worker that does not hand out the leases, until the other one has all of its shards."""
-    backend = _backend(fault)
-    worker = world.second[backend]
+    """Freeze the worker that does not hand out the leases, for longer than they last."""
+    worker = world.second[_backend(fault)]
     worker.start()
     try:
-        if not await _owns(world, worker):
-            return f"skipped: {worker.id} got no lease"
+        if not await _joined(worker):
+            return f"skipped: {worker.id} got no shard"
         # some records are to be in its open chunks and on their way
-        await asyncio.sleep(5)
+        await asyncio.sleep(_READING_SECONDS)
         return await _freeze_the_follower(world, fault)
     finally:
         await worker.stop()
@@ -168,15 +163,13 @@ async def _freeze_the_follower(world: World, fault: Planned) -> str:
     leases = world.leases(backend)
     pair = [world.first[backend], world.second[backend]]
     leader = leases.leadership()
-    zombie = next(
-        (one for one in pair if leader is not None and one.id != leader.owner), world.second[backend]
-    )
+    zombie = next((one for one in pair if leader is not None and one.id != leader.owner), pair[1])
     before = [shard for shard, owner in leases.owners().items() if owner == zombie.id]
     await _frozen(zombie.processes(), fault.seconds)
     after = leases.owners()
     moved = [shard for shard in before if after.get(shard, zombie.id) != zombie.id]
     # both write now
-    await asyncio.sleep(5)
+    await asyncio.sleep(_READING_SECONDS)
     return f"{zombie.id} was frozen for {fault.seconds:.1f} s, {len(moved)} of its {len(before)} leases moved"
 
 

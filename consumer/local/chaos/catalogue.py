@@ -12,15 +12,16 @@ type Group = Literal["requests", "process", "stream"]
 class Kind:
     """One kind of fault. `seconds` are the shortest and the longest it lasts at scale 1.
 
-    `requests` faults are rules of the embedded services and overlap with everything; of the `process` faults one
-    at a time hits a backend, and of the `stream` faults one at a time hits the stream. `settle_seconds` is what
-    a fault of the latter two gets before the next of its group, which is less than a full recovery takes.
+    `requests` faults are rules of the embedded services. Of the faults of one `lane` one at a time hits a backend,
+    or the stream; by default a lane has one kind. `settle_seconds` is what a fault gets before the next of its
+    lane, which is less than a full recovery takes.
     """
 
     name: str
     group: Group
     targets: tuple[Backend | None, ...]
     seconds: tuple[float, float]
+    lane: str = ""
     settle_seconds: float = 0.0
     open_shards: int = 0
 
@@ -32,8 +33,22 @@ def _requests(name: str, *targets: Backend | None, seconds: tuple[float, float] 
     return Kind(name=name, group="requests", targets=targets, seconds=seconds)
 
 
-def _process(name: str, seconds: tuple[float, float], settle_seconds: float) -> Kind:
-    return Kind(name=name, group="process", targets=_BOTH, seconds=seconds, settle_seconds=settle_seconds)
+def _process(lane: str, name: str, seconds: tuple[float, float], settle_seconds: float) -> Kind:
+    return Kind(
+        name=name, group="process", targets=_BOTH, seconds=seconds, lane=lane, settle_seconds=settle_seconds
+    )
+
+
+def _reshard(name: str, open_shards: int) -> Kind:
+    return Kind(
+        name=name,
+        group="stream",
+        targets=(None,),
+        seconds=(0, 0),
+        lane="shards",
+        settle_seconds=10,
+        open_shards=open_shards,
+    )
 
 
 KINDS: tuple[Kind, ...] = (
@@ -52,13 +67,13 @@ KINDS: tuple[Kind, ...] = (
     _requests("iterators_expired", None, seconds=(3, 8)),
     _requests("reads_failing", None),
     _requests("puts_unanswered", None),
-    _process("kill_shard_process", (0, 0), 15),
-    _process("kill_jvm", (0, 0), 15),
-    _process("kill_supervisor", (0, 0), 15),
-    _process("freeze_shard_process", (3, 8), 3),
-    _process("restart", (0, 3), 15),
-    _process("second_worker", (8, 15), 5),
-    _process("two_owners", (10, 14), 5),
-    Kind(name="split", group="stream", targets=(None,), seconds=(0, 0), settle_seconds=10, open_shards=1),
-    Kind(name="merge", group="stream", targets=(None,), seconds=(0, 0), settle_seconds=10, open_shards=-1),
+    _process("first worker", "kill_shard_process", (0, 0), 15),
+    _process("first worker", "kill_jvm", (0, 0), 15),
+    _process("first worker", "kill_supervisor", (0, 0), 15),
+    _process("first worker", "freeze_shard_process", (3, 8), 3),
+    _process("first worker", "restart", (0, 3), 15),
+    _process("second worker", "second_worker", (8, 15), 5),
+    _process("second worker", "two_owners", (10, 14), 5),
+    _reshard("split", +1),
+    _reshard("merge", -1),
 )

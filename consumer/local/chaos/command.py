@@ -14,6 +14,7 @@ from pathlib import Path
 from consumer.local.backends import BACKENDS
 from consumer.local.chaos import report
 from consumer.local.chaos.catalogue import KINDS
+from consumer.local.chaos.isolation import Isolation, run_isolation
 from consumer.local.chaos.plan import Options, Planned, lines, plan
 from consumer.local.chaos.run import ChaosError, Conditions, Ending, prepared, run
 from consumer.local.chaos.world import settings_of
@@ -23,6 +24,8 @@ from consumer.local.faults.control import ControlError
 from consumer.local.progress import Progress
 from consumer.local.stack import StackRunningError
 from consumer.settings import SettingsError
+
+_NOT_CLEAN = "not-clean"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,6 +55,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="a setting for the backends that know it; repeatable",
     )
+    parser.add_argument(
+        "--isolation",
+        action="store_true",
+        help="no faults at random: each backend refuses everything for a while, and the other one is measured",
+    )
+    parser.add_argument(
+        "--outage", type=float, default=120, metavar="S", help="with --isolation: seconds (default 120)"
+    )
     parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--keep-logs", action="store_true", help="leave the logs also after a clean run")
     parser.add_argument("--json", action="store_true", help="the summary as JSON, last line of stdout")
@@ -64,9 +75,10 @@ def chaos_main(argv: Sequence[str]) -> int:
     options = Options(
         seed=arguments.seed, faults=arguments.faults, scale=arguments.scale, shards=arguments.shards
     )
-    planned = plan(options)
-    out = sys.stderr if arguments.json else sys.stdout
-    print("\n".join(["the plan, from the first delivery on:", *lines(planned)]), file=out, flush=True)
+    planned = [] if arguments.isolation else plan(options)
+    if planned:
+        out = sys.stderr if arguments.json else sys.stdout
+        print("\n".join(["the plan, from the first delivery on:", *lines(planned)]), file=out, flush=True)
     if arguments.plan:
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -99,7 +111,7 @@ def _directory(arguments: argparse.Namespace, progress: Progress) -> Iterator[Pa
     except BaseException:
         progress.say(f"logs are in {directory}")
         raise
-    if arguments.keep_logs or (directory / "not-clean").exists():
+    if arguments.keep_logs or (directory / _NOT_CLEAN).exists():
         progress.say(f"logs are in {directory}")
     else:
         shutil.rmtree(directory, ignore_errors=True)
@@ -114,11 +126,23 @@ def _chaos(arguments: argparse.Namespace, planned: list[Planned], directory: Pat
     )
     progress.say(f"starting AWS and BigQuery on loopback, {' and '.join(BACKENDS)} on them")
     with prepared(directory, conditions, progress) as (world, holdings), _plain_errors():
-        ending = asyncio.run(run(world, holdings, planned, conditions, progress))
-    _tell(arguments, ending, progress.seconds())
-    if not ending.clean:
-        (directory / "not-clean").touch()
-    return 0 if ending.clean else 1
+        if arguments.isolation:
+            measuring = run_isolation(
+                world,
+                holdings,
+                conditions,
+                progress,
+                outage_seconds=arguments.outage,
+                calm_seconds=arguments.outage / 2,
+            )
+            isolations, ending = asyncio.run(measuring)
+        else:
+            isolations, ending = [], asyncio.run(run(world, holdings, planned, conditions, progress))
+    _tell(arguments, isolations, ending, progress.seconds())
+    clean = ending.clean and all(one.holds for one in isolations)
+    if not clean:
+        (directory / _NOT_CLEAN).touch()
+    return 0 if clean else 1
 
 
 @contextlib.contextmanager
@@ -133,9 +157,11 @@ def _plain_errors() -> Iterator[None]:
         raise first from group
 
 
-def _tell(arguments: argparse.Namespace, ending: Ending, seconds: float) -> None:
+def _tell(arguments: argparse.Namespace, isolations: list[Isolation], ending: Ending, seconds: float) -> None:
     out = sys.stderr if arguments.json else sys.stdout
+    if isolations:
+        print(f"\n{report.isolation_table(isolations)}", file=out)
     print(f"\n{report.table(ending, seconds=seconds)}", file=out, flush=True)
     if arguments.json:
-        found = report.summary(ending, seed=arguments.seed, faults=arguments.faults, seconds=seconds)
-        print(json.dumps(found), flush=True)
+        found = report.summary(ending, seed=arguments.seed, faults=len(ending.happened), seconds=seconds)
+        print(json.dumps(found | {"isolation": report.isolation_summary(isolations)}), flush=True)

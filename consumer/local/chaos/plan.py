@@ -97,8 +97,7 @@ class _Timetable:
 
 def lane_of(kind: Kind, target: Backend | None) -> str:
     """Faults of one lane follow one another."""
-    whom = target or "stream"
-    return f"{kind.name} {whom}" if kind.group == "requests" else f"{kind.group} {whom}"
+    return f"{kind.lane or kind.name} {target or 'stream'}"
 
 
 def lines(planned: Sequence[Planned]) -> list[str]:

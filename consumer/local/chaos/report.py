@@ -1,9 +1,11 @@
 """What a run tells at its end, as text and as JSON."""
 
+from dataclasses import asdict
 from typing import Any
 
 from consumer.local.backends import BACKENDS
 from consumer.local.chaos.checker import Tally
+from consumer.local.chaos.isolation import Isolation, Phase
 from consumer.local.chaos.run import Ending
 
 _COUNTS = (
@@ -73,6 +75,44 @@ def table(ending: Ending, *, seconds: float) -> str:
     lines.append("the embedded BigQuery honours every insertId for the whole run; Google promises a minute")
     outcome = "0 lost, 0 unexpected, 0 duplicated" if ending.clean else "NOT every record exactly once"
     return "\n".join([*lines, f"{outcome}; {seconds:.0f} s"])
+
+
+def isolation_summary(found: list[Isolation]) -> list[dict[str, Any]]:
+    """The measurements of `bin/chaos --isolation --json`."""
+    return [
+        {
+            "down": one.down,
+            "observed": one.observed,
+            "ratio": round(one.ratio, 3),
+            "holds": one.holds,
+            "refused_requests": one.refused_requests,
+            **{
+                name: {key: round(value, 2) for key, value in asdict(phase).items()}
+                for name, phase in _phases(one)
+            },
+        }
+        for one in found
+    ]
+
+
+def isolation_table(found: list[Isolation]) -> str:
+    """The same for people."""
+    lines = []
+    for one in found:
+        lines.append(
+            f"{one.down} refuses everything ({one.refused_requests:,} requests refused); {one.observed}:"
+        )
+        lines += [
+            f"  {name:6}  {phase.seconds:5.0f} s  {phase.records_per_second:8.1f} records/s"
+            f"  oldest undelivered record: mean {phase.mean_age_seconds:.1f} s, most {phase.max_age_seconds:.1f} s"
+            for name, phase in _phases(one)
+        ]
+        lines.append(f"  throughput during / before: {one.ratio:.3f}{'' if one.holds else '  NOT isolated'}")
+    return "\n".join(lines)
+
+
+def _phases(one: Isolation) -> list[tuple[str, Phase]]:
+    return [("before", one.before), ("during", one.during), ("after", one.after)]
 
 
 def _twice(backend: str, tally: Tally) -> list[str]:

@@ -101,11 +101,11 @@ async def run(
             group.create_task(watch.follow()),
         ]
         with feeding(world.stack, seed=conditions.seed, rate=conditions.rate) as feed:
-            await _begun(watch, progress)
+            await begun(watch, progress)
             progress.say("both backends deliver; the faults begin")
             happened = await _faults(world, planned, progress)
             await asyncio.to_thread(feed.stop)
-        ending = await _ended(world, holdings, feed, watch, progress)
+        ending = await ended(world, holdings, feed, watch, progress)
         for helper in helpers:
             helper.cancel()
     ending.happened = sorted(happened, key=lambda one: one.began)
@@ -113,7 +113,7 @@ async def run(
     return ending
 
 
-async def _begun(watch: Watch, progress: Progress) -> None:
+async def begun(watch: Watch, progress: Progress) -> None:
     progress.say("waiting for the first records; the KCL takes up to a minute for its first lease")
     deadline = time.monotonic() + _FIRST_SECONDS
     while not all(watch.latest(backend) for backend in BACKENDS):
@@ -143,7 +143,7 @@ async def _one(world: World, fault: Planned, lane: asyncio.Lock, progress: Progr
         return Happened(fault=fault, began=began, ended=progress.seconds(), outcome=outcome)
 
 
-async def _ended(world: World, holdings: Holdings, feed: Feed, watch: Watch, progress: Progress) -> Ending:
+async def ended(world: World, holdings: Holdings, feed: Feed, watch: Watch, progress: Progress) -> Ending:
     """Let everything drain, stop the workers in order, and read the backends."""
     world.lift()
     journal = feed.journal

@@ -47,8 +47,16 @@ class Worker:
     def log(self) -> Path:
         return self.stack_dir / f"{self.id}.log"
 
+    @property
+    def state_dir(self) -> Path:
+        return self.stack_dir / "workers" / self.name
+
+    def status_file(self) -> Path | None:
+        """Where its supervisor writes its status, once it does."""
+        return next(self.state_dir.glob(f"*{self.backend}*/status.json"), None)
+
     def start(self) -> None:
-        own = {"worker.id": self.id, "worker.state_dir": str(self.stack_dir / "workers" / self.name)}
+        own = {"worker.id": self.id, "worker.state_dir": str(self.state_dir)}
         chosen = [f"--set={key}={value}" for key, value in {**self.settings, **own}.items()]
         with self.log.open("ab") as output:
             self.popen = tethered.spawn(

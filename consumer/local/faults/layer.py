@@ -62,7 +62,7 @@ class FaultLayer:
         if method == "PUT" and name:
             try:
                 self._rules.put(name, msgspec.json.decode(body, type=Rule), self._clock())
-            except (msgspec.MsgspecError, ValueError) as error:
+            except msgspec.MsgspecError as error:
                 return _json(400, {"error": str(error)})
             return _json(200, {})
         if method == "DELETE":

@@ -74,8 +74,10 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def __post_init__(self) -> None:
         if not 0 < self.probability <= 1:
             raise ValueError("probability must be above 0 and at most 1")
-        if self.path is not None:
-            re.compile(self.path)
+        try:
+            re.compile(self.path or "")
+        except re.error as error:
+            raise ValueError(f"path: {error}") from error
 
 
 class Request(Protocol):
