@@ -18,7 +18,14 @@ from consumer.settings.values import Value
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 """Relative paths in settings start here, wherever a command is called from."""
 
-SHARED_KCL_KEYS = ("applicationName", "streamName", "streamArn", "regionName", "shutdownGraceMillis")
+SHARED_KCL_KEYS = (
+    "applicationName",
+    "streamName",
+    "streamArn",
+    "regionName",
+    "retrievalMode",
+    "shutdownGraceMillis",
+)
 """The KCL's keys that a shard process is told; credentials providers and the rest stay with the JVM."""
 
 DEFAULT_ORIGIN = "default"

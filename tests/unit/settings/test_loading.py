@@ -197,3 +197,10 @@ def test_a_finding_is_one_line_with_place_severity_and_key() -> None:
     finding = Finding(severity=Severity.WARNING, key="a", message="b", file="f", line=3)
     assert str(finding) == "f:3: warning: a: b"
     assert str(Finding(severity=Severity.ERROR, key="a", message="b")) == "a: b"
+
+
+def test_a_shard_process_is_told_how_the_kcl_fetches() -> None:
+    """The tip of a shard depends on it (consumer/shard/tip.py); unset, the KCL pushes."""
+    file = PROJECT_ROOT / "properties" / "s3.properties"
+    settings = load("s3", file=file, overrides={"s3.bucket": "bucket", "retrievalMode": "POLLING"})
+    assert Settings.parse(settings.dump()).optional_text("retrievalMode") == "POLLING"
