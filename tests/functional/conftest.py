@@ -1,5 +1,7 @@
-"""Everything that a test of the shard process starts, and ends again however the test ends."""
+"""Everything that a test starts, and ends again however the test ends."""
 
+import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,11 +9,13 @@ import pytest
 
 from consumer.settings import Settings
 from tests.functional.harness.bigquery_stub import BigQueryStub
+from tests.functional.harness.daemon import FUNCTIONAL, Daemon
 from tests.functional.harness.event_log import EventLog
 from tests.functional.harness.kcl import Kcl
 from tests.functional.harness.s3_stub import S3Stub
 
 type StartShard = Callable[..., Kcl]
+type StartDaemon = Callable[..., Daemon]
 
 
 @pytest.fixture
@@ -48,3 +52,26 @@ def start_shard(tmp_path: Path) -> Iterator[StartShard]:
     yield start
     for kcl in started:
         kcl.kill()
+
+
+@pytest.fixture
+def java(tmp_path: Path) -> Path:
+    path = tmp_path / "java"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FUNCTIONAL / "fake_java.py"}" "$@"\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.fixture
+def start(java: Path, tmp_path: Path) -> Iterator[StartDaemon]:
+    daemons: list[Daemon] = []
+
+    def start(*assignments: str, **environment: str) -> Daemon:
+        state = f"worker.state_dir={tmp_path / 'state'}"
+        daemon = Daemon(java, state, "jvm.options=", *assignments, **environment)
+        daemons.append(daemon)
+        return daemon
+
+    yield start
+    for daemon in daemons:
+        daemon.__exit__()

@@ -2,133 +2,17 @@
 
 import json
 import os
-import re
-import select
 import signal
-import stat
-import subprocess
-import sys
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from consumer.daemon import health_command
 from consumer.daemon.health_command import health_main
-
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-DEADLINE_SECONDS = 30
-
-
-class Daemon:
-    """A supervisor under test. Its log lines are the events to wait for."""
-
-    def __init__(self, java: Path, *assignments: str, **environment: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "supervise.py"), str(java), *assignments],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            text=True,
-        )
-        self.lines: list[str] = []
-        self.pids: list[int] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stderr is not None
-        self._process.stderr.close()
-        for pid in self.pids:
-            await_end(pid)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def line(self, pattern: str) -> re.Match[str]:
-        """The first new line that matches."""
-        assert self._process.stderr is not None
-        watchdog = threading.Timer(DEADLINE_SECONDS, self._process.kill)
-        watchdog.start()
-        try:
-            for line in self._process.stderr:
-                self.lines.append(line.rstrip("\n"))
-                if match := re.search(pattern, line):
-                    return match
-        finally:
-            watchdog.cancel()
-        raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.lines))
-
-    def running(self) -> tuple[int, int]:
-        """Waits until JVM and shard process run and the latter has reported; their process ids."""
-        match = self.line(r"jvm=(\d+) shard=(\d+)")
-        self.pids += [int(match[1]), int(match[2])]
-        self.line("reported")
-        return int(match[1]), int(match[2])
-
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def end(self) -> int:
-        """Waits for the end and returns the exit code."""
-        _, rest = self._process.communicate(timeout=DEADLINE_SECONDS)
-        self.lines += rest.splitlines()
-        return self._process.returncode
-
-
-def await_end(pid: int) -> None:
-    """Waits until a process is gone; it need not be our child."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        assert select.select([descriptor], [], [], DEADLINE_SECONDS)[0], f"process {pid} still runs"
-    finally:
-        os.close(descriptor)
-
-
-def runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-type StartDaemon = Callable[..., Daemon]
-
-
-@pytest.fixture
-def java(tmp_path: Path) -> Path:
-    path = tmp_path / "java"
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "fake_java.py"}" "$@"\n')
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
-
-
-@pytest.fixture
-def start(java: Path, tmp_path: Path) -> Iterator[StartDaemon]:
-    daemons: list[Daemon] = []
-
-    def start(*assignments: str, **environment: str) -> Daemon:
-        state = f"worker.state_dir={tmp_path / 'state'}"
-        daemon = Daemon(java, state, "jvm.options=", *assignments, **environment)
-        daemons.append(daemon)
-        return daemon
-
-    yield start
-    for daemon in daemons:
-        daemon.__exit__()
+from tests.functional.conftest import StartDaemon
+from tests.functional.harness.daemon import DEADLINE_SECONDS, await_end, runs
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
