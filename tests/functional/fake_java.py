@@ -42,6 +42,7 @@ def main() -> None:
 
 
 def on_term(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not come in between
     assert shard.stdin is not None
     shard.stdin.close()
     if "--shard=--stay" not in sys.argv:
