@@ -61,13 +61,25 @@ async def _check_orphans(world: World, before: list[Proc]) -> None:
 
 
 async def _killed(world: World, worker: Worker) -> None:
-    """What follows every kill: a dead leader's lock is ended early, as all leases here are shorter."""
+    """To follow every kill."""
     world.killed(worker.backend)
+    await _end_leadership(world, worker)
+
+
+async def _end_leadership(world: World, worker: Worker) -> None:
+    """End the lock that a killed leader leaves, early: all leases are shorter here."""
     leases = world.leases(worker.backend)
     leader = leases.leadership()
     if leader is not None and leader.owner == worker.id:
         await asyncio.sleep(_LEADER_SECONDS)
         leases.end(leader)
+
+
+async def _leave(world: World, worker: Worker) -> int:
+    """SIGTERM. A leader that the KCL gives leases while it stops does not come to give up its lock either."""
+    code = await worker.stop()
+    await _end_leadership(world, worker)
+    return code
 
 
 async def _kill_shard_process(world: World, fault: Planned) -> str:
@@ -140,7 +152,7 @@ async def _second_worker(world: World, fault: Planned) -> str:
         shards = await _joined(worker)
         await asyncio.sleep(fault.seconds)
     finally:
-        code = await worker.stop()
+        code = await _leave(world, worker)
     return f"{worker.id} joined, took over {shards} shards, left with code {code}"
 
 
@@ -155,7 +167,7 @@ async def _two_owners(world: World, fault: Planned) -> str:
         await asyncio.sleep(_READING_SECONDS)
         return await _freeze_the_follower(world, fault)
     finally:
-        await worker.stop()
+        await _leave(world, worker)
 
 
 async def _freeze_the_follower(world: World, fault: Planned) -> str:
