@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from consumer.local.chaos.plan import Planned
 from consumer.local.chaos.processes import Proc, send_all
-from consumer.local.chaos.requests import rules_of
+from consumer.local.chaos.requests import FIRST_HIT_SECONDS, rules_of
 from consumer.local.chaos.workers import Worker, orphans
 from consumer.local.chaos.world import World
 from consumer.settings.table import Backend
@@ -30,16 +30,31 @@ async def carry_out(world: World, fault: Planned) -> str:
 
 
 async def _requests(world: World, fault: Planned) -> str:
+    """A fault that finds nobody there, for instance after a kill, waits for its first request."""
     rules = rules_of(fault, world.places)
     hits = 0
     try:
         for endpoint, name, rule in rules:
             await asyncio.to_thread(world.controls[endpoint].put, name, rule)
+        await _until_hit(world, fault)
         await asyncio.sleep(fault.seconds)
     finally:
         for endpoint, name, _ in rules:
             hits += world.controls[endpoint].lift(name)
     return f"{hits} requests hit"
+
+
+async def _until_hit(world: World, fault: Planned) -> None:
+    deadline = time.monotonic() + FIRST_HIT_SECONDS
+    rules = rules_of(fault, world.places)
+    endpoints = {endpoint for endpoint, _, _ in rules}
+    names = {name for _, name, _ in rules}
+    while time.monotonic() < deadline:
+        for endpoint in endpoints:
+            hits = await asyncio.to_thread(world.controls[endpoint].hits)
+            if any(hits.get(name) for name in names):
+                return
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _backend(fault: Planned) -> Backend:

@@ -156,8 +156,7 @@ class _Direction:
 
 def _refusal(backend: Backend, seconds: float) -> Planned:
     kind = next(kind for kind in KINDS if kind.name == "refused")
-    # twice as long as it is to last: it is lifted, it does not run out
-    return Planned(number=0, at_seconds=0, kind=kind, target=backend, seconds=2 * seconds, pick=0.0)
+    return Planned(number=0, at_seconds=0, kind=kind, target=backend, seconds=seconds, pick=0.0)
 
 
 def slope(samples: Sequence[Sample]) -> float:

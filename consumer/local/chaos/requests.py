@@ -7,6 +7,9 @@ from typing import Literal
 from consumer.local.chaos.plan import Planned
 from consumer.local.faults.rules import Action, Answer, Delay, LoseAnswer, RefuseRows, Reset, Rule, Service
 
+#: How long a fault waits for the first request that it can hit.
+FIRST_HIT_SECONDS = 60.0
+
 type Endpoint = Literal["aws", "bigquery"]
 
 
@@ -59,7 +62,7 @@ def rules_of(fault: Planned, places: Places) -> list[tuple[Endpoint, str, Rule]]
                 path=part.scope.path,
                 body=part.scope.body,
                 probability=part.probability,
-                seconds=fault.seconds,
+                seconds=fault.seconds + FIRST_HIT_SECONDS,
                 seed=fault.number * 1000 + place,
             ),
         )

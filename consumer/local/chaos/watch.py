@@ -5,8 +5,8 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-import google.api_core.exceptions
 from botocore.exceptions import BotoCoreError, ClientError
+from google.api_core.exceptions import GoogleAPIError
 
 from consumer.local.backends import BACKENDS
 from consumer.local.chaos.holdings import Holdings
@@ -35,16 +35,18 @@ class Watch:
 
     async def follow(self) -> None:
         """Look about once a second, less often where a look takes long; until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for backend in BACKENDS:
+                group.create_task(self._follow(backend))
+
+    async def _follow(self, backend: Backend) -> None:
         while True:
             began = time.monotonic()
-            for backend in BACKENDS:
-                # a look is worth nothing that the next one would not bring
-                with contextlib.suppress(
-                    BotoCoreError, ClientError, google.api_core.exceptions.GoogleAPIError, OSError
-                ):
-                    count = await asyncio.to_thread(self._holdings.count, backend)
-                    self._samples[backend].append((time.monotonic(), count))
-            await asyncio.sleep(max(_POLL_SECONDS, 2 * (time.monotonic() - began)))
+            # a look is worth nothing that the next one would not bring
+            with contextlib.suppress(BotoCoreError, ClientError, GoogleAPIError, OSError):
+                count = await asyncio.to_thread(self._holdings.count, backend)
+                self._samples[backend].append((time.monotonic(), count))
+            await asyncio.sleep(max(_POLL_SECONDS, time.monotonic() - began))
 
     def recoveries(self, backend: Backend, killed_at: Sequence[float]) -> list[float]:
         """Seconds from each kill to the next delivery that a new process made."""

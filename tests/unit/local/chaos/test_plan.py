@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from consumer.local.chaos.catalogue import KINDS
 from consumer.local.chaos.plan import MOST_OPEN_SHARDS, Options, lane_of, lines, plan
-from consumer.local.chaos.requests import Places, rules_of
+from consumer.local.chaos.requests import FIRST_HIT_SECONDS, Places, rules_of
 
 PLACES = Places(
     bucket="bucket",
@@ -80,7 +80,7 @@ def test_every_fault_of_requests_has_rules_that_end_with_it(chosen: Options) -> 
         assert rules
         assert len({name for _, name, _ in rules}) == len(rules)
         for endpoint, _, rule in rules:
-            assert rule.seconds == fault.seconds
+            assert rule.seconds == fault.seconds + FIRST_HIT_SECONDS
             assert (endpoint == "bigquery") is (rule.service == "bigquery")
 
 
