@@ -59,21 +59,28 @@ class Journal:
     """Attempts and acknowledgements, in the order of the records' numbers."""
 
     def __init__(self) -> None:
-        self._digests = array("Q")
+        self._bytes = array("Q")
+        self._values = array("Q")
         self._sorts = bytearray()
         self._acknowledged = bytearray()
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self._bytes)
 
     @property
     def acknowledged(self) -> int:
         return sum(self._acknowledged)
 
+    def expected(self, backend: Backend) -> int:
+        """Acknowledged records that do not belong among the dead letters of a backend."""
+        sorts = zip(self._acknowledged, self._sorts, strict=True)
+        return sum(acknowledged and Sort(sort).deliverable(backend) for acknowledged, sort in sorts)
+
     def attempt(self, fed: Fed) -> None:
         """Before the put. Numbers come without a gap."""
-        assert fed.number == len(self._digests)
-        self._digests.append(_digest(fed.data))
+        assert fed.number == len(self)
+        self._bytes.append(_digest(fed.data))
+        self._values.append(_digest(canonical(fed.data)))
         self._sorts.append(fed.sort)
         self._acknowledged.append(0)
 
@@ -90,11 +97,13 @@ class Journal:
     def number_of(self, record: bytes) -> int | None:
         """Which attempt a record is, if it is one of them, whole and unchanged."""
         found = _NUMBER.search(record)
-        number = int(found[1]) if found else len(self._digests)
-        if number < len(self._digests) and self._digests[number] == _digest(record):
+        number = int(found[1]) if found else len(self)
+        if number >= len(self):
+            return None
+        if self._bytes[number] == _digest(record) or self._values[number] == _digest(canonical(record)):
             return number
         return None
 
 
-def _digest(record: bytes) -> int:
-    return int.from_bytes(blake2b(canonical(record), digest_size=8).digest())
+def _digest(data: bytes) -> int:
+    return int.from_bytes(blake2b(data, digest_size=8).digest())

@@ -149,8 +149,7 @@ async def ended(world: World, holdings: Holdings, feed: Feed, watch: Watch, prog
     journal = feed.journal
     progress.say(f"the feed has ended: {len(journal):,} records put, {journal.acknowledged:,} acknowledged")
     began = time.monotonic()
-    await _drained(holdings, feed, watch, progress)
-    drained_seconds = time.monotonic() - began
+    drained_seconds = await _drained(holdings, feed, watch, progress) - began
     progress.say(f"drained in {drained_seconds:.0f} s; stopping the workers with SIGTERM")
     for worker in world.workers():
         worker.wanted = False
@@ -167,9 +166,13 @@ async def ended(world: World, holdings: Holdings, feed: Feed, watch: Watch, prog
     )
 
 
-async def _drained(holdings: Holdings, feed: Feed, watch: Watch, progress: Progress) -> None:
-    """Until the backends miss nothing that was acknowledged, or nothing has moved for a while."""
+async def _drained(holdings: Holdings, feed: Feed, watch: Watch, progress: Progress) -> float:
+    """Until the backends miss nothing that was acknowledged, or nothing has moved for a while.
+
+    Returns the moment of the last movement, in monotonic seconds.
+    """
     missing = set(BACKENDS)
+    expected = {backend: feed.journal.expected(backend) for backend in BACKENDS}
     seen = dict.fromkeys(BACKENDS, -1)
     moved = time.monotonic()
     while missing and time.monotonic() - moved < _STALL_SECONDS:
@@ -177,8 +180,13 @@ async def _drained(holdings: Holdings, feed: Feed, watch: Watch, progress: Progr
         for backend in sorted(missing):
             if (count := watch.latest(backend)) != seen[backend]:
                 seen[backend], moved = count, time.monotonic()
-            elif not (await asyncio.to_thread(holdings.tally, backend, feed.journal)).lost:
+            elif count >= expected[backend] and await _complete(holdings, backend, feed):
                 missing.discard(backend)
         progress.show("draining: " + ", ".join(f"{backend} {seen[backend]:,}" for backend in BACKENDS))
     if missing:
         progress.say(f"nothing more was delivered for {_STALL_SECONDS:.0f} s")
+    return moved
+
+
+async def _complete(holdings: Holdings, backend: Backend, feed: Feed) -> bool:
+    return not (await asyncio.to_thread(holdings.tally, backend, feed.journal)).lost
