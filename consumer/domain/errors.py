@@ -1,7 +1,8 @@
 """Errors by what the caller can do about them.
 
 DeliveryError                  nothing was lost: the request can be repeated
-├── TransientError             repeat with backoff: outage, throttling, a broken connection, an ambiguous answer
+├── TransientError             repeat with backoff: outage, a broken connection, an ambiguous answer
+│   └── Throttled              the same, and send less at once to whatever shares the quota
 ├── SetupError                 repeat slowly and call for help: a missing permission, bucket or table
 └── RequestRefused             repeating the same request is useless: make it smaller until a single record is left
 ProtocolError                  the MultiLang conversation cannot go on: end the process
@@ -14,6 +15,10 @@ class DeliveryError(Exception):
 
 class TransientError(DeliveryError):
     """Waiting cures it."""
+
+
+class Throttled(TransientError):
+    """The backend works, and takes less than it is given."""
 
 
 class SetupError(DeliveryError):

@@ -15,8 +15,9 @@ from gevent.lock import BoundedSemaphore
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard
-from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, TransientError
+from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled
 from consumer.domain.retries import RetryPolicy
+from consumer.shard.lanes import Lanes
 from consumer.shard.status import ShardStatus
 from consumer.sinks.base import Outcome, Sink
 
@@ -57,11 +58,11 @@ class _Patience:
         self._waiting = waiting
         self._attempt = 0
 
-    def failed(self, error: DeliveryError) -> None:
-        """Returns when it is time to try again."""
+    def failed(self, error: DeliveryError, failures_of_others: int = 0) -> None:
+        """Returns when it is time to try again; what others have met before lengthens the wait, too."""
         self._status.count("retries")
         self._status.retrying(self._what, error, self._attempt, token=self)
-        self._waiting.after(error, self._attempt)
+        self._waiting.after(error, max(self._attempt, failures_of_others))
         self._attempt += 1
 
     def over(self) -> None:
@@ -84,12 +85,16 @@ class Delivery[Request]:
         status: ShardStatus,
         on_bug: Callable[[], None] = exit_on_bug,
     ) -> None:
-        """At most `concurrency` requests are at the backend at once; one that waits to be repeated is not."""
+        """At most `concurrency` requests are at the backend at once; one that waits to be repeated is not.
+
+        A lane that the backend throttles gets fewer of them, down to one, and waits as a whole.
+        """
         self._sink = sink
         self._dead_letters = dead_letters
         self._guard = guard
         self._waiting = waiting
         self._slots: Any = BoundedSemaphore(concurrency)
+        self._lanes = Lanes(concurrency)
         self._status = status
         self._on_bug = on_bug
 
@@ -129,19 +134,31 @@ class Delivery[Request]:
         pending = [request]
         patience = self._patience("delivery")
         while pending:
-            try:
-                outcome = self._attempt(pending[-1])
-            except DeliveryError as error:
-                patience.failed(error)
-                continue
-            pending.pop()
-            rejections += outcome.rejections
-            pending += outcome.again
-            if outcome.backoff is None:
+            with self._lanes.place(self._sink.lane(pending[-1])) as place:
+                trouble = self._send_last(pending, rejections)
+                if isinstance(trouble, Throttled):
+                    # the place is kept through the pause, or another request would take it and be refused as well
+                    patience.failed(trouble, place.refused())
+                    continue
+                if trouble is None:
+                    place.passed()
+            if trouble is None:
                 patience.over()
             else:
-                patience.failed(TransientError(outcome.backoff))
+                patience.failed(trouble)
         return rejections
+
+    def _send_last(self, pending: list[Request], rejections: list[Rejection]) -> DeliveryError | None:
+        """One attempt for the last of `pending`, which is replaced by what is left of it. Returns what has to be
+        waited out before the next one."""
+        try:
+            outcome = self._attempt(pending[-1])
+        except DeliveryError as error:
+            return error
+        pending.pop()
+        pending += outcome.again
+        rejections += outcome.rejections
+        return outcome.backoff
 
     def _attempt(self, request: Request) -> Outcome[Request]:
         with self._slots:

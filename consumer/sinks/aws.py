@@ -21,28 +21,32 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from consumer.domain.errors import DeliveryError, SetupError, TransientError
+from consumer.domain.errors import DeliveryError, SetupError, Throttled, TransientError
 from consumer.settings import Settings
 
-_TRANSIENT_CODES = frozenset(
+_THROTTLING_CODES = frozenset(
     {
-        "BadDigest",
         "BandwidthLimitExceeded",
-        "IncompleteBody",
-        "InternalError",
-        "OperationAborted",
         "PriorRequestNotComplete",
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "ServiceUnavailable",
         "SlowDown",
         "Throttling",
         "ThrottledException",
         "ThrottlingException",
         "TooManyRequestsException",
+    }
+)
+_TRANSIENT_CODES = frozenset(
+    {
+        "BadDigest",
+        "IncompleteBody",
+        "InternalError",
+        "OperationAborted",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
         "XAmzContentSHA256Mismatch",
     }
 )
@@ -120,6 +124,8 @@ def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
 def _of_answer(error: ClientError, *, setting: str) -> DeliveryError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if status >= 500 or status in (408, 429) or code in _TRANSIENT_CODES:
+    if status == 429 or code in _THROTTLING_CODES:
+        return Throttled(str(error))
+    if status >= 500 or status == 408 or code in _TRANSIENT_CODES:
         return TransientError(str(error))
     return SetupError(str(error), setting=setting)

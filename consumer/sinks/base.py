@@ -6,6 +6,7 @@ from typing import Protocol
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
+from consumer.domain.errors import TransientError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +27,18 @@ class Outcome[Request]:
 
     rejections: Sequence[Rejection] = ()
     again: Sequence[Request] = ()
-    backoff: str | None = None
+    backoff: TransientError | None = None
 
 
 class Sink[Request](Protocol):
-    """One backend. Both methods may be repeated for the same chunk at any time, by this process or by another:
+    """One backend. Its methods may be repeated for the same chunk at any time, by this process or by another:
     the effect is that of doing it once (I2, I3)."""
 
     def prepare(self, chunk: Chunk) -> Prepared[Request]:
         """Cut and encode. CPU only; a record that cannot be encoded is a rejection, never an exception."""
+
+    def lane(self, request: Request) -> str:
+        """What the request shares a quota with at the backend: where that is used up, its lane alone slows down."""
 
     def send(self, request: Request) -> Outcome[Request]:
         """Make the request durable; blocks the calling greenlet.

@@ -77,6 +77,9 @@ class S3Sink:
                 requests.append(request)
         return Prepared(requests, sorted(rejections, key=lambda rejection: rejection.index))
 
+    def lane(self, request: PutRequest) -> str:
+        return self._bucket
+
     def send(self, request: PutRequest) -> Outcome[PutRequest]:
         try:
             self._client.put_object(

@@ -7,19 +7,17 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll
 import msgspec
 
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, TransientError
+from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
 from consumer.sinks.base import Outcome
 from consumer.sinks.bigquery.requests import InsertRequest
 
-TRANSIENT_REASONS = frozenset(
+THROTTLING_REASONS = frozenset({"jobRateLimitExceeded", "quotaExceeded", "rateLimitExceeded"})
+TRANSIENT_REASONS = THROTTLING_REASONS | frozenset(
     {
         "backendError",
         "internalError",
         "jobBackendError",
         "jobInternalError",
-        "jobRateLimitExceeded",
-        "quotaExceeded",
-        "rateLimitExceeded",
         "resourceInUse",
         "resourcesExceeded",
         "tableUnavailable",
@@ -98,12 +96,9 @@ def request_error(table: str, status: int, body: bytes) -> DeliveryError:
     error = _error_of(body)
     reasons = {entry.reason for entry in error.errors or [] if entry.reason}
     text = f"{table}: HTTP {status} {'/'.join(sorted(reasons))}: {error.message or _excerpt(body)}"
-    if (
-        reasons & TRANSIENT_REASONS
-        or error.status == "RESOURCE_EXHAUSTED"
-        or status in (408, 409, 429)
-        or (status >= 500 and status != 501)
-    ):
+    if reasons & THROTTLING_REASONS or error.status == "RESOURCE_EXHAUSTED" or status == 429:
+        return Throttled(text)
+    if reasons & TRANSIENT_REASONS or status in (408, 409) or (status >= 500 and status != 501):
         return TransientError(text)
     # Google's front end says 413 in a page of HTML; a 400 in HTML is not about the rows
     about_rows = status == 400 and (reasons or error.status == "INVALID_ARGUMENT")
@@ -142,7 +137,7 @@ def _errors_by_row(request: InsertRequest, entries: list[RowErrors]) -> dict[int
 def _rows_outcome(request: InsertRequest, rows: dict[int, list[RowError]]) -> Outcome[InsertRequest]:
     rejections: list[Rejection] = []
     again: list[int] = []
-    backoff: str | None = None
+    backoff: TransientError | None = None
     for place, errors in rows.items():
         bad = [
             error for error in errors if error.reason != "stopped" and error.reason not in TRANSIENT_REASONS
@@ -151,12 +146,22 @@ def _rows_outcome(request: InsertRequest, rows: dict[int, list[RowError]]) -> Ou
             rejections.append(Rejection(request.indices[place], "rejected", _detail(bad[0])))
             continue
         again.append(place)
-        backoff = next((_detail(error) for error in errors if error.reason != "stopped"), backoff)
+        backoff = _worse(backoff, errors)
     if not again:
         return Outcome(rejections)
     if not rejections and backoff is None:
-        backoff = "every failed row was stopped, none was named as the cause"
+        backoff = TransientError("every failed row was stopped, none was named as the cause")
     return Outcome(rejections, (request.keep(sorted(again)),), backoff)
+
+
+def _worse(known: TransientError | None, errors: list[RowError]) -> TransientError | None:
+    """A quota that is used up tells more about what to do than any other trouble."""
+    for error in errors:
+        if error.reason in THROTTLING_REASONS and not isinstance(known, Throttled):
+            known = Throttled(_detail(error))
+        elif known is None and error.reason != "stopped":
+            known = TransientError(_detail(error))
+    return known
 
 
 def _detail(error: RowError) -> str:

@@ -31,6 +31,9 @@ class BigQuerySink:
     def prepare(self, chunk: Chunk) -> Prepared[InsertRequest]:
         return self._requests(chunk, range(len(chunk.records)))
 
+    def lane(self, request: InsertRequest) -> str:
+        return request.table
+
     def send(self, request: InsertRequest) -> Outcome[InsertRequest]:
         path = f"{self._tables_path}/{request.table}/insertAll"
         status, body = self._connection.post(path, request.body())

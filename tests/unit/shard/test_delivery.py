@@ -9,7 +9,7 @@ from gevent.event import Event as GeventEvent
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
-from consumer.domain.errors import RequestRefused, SetupError, TransientError
+from consumer.domain.errors import RequestRefused, SetupError, Throttled, TransientError
 from consumer.domain.retries import RetryPolicy
 from consumer.shard.delivery import Delivery, Waiting
 from consumer.sinks.base import Outcome, Prepared
@@ -22,6 +22,7 @@ type Step = Exception | Outcome[Part] | Callable[[], None]
 
 SAFETY_SECONDS = 10
 DOWN = TransientError("down")
+SLOWER = Throttled("slower")
 DENIED = SetupError("denied", setting="s3.bucket")
 NO_LIMIT = ShareLimit(1.0, 10)
 
@@ -36,6 +37,11 @@ class FakeSink:
     script: dict[Part, list[Step]] = field(default_factory=dict)
     poison: frozenset[int] = frozenset()
     mended: bool = False
+    lanes: dict[int, str] = field(default_factory=dict)
+    """By the first record of a request; one for all others."""
+
+    def lane(self, request: Part) -> str:
+        return self.lanes.get(request[0], "")
 
     def prepare(self, chunk: Chunk) -> Prepared[Part]:
         readable = [index for index in range(len(chunk.records)) if index not in self.unreadable]
@@ -241,7 +247,7 @@ def test_rows_that_are_stopped_by_a_neighbour_are_sent_again_at_once(bench: Benc
 
 def test_rows_that_the_backend_wants_again_later_are_sent_after_a_wait_and_said_to_be(bench: Bench) -> None:
     bench.sink.parts = [(0, 1)]
-    again = Outcome(again=((1,),), backoff="backendError")
+    again = Outcome(again=((1,),), backoff=TransientError("backendError"))
     bench.sink.script = {(0, 1): [again], (1,): [again]}
     assert bench.deliver(TWO) == [
         "send (0, 1)",
@@ -253,6 +259,54 @@ def test_rows_that_the_backend_wants_again_later_are_sent_after_a_wait_and_said_
     ]
     assert messages(bench.events)[0] == "WARNING: delivery failed and is repeated (attempt 1): backendError"
     assert messages(bench.events)[-1] == "INFO: delivery works again after 2 failed attempts"
+
+
+def test_a_throttled_lane_waits_longer_with_every_refusal_whichever_request_it_meets() -> None:
+    bench = Bench(concurrency=2)
+    bench.sink.script = {(index,): [SLOWER] for index in range(4)}
+    log = bench.deliver(FOUR)
+    assert [line for line in log if line.startswith("wait")] == ["wait 1s", "wait 2s", "wait 4s", "wait 8s"]
+    assert log[-1] == "durable 0-4"
+
+
+def test_a_throttled_lane_gets_fewer_requests_and_more_again_while_they_pass() -> None:
+    bench = Bench(concurrency=4)
+    chunk = chunk_of(*(record(number) for number in range(40)))
+    at_once = most = 0
+
+    def step() -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        gevent.sleep(0)
+        gevent.sleep(0)
+        at_once -= 1
+
+    bench.sink.script = {(0,): [SLOWER, SLOWER, SLOWER, step], **{(n,): [step] for n in range(4, 10)}}
+    bench.on_wait = lambda: gevent.sleep(0)
+    bench.deliver(chunk)
+    low, most = most, 0
+    bench.sink.script = {(n,): [step] for n in range(40)}
+    bench.deliver(chunk)
+    assert low < 4
+    assert most == 4
+
+
+def test_the_row_errors_of_a_throttled_answer_slow_the_lane_as_well(bench: Bench) -> None:
+    again = Outcome(again=((0,),), backoff=SLOWER)
+    bench.sink.script = {(0,): [again, again]}
+    assert bench.deliver(ONE) == ["send (0,)", "wait 1s", "send (0,)", "wait 2s", "send (0,)", "durable 1-1"]
+
+
+def test_a_throttled_lane_keeps_no_place_from_another_lane() -> None:
+    bench = Bench(concurrency=1)
+    bench.sink.lanes = {0: "slow", 2: "slow"}
+    bench.sink.script = {(0,): [SLOWER, SLOWER], (2,): [SLOWER]}
+    others_done = GeventEvent()
+    bench.sink.script[(3,)] = [others_done.set]
+    bench.on_wait = lambda: others_done.wait(SAFETY_SECONDS)
+    log = bench.deliver(FOUR)
+    assert log[:4] == ["send (0,): slower", "wait 1s", "send (1,)", "send (3,)"]
 
 
 def test_dead_letters_are_written_before_the_chunk_counts_as_durable(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, TransientError
+from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
 from consumer.sinks.base import Outcome
 from consumer.sinks.bigquery.answers import outcome_of
 from consumer.sinks.bigquery.requests import InsertRequest
@@ -35,6 +35,8 @@ DOCUMENTED = [
     (400, "badRequest", RequestRefused),
     (400, "parseError", RequestRefused),
     (400, "invalidQuery", RequestRefused),
+    (400, "attributeError", RequestRefused),
+    (400, "stopped", RequestRefused),
     (400, "invalidUser", SetupError),
     (400, "keyInvalid", SetupError),
     (400, "failedPrecondition", SetupError),
@@ -45,16 +47,16 @@ DOCUMENTED = [
     (400, "timeout", TransientError),
     (400, "jobBackendError", TransientError),
     (400, "jobInternalError", TransientError),
-    (400, "jobRateLimitExceeded", TransientError),
-    (400, "rateLimitExceeded", TransientError),
+    (400, "jobRateLimitExceeded", Throttled),
+    (400, "rateLimitExceeded", Throttled),
     (401, "authError", SetupError),
     (401, "required", SetupError),
     (403, "accessDenied", SetupError),
     (403, "billingNotEnabled", SetupError),
     (403, "blocked", SetupError),
     (403, "responseTooLarge", SetupError),
-    (403, "quotaExceeded", TransientError),
-    (403, "rateLimitExceeded", TransientError),
+    (403, "quotaExceeded", Throttled),
+    (403, "rateLimitExceeded", Throttled),
     (404, "notFound", SetupError),
     (405, "httpMethodNotAllowed", SetupError),
     (407, "proxyAuthenticationRequired", SetupError),
@@ -63,8 +65,8 @@ DOCUMENTED = [
     (409, "aborted", TransientError),
     (412, "conditionNotMet", SetupError),
     (413, "uploadTooLarge", RequestRefused),
-    (429, "quotaExceeded", TransientError),
-    (429, "somethingNew", TransientError),
+    (429, "quotaExceeded", Throttled),
+    (429, "somethingNew", Throttled),
     (500, "internalError", TransientError),
     (500, "backendError", TransientError),
     (501, "notImplemented", SetupError),
@@ -93,11 +95,11 @@ def test_a_refused_request(status: int, reason: str, expected: type[DeliveryErro
         (400, b'{"error":{"message":"m","status":"FAILED_PRECONDITION"}}', SetupError),
         (400, b'{"error":{"message":"m","errors":null}}', SetupError),
         (403, HTML, SetupError),
-        (403, b'{"error":{"status":"RESOURCE_EXHAUSTED","message":"m"}}', TransientError),
+        (403, b'{"error":{"status":"RESOURCE_EXHAUSTED","message":"m"}}', Throttled),
         (404, HTML, SetupError),
         (413, HTML, RequestRefused),
         (413, b"", RequestRefused),
-        (429, HTML, TransientError),
+        (429, HTML, Throttled),
         (502, HTML, TransientError),
         (503, b"", TransientError),
         (500, b'{"error":{"mess', TransientError),
@@ -230,7 +232,8 @@ def test_row_errors_with_nulls_are_read() -> None:
 
 def test_the_reason_for_waiting_is_told() -> None:
     backoff = rows_answer((0, ["stopped"]), (1, ["quotaExceeded"])).backoff
-    assert backoff == "quotaExceeded: quotaExceeded row"
+    assert type(backoff) is Throttled
+    assert str(backoff) == "quotaExceeded: quotaExceeded row"
     assert "stopped" in str(rows_answer((0, ["stopped"])).backoff)
 
 
