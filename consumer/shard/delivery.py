@@ -155,6 +155,8 @@ class Delivery[Request]:
             outcome = self._attempt(pending[-1])
         except DeliveryError as error:
             return error
+        for name, amount in outcome.counts.items():
+            self._status.count(name, amount)
         pending.pop()
         pending += outcome.again
         rejections += outcome.rejections

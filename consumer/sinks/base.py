@@ -1,7 +1,7 @@
 """The contract between delivery and a backend."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from consumer.domain.chunks import Chunk
@@ -22,12 +22,14 @@ class Outcome[Request]:
     """What an answered request left to do.
 
     `again` holds what has to be sent once more, at once or (`backoff` says why) after a pause; everything else in
-    the request is durable, except for the `rejections`.
+    the request is durable, except for the `rejections`. `counts` is what the backend bills, by the name of its
+    counter in the status.
     """
 
     rejections: Sequence[Rejection] = ()
     again: Sequence[Request] = ()
     backoff: TransientError | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Sink[Request](Protocol):

@@ -147,11 +147,19 @@ def _rows_outcome(request: InsertRequest, rows: dict[int, list[RowError]]) -> Ou
             continue
         again.append(place)
         backoff = _worse(backoff, errors)
+    stored = _stored(request, rows)
     if not again:
-        return Outcome(rejections)
+        return Outcome(rejections, counts=stored)
     if not rejections and backoff is None:
         backoff = TransientError("every failed row was stopped, none was named as the cause")
-    return Outcome(rejections, (request.keep(sorted(again)),), backoff)
+    return Outcome(rejections, (request.keep(sorted(again)),), backoff, stored)
+
+
+def _stored(request: InsertRequest, failed: dict[int, list[RowError]]) -> dict[str, int]:
+    """What BigQuery bills: rows that are in."""
+    if failed:
+        request = request.keep([place for place in range(len(request.rows)) if place not in failed])
+    return {"insert_all_rows": len(request.rows), "insert_all_billed_bytes": request.billed_bytes()}
 
 
 def _worse(known: TransientError | None, errors: list[RowError]) -> TransientError | None:

@@ -8,6 +8,10 @@ from consumer.sinks.bigquery.rows import TableRows
 
 _HEAD = b'{"skipInvalidRows":true,"rows":['
 _TAIL = b"]}"
+_CONTENT = b'"json":'
+
+LEAST_BILLED_BYTES = 1024
+"""insertAll bills a smaller row as one of this size: https://cloud.google.com/bigquery/pricing#data_ingestion_pricing"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,15 @@ class InsertRequest:
     def body(self) -> bytes:
         # with skipInvalidRows a bad row costs nothing but itself: without it every neighbour is sent twice
         return _HEAD + b",".join(self.rows) + _TAIL
+
+    def billed_bytes(self) -> int:
+        """What the rows count for, by their JSON: the sizes that BigQuery takes are those of its column types."""
+        if not self.rows:
+            return 0
+        # the sequence numbers of neighbours are of one length, and so are their insertIds
+        wrapping = self.rows[0].index(_CONTENT) + len(_CONTENT) + 1
+        least = LEAST_BILLED_BYTES + wrapping
+        return sum([max(len(row), least) for row in self.rows]) - wrapping * len(self.rows)
 
     def keep(self, places: list[int]) -> "InsertRequest":
         """The rows at these places, as a request of their own."""

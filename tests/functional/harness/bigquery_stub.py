@@ -15,6 +15,7 @@ class Insert:
     table: str
     rows: list[Row]
     number: int
+    skip_invalid: bool = False
 
 
 def error(status: int, reason: str) -> Reply:
@@ -39,7 +40,9 @@ class BigQueryStub(HttpStub):
         super().__init__()
 
     def handle(self, path: str, body: bytes, number: int) -> Reply:
-        insert = Insert(path.split("/tables/")[1].split("/")[0], json.loads(body)["rows"], number)
+        content = json.loads(body)
+        table = path.split("/tables/")[1].split("/")[0]
+        insert = Insert(table, content["rows"], number, bool(content.get("skipInvalidRows")))
         reply = self.answer(insert)
         return self.store(insert) if reply is None else reply
 

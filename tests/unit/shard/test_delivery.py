@@ -309,6 +309,12 @@ def test_a_throttled_lane_keeps_no_place_from_another_lane() -> None:
     assert log[:4] == ["send (0,): slower", "wait 1s", "send (1,)", "send (3,)"]
 
 
+def test_what_the_backend_bills_is_counted(bench: Bench) -> None:
+    bench.sink.script = {(0,): [Outcome(counts={"billed": 3})], (1,): [DOWN, Outcome(counts={"billed": 4})]}
+    bench.deliver(TWO)
+    assert bench.status.counters["billed"] == 7
+
+
 def test_dead_letters_are_written_before_the_chunk_counts_as_durable(bench: Bench) -> None:
     """I1"""
     bench.sink.unreadable = (1,)

@@ -173,9 +173,19 @@ def sent_again(outcome: Outcome[InsertRequest]) -> list[int]:
     ],
 )
 def test_an_answer_without_row_errors_means_that_every_row_is_in(body: bytes) -> None:
-    assert outcome_of(REQUEST, 200, body) == Outcome((), (), None) or outcome_of(
-        REQUEST, 200, body
-    ) == Outcome([], (), None)
+    outcome = outcome_of(REQUEST, 200, body)
+    assert (list(outcome.rejections), list(outcome.again), outcome.backoff) == ([], [], None)
+
+
+@pytest.mark.parametrize(
+    ("entries", "rows"),
+    [([], 3), ([(1, ["invalid"])], 2), ([(1, ["invalid"]), (0, ["stopped"])], 1), ([(0, ["timeout"])], 2)],
+)
+def test_only_rows_that_are_in_are_billed_and_a_small_one_as_a_kilobyte(
+    entries: list[tuple[int, list[str]]], rows: int
+) -> None:
+    counts = rows_answer(*entries).counts
+    assert counts == {"insert_all_rows": rows, "insert_all_billed_bytes": rows * 1024}
 
 
 @pytest.mark.parametrize(

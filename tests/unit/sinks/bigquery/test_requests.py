@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.sinks.bigquery.requests import RequestLimits, cut
+from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits, cut
 from consumer.sinks.bigquery.rows import TableRows
 
 ENVELOPE_BYTES = len(b'{"skipInvalidRows":true,"rows":[]}')
@@ -74,3 +74,17 @@ def test_kept_rows_keep_their_records(places: list[int]) -> None:
     assert kept.table == "logs"
     assert kept.indices == tuple(10 * (place + 1) for place in places)
     assert [len(row) for row in kept.rows] == [5 + place for place in places]
+
+
+def test_a_row_is_billed_by_its_content_and_as_a_kilobyte_at_least() -> None:
+    def row(size: int) -> bytes:
+        return b'{"insertId":"a-1-0","json":"' + b"x" * (size - 2) + b'"}'
+
+    def billed(*sizes: int) -> int:
+        rows = tuple(row(size) for size in sizes)
+        return InsertRequest("logs_a", tuple(range(len(rows))), rows).billed_bytes()
+
+    assert billed() == 0
+    assert billed(100, 1024) == 2048
+    assert billed(1025, 3000) == 4025
+    assert billed(100, 3000) == 4024
