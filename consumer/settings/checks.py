@@ -109,6 +109,11 @@ def _life_cycle(values: Values, report: _Report) -> Iterator[Finding]:
         yield report.warning(
             "shutdownGraceMillis", "leaves little time to deliver and checkpoint; 25000 is usual"
         )
+    if values.get("isGracefulLeaseHandoffEnabled"):
+        message = (
+            "a worker that ends while a lease moves to it leaves the shard read by nobody; leave it false"
+        )
+        yield report.warning("isGracefulLeaseHandoffEnabled", message)
     if "timeoutInSeconds" in values:
         message = "halts the JVM during every outage of the backend that lasts longer; leave it unset"
         yield report.warning("timeoutInSeconds", message)

@@ -250,7 +250,14 @@ _LEASES = (
         "time a shard has to finish before its lease moves",
         "30000",
     ),
-    _key("isGracefulLeaseHandoffEnabled", Flag(), "ask a shard to finish before its lease moves", "true"),
+    _key(
+        "isGracefulLeaseHandoffEnabled",
+        Flag(),
+        "ask a shard to finish before its lease moves",
+        "true",
+        default="false",
+        trap="With true, a worker that ends while a lease moves to it leaves the shard read by nobody, for good",
+    ),
 )
 
 _COORDINATOR = (

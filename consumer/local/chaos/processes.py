@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -16,11 +16,17 @@ class Proc:
     started: int
     parent: int
     name: str
+    stopped: bool = field(default=False, compare=False)
 
     def alive(self) -> bool:
         """Whether it runs still; a zombie does not."""
         found = _read(self.pid)
         return found is not None and found.started == self.started
+
+    def frozen(self) -> bool:
+        """Whether it stands still by SIGSTOP."""
+        found = _read(self.pid)
+        return found is not None and found.started == self.started and found.stopped
 
     def send(self, number: signal.Signals) -> bool:
         """Signal it; False where it has ended."""
@@ -67,4 +73,4 @@ def _read(pid: int) -> Proc | None:
     if fields[0] in "ZX":
         return None
     # proc(5): state is field 3, ppid 4, starttime 22
-    return Proc(pid, started=int(fields[19]), parent=int(fields[1]), name=name)
+    return Proc(pid, started=int(fields[19]), parent=int(fields[1]), name=name, stopped=fields[0] == "T")

@@ -127,8 +127,13 @@ async def keep(workers: Callable[[], list[Worker]], say: Say) -> None:
 
 
 async def orphans(before: list[Proc]) -> list[Proc]:
-    """Those of the processes that run still after the time which they may take to end."""
+    """Those of the processes that run still after the time which they may take to end.
+
+    What another fault has frozen meanwhile can end only once it runs again: its time counts from there.
+    """
     deadline = time.monotonic() + ORPHAN_SECONDS
     while any(process.alive() for process in before) and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
+        if any(process.frozen() for process in before):
+            deadline = time.monotonic() + ORPHAN_SECONDS
     return [process for process in before if process.alive()]

@@ -143,6 +143,7 @@ def test_settings_that_do_not_fit_are_an_error(
         ("s3", {"maxRecords": "100"}, "maxRecords"),
         ("s3", {"idleTimeBetweenReadsInMillis": "100"}, "idleTimeBetweenReadsInMillis"),
         ("s3", {"timeoutInSeconds": "60"}, "timeoutInSeconds"),
+        ("s3", {"isGracefulLeaseHandoffEnabled": "true"}, "isGracefulLeaseHandoffEnabled"),
         ("s3", {"shutdownGraceMillis": "4999"}, "shutdownGraceMillis"),
         ("s3", {"deadletter__prefix": "player-log/dead/"}, "deadletter.prefix"),
         ("bigquery", {"bigquery__schema_file": EXAMPLE_SCHEMA}, "bigquery.schema_file"),
