@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-import google.auth
 import google.auth.exceptions
 from google.auth.transport.requests import Request
 
@@ -13,9 +12,9 @@ from consumer.daemon.bigquery_tables import BigQueryTables
 from consumer.daemon.preparation import Unusable, fault_lines
 from consumer.daemon.world import Check
 from consumer.settings import Settings
+from consumer.sinks.google_identity import GoogleIdentity, describe
 
 _AT_ONCE = 4
-_SCOPES = ("https://www.googleapis.com/auth/bigquery",)
 
 
 def bigquery_checks(settings: Settings) -> list[Check]:
@@ -24,23 +23,22 @@ def bigquery_checks(settings: Settings) -> list[Check]:
         return BigQueryTables(settings)
 
     return [
-        Check(name="Google credentials", step=lambda: identity(settings.text("bigquery.credentials"))),
+        Check(name="Google credentials", step=lambda: identity(GoogleIdentity.of(settings))),
         Check(name="dataset", step=lambda: check_dataset(tables(), settings)),
         Check(name="tables", step=lambda: check_tables(tables())),
     ]
 
 
-def identity(credentials: str) -> str:
+def identity(wanted: GoogleIdentity) -> str:
     """Who asks BigQuery, shown by a token that Google has just given out."""
-    if credentials == "anonymous":
+    if wanted.kind == "anonymous":
         return "anonymous, which Google itself refuses (bigquery.credentials)"
     try:
-        found, _ = google.auth.default(scopes=_SCOPES)
-        found.refresh(Request())  # type: ignore[no-untyped-call]
+        credentials = wanted.credentials()
+        credentials.refresh(Request())
     except google.auth.exceptions.GoogleAuthError as error:
         raise Unusable(f"bigquery.credentials: {' '.join(str(error).split())}") from error
-    kind = f"{type(found).__module__.rpartition('.')[2]}.{type(found).__name__}"
-    return f"{getattr(found, 'service_account_email', None) or 'an identity without a name'} ({kind})"
+    return describe(credentials)
 
 
 def check_dataset(tables: BigQueryTables, settings: Settings) -> str:

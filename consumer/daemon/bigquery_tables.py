@@ -12,7 +12,6 @@ from typing import Any
 import google.auth.exceptions
 import requests.exceptions
 from google.api_core import exceptions as google_exceptions
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from consumer.daemon.preparation import NotReady, Step, Unreachable, Unusable
@@ -20,6 +19,7 @@ from consumer.daemon.table_schema import differences, expected_columns
 from consumer.domain.routing import table_names
 from consumer.settings import Settings
 from consumer.settings.schema import Column, canonical_type
+from consumer.sinks.google_identity import GoogleIdentity
 
 _PROBE_ROW = {"__is_this_table_ready": True}
 
@@ -170,11 +170,12 @@ class _TableStep:
 def _client(settings: Settings) -> bigquery.Client:
     endpoint = settings.optional_text("bigquery.api_endpoint")
     options: dict[str, Any] = {"client_options": {"api_endpoint": endpoint}} if endpoint else {}
-    if settings.text("bigquery.credentials") == "anonymous":
-        options["credentials"] = AnonymousCredentials()  # type: ignore[no-untyped-call]
     try:
         return bigquery.Client(
-            project=settings.text("bigquery.project"), location=settings.text("bigquery.location"), **options
+            project=settings.text("bigquery.project"),
+            location=settings.text("bigquery.location"),
+            credentials=GoogleIdentity.of(settings).credentials(),
+            **options,
         )
     except google.auth.exceptions.GoogleAuthError as error:
         raise Unusable(f"bigquery.credentials: {_one_line(error)}") from error

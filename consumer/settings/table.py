@@ -448,7 +448,24 @@ _BIGQUERY_SINK = (
         kind=Choice(("default", "anonymous")),
         default="default",
         backends=_BIGQUERY,
-        meaning="Google's application default credentials, or none",
+        meaning="Google's application default credentials, this host's AWS role by federation, or none",
+    ),
+    Setting(
+        name="bigquery.identity_provider",
+        kind=Text(
+            form="projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER",
+            pattern=r"projects/\d+/locations/global/workloadIdentityPools/[a-z0-9-]+/providers/[a-z0-9-]+",
+        ),
+        backends=_BIGQUERY,
+        meaning="workload identity provider that trusts the AWS account; for bigquery.credentials = aws",
+    ),
+    Setting(
+        name="bigquery.service_account",
+        kind=Text(
+            form="a service account's address", pattern=r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com"
+        ),
+        backends=_BIGQUERY,
+        meaning="service account to act as; with bigquery.credentials = aws, the AWS role itself unless set",
     ),
     Setting(
         name="bigquery.connect_timeout",

@@ -132,6 +132,7 @@ def _bigquery_sink(settings: Settings, shard: str) -> Sink[Any]:
     from consumer.sinks.bigquery.rows import FieldsRow, LogRow, RowEncoder
     from consumer.sinks.bigquery.sink import BigQuerySink
     from consumer.sinks.bigquery.times import PartitionTimes
+    from consumer.sinks.google_identity import GoogleIdentity
     from consumer.sinks.payloads import RoutingReader
 
     key_field, time_field = settings.text("record.key_field"), settings.text("record.time_field")
@@ -146,7 +147,7 @@ def _bigquery_sink(settings: Settings, shard: str) -> Sink[Any]:
     return BigQuerySink(
         connection=HttpConnection(
             endpoint=settings.optional_text("bigquery.api_endpoint"),
-            credentials=settings.text("bigquery.credentials"),
+            identity=GoogleIdentity.of(settings),
             connections=settings.integer("delivery.concurrency"),
             connect_timeout_seconds=settings.seconds("bigquery.connect_timeout"),
             read_timeout_seconds=settings.seconds("bigquery.read_timeout"),

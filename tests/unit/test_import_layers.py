@@ -26,7 +26,7 @@ LAYERS: dict[str, frozenset[str]] = {
 # Layers from which another may import these modules only.
 NARROWED: dict[tuple[str, str], frozenset[str]] = {
     ("consumer.daemon", "consumer.sinks"): frozenset(
-        {"consumer.sinks.aws"}
+        {"consumer.sinks.aws", "consumer.sinks.google_identity"}
     ),  # the supervisor delivers nothing
 }
 
@@ -52,6 +52,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "google": frozenset(
         {
             "consumer.sinks.bigquery.connection",
+            "consumer.sinks.google_identity",
             "consumer.daemon.bigquery_probes",
             "consumer.daemon.bigquery_tables",
             "consumer.local",
@@ -63,6 +64,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "moto": frozenset({"consumer.local.aws"}),
 }
 
+            "consumer.sinks.google_identity",
 # What consumer.domain may import beside the standard library and itself.
 DOMAIN_LIBRARIES = frozenset({"msgspec"})
 

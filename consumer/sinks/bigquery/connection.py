@@ -2,15 +2,14 @@
 
 from typing import Any, Protocol
 
-import google.auth
 import google.auth.exceptions
 import urllib3
 from google.auth.transport.urllib3 import AuthorizedHttp
 
 from consumer.domain.errors import SetupError, TransientError
+from consumer.sinks.google_identity import GoogleIdentity
 
 DEFAULT_ENDPOINT = "https://bigquery.googleapis.com"
-_SCOPES = ("https://www.googleapis.com/auth/bigquery",)
 
 
 class Connection(Protocol):
@@ -27,12 +26,12 @@ class HttpConnection:
         self,
         *,
         endpoint: str | None,
-        credentials: str,
+        identity: GoogleIdentity,
         connections: int,
         connect_timeout_seconds: float = 5,
         read_timeout_seconds: float = 60,
     ) -> None:
-        """`credentials` is `default` (Google's application default credentials) or `anonymous`."""
+        """Credentials are looked for at the first request, and again at the next as long as there are none."""
         self._endpoint = (endpoint or DEFAULT_ENDPOINT).rstrip("/")
         pool = urllib3.PoolManager(
             maxsize=connections,
@@ -41,14 +40,14 @@ class HttpConnection:
             timeout=urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds),
         )
         self._pool = pool
-        self._anonymous = credentials == "anonymous"
+        self._identity = identity
         self._http: Any = None
 
     def post(self, path: str, body: bytes) -> tuple[int, bytes]:
         url = f"{self._endpoint}{path}"
         try:
             if self._http is None:
-                self._http = self._pool if self._anonymous else _authorized(self._pool)
+                self._http = self._authorized()
             answer = self._http.request("POST", url, body=body, headers={"Content-Type": "application/json"})
         except google.auth.exceptions.TransportError as error:
             raise TransientError(f"credentials: {error}") from error
@@ -60,7 +59,7 @@ class HttpConnection:
             raise TransientError(f"{url}: {error}") from error
         return int(answer.status), bytes(answer.data)
 
-
-def _authorized(pool: urllib3.PoolManager) -> Any:
-    credentials, _ = google.auth.default(scopes=_SCOPES)
-    return AuthorizedHttp(credentials, http=pool)  # type: ignore[no-untyped-call]
+    def _authorized(self) -> Any:
+        if self._identity.kind == "anonymous":
+            return self._pool
+        return AuthorizedHttp(self._identity.credentials(), http=self._pool)  # type: ignore[no-untyped-call]

@@ -124,6 +124,18 @@ def test_buckets_lie_in_the_region_of_the_stream_unless_set() -> None:
             "has it as NULLABLE RECORD",
         ),
         ("bigquery", {"bigquery__partition_field": "LOG"}, "bigquery.partition_field", "need three names"),
+        (
+            "bigquery",
+            {"bigquery__credentials": "aws"},
+            "bigquery.identity_provider",
+            "is mandatory with bigquery.credentials = aws",
+        ),
+        (
+            "bigquery",
+            {"bigquery__service_account": "consumer@project.iam.gserviceaccount.com"},
+            "bigquery.service_account",
+            "with bigquery.credentials = aws only",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_an_error(

@@ -33,11 +33,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     loopback: Loopback
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.loopback.seen.append(Seen(self.path, body, headers, self.client_address))
         answer = self.loopback.answers.pop(0) if self.loopback.answers else status(200)
         answer(self)
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_PUT(self) -> None:
+        self.do_POST()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class' name
         """Quiet."""

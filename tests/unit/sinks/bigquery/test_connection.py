@@ -11,6 +11,7 @@ from google.oauth2 import credentials as google_credentials
 
 from consumer.domain.errors import SetupError, TransientError
 from consumer.sinks.bigquery.connection import DEFAULT_ENDPOINT, HttpConnection
+from consumer.sinks.google_identity import GoogleIdentity
 from tests.unit.sinks.bigquery import loopback
 from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status, unused_port
 
@@ -30,8 +31,9 @@ def server() -> Iterator[Loopback]:
 def connection(
     endpoint: str | None, *, credentials: str = "anonymous", read_seconds: float = 10
 ) -> HttpConnection:
+    identity = GoogleIdentity(kind=credentials, aws_region="eu-west-1")
     return HttpConnection(
-        endpoint=endpoint, credentials=credentials, connections=2, read_timeout_seconds=read_seconds
+        endpoint=endpoint, identity=identity, connections=2, read_timeout_seconds=read_seconds
     )
 
 

@@ -1,0 +1,34 @@
+"""What a shard process loads: memory is paid once a shard."""
+
+import subprocess
+import sys
+
+from consumer.settings import PROJECT_ROOT, load
+
+BUILD = """
+import sys
+from consumer.settings import Settings
+from consumer.shard.assembly import build_pipeline
+build_pipeline(Settings.parse(sys.stdin.buffer.read()), print, "shardId-000000000000")
+print(*sorted({name for name in sys.modules if name in ("google.auth", "google.cloud.bigquery", "boto3", "grpc")}))
+"""
+
+
+def loaded(dumped: bytes) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", BUILD],
+        input=dumped,
+        env={"PYTHONPATH": str(PROJECT_ROOT)},
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout.decode().split()
+
+
+def test_a_shard_process_of_s3_loads_nothing_of_google() -> None:
+    assert loaded(load("s3", overrides={"s3.bucket": "bucket"}).dump()) == ["boto3"]
+
+
+def test_a_shard_process_of_bigquery_loads_google_s_credentials_and_not_its_clients() -> None:
+    overrides = {"bigquery.project": "project", "bigquery.dataset": "dataset", "deadletter.bucket": "bucket"}
+    assert loaded(load("bigquery", overrides=overrides).dump()) == ["boto3", "google.auth"]
