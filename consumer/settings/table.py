@@ -445,7 +445,7 @@ _BIGQUERY_SINK = (
     ),
     Setting(
         name="bigquery.credentials",
-        kind=Choice(("default", "anonymous")),
+        kind=Choice(("default", "aws", "anonymous")),
         default="default",
         backends=_BIGQUERY,
         meaning="Google's application default credentials, this host's AWS role by federation, or none",
