@@ -40,10 +40,20 @@ class Health:
     notes: tuple[str, ...] = ()
 
 
-def assess(*, phase: Phase, shards: Iterable[ShardStatus], policy: HealthPolicy, now: float) -> Health:
-    """The health at `now`, in seconds since the epoch. A worker without shards is well: others may hold them."""
+def assess(
+    *,
+    phase: Phase,
+    shards: Iterable[ShardStatus],
+    policy: HealthPolicy,
+    now: float,
+    faults: Iterable[str] = (),
+) -> Health:
+    """The health at `now`, in seconds since the epoch. A worker without shards is well: others may hold them.
+
+    `faults` is what keeps the preparation of the backend from its end until someone mends it.
+    """
     statuses = tuple(shards)
-    reasons = [reason for status in statuses for reason in _reasons(status, policy, now)]
+    reasons = [*faults, *(reason for status in statuses for reason in _reasons(status, policy, now))]
     if phase is Phase.RESTARTING:
         reasons.insert(0, "the JVM has ended and is not running again yet")
     notes = tuple(

@@ -153,6 +153,7 @@ async def _prepared(settings: Settings, prepare: Prepare, supervisor: Supervisor
         timeout_seconds=settings.seconds("supervisor.prepare_timeout"),
         monotonic=time.monotonic,
         pause=stop.wait,
+        tell=supervisor.hold_for,
     )
     done = in_thread(lambda: prepare(settings, patience, log))
     stopping = asyncio.create_task(supervisor.stopping.wait())

@@ -80,6 +80,7 @@ class Supervisor:
         self._drained: set[int] = set()
         self._jvm: Jvm | None = None
         self._phase = Phase.PREPARING
+        self._faults: tuple[str, ...] = ()
         self._restart_count = 0
         self._started_at = sources.now()
         self._stopping = asyncio.Event()
@@ -94,6 +95,10 @@ class Supervisor:
         self._log.info(f"{reason}: ending in order within {self._limits.grace_seconds:.0f} s")
         self._phase = Phase.STOPPING
         self._stopping.set()
+
+    def hold_for(self, faults: tuple[str, ...]) -> None:
+        """The backend cannot be prepared until these are mended; none ends that. May be called from any thread."""
+        self._faults = faults
 
     @property
     def stopping(self) -> asyncio.Event:
@@ -112,7 +117,9 @@ class Supervisor:
         now = self._sources.now()
         return Status(
             identity=self._identity,
-            health=assess(phase=self._phase, shards=self._shards, policy=self._health, now=now),
+            health=assess(
+                phase=self._phase, shards=self._shards, policy=self._health, now=now, faults=self._faults
+            ),
             updated_at=now,
             started_at=self._started_at,
             jvm_pid=None if self._jvm is None else self._jvm.pid,

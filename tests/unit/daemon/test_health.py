@@ -108,3 +108,11 @@ def test_shards_whose_process_has_ended_are_forgotten() -> None:
     shards = shards_with(event("a", pid=1), event("b", pid=2))
     shards.keep(lambda pid: pid == 2)
     assert [status.event.shard for status in shards] == ["b"]
+
+
+def test_what_keeps_the_backend_from_being_prepared_makes_ill() -> None:
+    found = assess(
+        phase=Phase.PREPARING, shards=Shards(), policy=POLICY, now=NOW, faults=("no permission (table x)",)
+    )
+    assert found.reasons == ("no permission (table x)",)
+    assert not found.healthy

@@ -7,6 +7,7 @@ from consumer.daemon.errors import StartFailed
 from consumer.daemon.log import Log
 from consumer.daemon.preparation import (
     UNREACHABLE_SECONDS,
+    Mendable,
     NotReady,
     Patience,
     Stopped,
@@ -99,6 +100,79 @@ def test_faults_alike_are_one_line_with_their_subjects(patience: Patience, log: 
     with pytest.raises(StartFailed) as failure:
         prepare([*steps, failing(1, Unusable("b", subject="table 1"))], patience=patience, log=log)
     assert failure.value.messages == ("a (table 0, table 1 and 2 more)", "b (table 1)")
+
+
+def test_what_someone_has_to_mend_is_asked_for_ever_and_told_until_it_is(
+    clock: Clock, log: Log, lines: list[str]
+) -> None:
+    told: list[tuple[str, ...]] = []
+    patience = Patience(timeout_seconds=100, monotonic=lambda: clock.now, pause=clock.pause, tell=told.append)
+    steps = [failing(500, Mendable("no permission", subject=f"table {number}")) for number in range(3)]
+    prepare(steps, patience=patience, log=log)
+    assert clock.now > 40 * patience.timeout_seconds
+    fault = "no permission (table 0, table 1 and 1 more)"
+    assert told == [(fault,)] * 500 + [()]
+    errors = [line for line in lines if "ERROR" in line]
+    assert len(errors) == 9  # the attempts 1, 2, 4 … 256
+    assert errors[0].endswith(f"{fault}; nothing is delivered until that is mended, then it starts by itself")
+
+
+def test_another_fault_is_told_at_once(patience: Patience, log: Log, lines: list[str]) -> None:
+    faults: list[Exception] = [Mendable("b"), *[Mendable("a")] * 6]
+
+    def step() -> str:
+        if faults:
+            raise faults.pop()
+        return "done"
+
+    prepare([step], patience=patience, log=log)
+    assert [line.split(": ")[1].split(";")[0] for line in lines if "ERROR" in line] == ["a", "a", "a", "b"]
+
+
+def test_what_was_mended_late_still_gets_its_time_to_become_ready(
+    clock: Clock, patience: Patience, log: Log
+) -> None:
+    faults: list[Exception] = [*[NotReady("not yet")] * 8, *[Mendable("denied")] * 50]
+
+    def step() -> str:
+        if faults:
+            raise faults.pop()
+        return "done"
+
+    prepare([step], patience=patience, log=log)
+    assert clock.now > 5 * patience.timeout_seconds
+
+
+def test_an_outage_after_an_answer_is_waited_for_longer_than_a_wrong_address(
+    clock: Clock, patience: Patience, log: Log
+) -> None:
+    faults: list[Exception] = [*[Unreachable("nothing answers")] * 20, NotReady("503")]
+
+    def step() -> str:
+        if faults:
+            raise faults.pop()
+        return "done"
+
+    prepare([step], patience=patience, log=log)
+    assert clock.now > 5 * UNREACHABLE_SECONDS
+
+
+def test_a_step_that_waits_keeps_no_place_from_another(patience: Patience, log: Log) -> None:
+    """256 tables that get ready after a minute each are ready after a minute."""
+    asked: list[int] = []
+
+    def step(number: int) -> Callable[[], str]:
+        ready = failing(1, NotReady("not yet"))
+
+        def ask() -> str:
+            asked.append(number)
+            return ready()
+
+        return ask
+
+    prepare([step(number) for number in range(256)], patience=patience, log=log)
+    assert sorted(asked[:256]) == list(range(256))
+    assert len(asked) == 512
 
 
 def test_a_fault_in_our_own_code_is_raised_as_it_is(patience: Patience, log: Log) -> None:
