@@ -41,6 +41,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "botocore": frozenset(
         {
             "consumer.sinks.aws",
+            "consumer.sinks.google_identity",
             "consumer.daemon.aws",
             "consumer.daemon.aws_checks",
             "consumer.daemon.aws_probes",
@@ -64,7 +65,6 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "moto": frozenset({"consumer.local.aws"}),
 }
 
-            "consumer.sinks.google_identity",
 # What consumer.domain may import beside the standard library and itself.
 DOMAIN_LIBRARIES = frozenset({"msgspec"})
 
