@@ -36,6 +36,7 @@ COMMANDS = {
     "chaos": Command(
         "deliver under faults drawn by a seed, and verify", "consumer.local.commands:chaos_main"
     ),
+    "bench": Command("measure what the parts cost", "consumer.local.commands:bench_main"),
 }
 
 

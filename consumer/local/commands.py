@@ -1,4 +1,4 @@
-"""The entry points of `bin/local`, `bin/put`, `bin/demo` and `bin/chaos`; each imports no more than it needs."""
+"""The entry points of the commands in bin/ that need the embedded stack or measure; each imports no more than it needs."""
 
 from collections.abc import Sequence
 
@@ -29,3 +29,10 @@ def chaos_main(argv: Sequence[str]) -> int:
     from consumer.local.chaos import command
 
     return command.chaos_main(argv)
+
+
+def bench_main(argv: Sequence[str]) -> int:
+    """`bin/bench`; returns the exit code."""
+    from consumer.local.bench import command
+
+    return command.bench_main(argv)

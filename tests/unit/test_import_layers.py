@@ -33,10 +33,21 @@ NARROWED: dict[tuple[str, str], frozenset[str]] = {
 # The modules (with what lies beneath them) that may import a library. A new entry is a decision, not a formality.
 LIBRARIES: dict[str, frozenset[str]] = {
     "amazon_kclpy": frozenset(
-        {"consumer.shard.checkpointing", "consumer.shard.processor", "consumer.shard.protocol"}
+        {
+            "consumer.shard.checkpointing",
+            "consumer.shard.processor",
+            "consumer.shard.protocol",
+            "consumer.local.bench.programs",
+        }
     ),
     "boto3": frozenset(
-        {"consumer.sinks.aws", "consumer.daemon.aws", "consumer.local.put", "consumer.local.stack"}
+        {
+            "consumer.sinks.aws",
+            "consumer.daemon.aws",
+            "consumer.local.bench.programs",
+            "consumer.local.put",
+            "consumer.local.stack",
+        }
     ),
     "botocore": frozenset(
         {
@@ -54,15 +65,18 @@ LIBRARIES: dict[str, frozenset[str]] = {
         {
             "consumer.sinks.bigquery.connection",
             "consumer.sinks.google_identity",
+            "consumer.daemon.bigquery_api",
             "consumer.daemon.bigquery_probes",
             "consumer.daemon.bigquery_tables",
+            "consumer.daemon.bigquery_view",
             "consumer.local",
         }
     ),
-    "grpc": frozenset(),
+    "grpc": frozenset({"consumer.sinks.bigquery.storage_write.writer"}),
     "hypercorn": frozenset({"consumer.local.aws"}),
     "local_bigquery": frozenset({"consumer.local.bigquery"}),
     "moto": frozenset({"consumer.local.aws"}),
+    "pyarrow": frozenset({"consumer.sinks.bigquery.storage_write.arrow"}),
 }
 
 # What consumer.domain may import beside the standard library and itself.

@@ -1,0 +1,53 @@
+"""The bench's end of `consumer.local.bench.discard`."""
+
+import contextlib
+import json
+import os
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from consumer.local.child import Process
+
+_START_SECONDS = 20
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """Since the last `behave`."""
+
+    requests: int
+    refused: int
+    bytes: int
+    records: int
+    number_sum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    url: str
+
+    def arrived(self) -> Arrived:
+        with urllib.request.urlopen(self.url) as answer:
+            return msgspec.json.decode(answer.read(), type=Arrived)
+
+    def behave(self, *, latency_seconds: float = 0.0, outage: bool = False) -> None:
+        """From here on; what has arrived is forgotten."""
+        body = json.dumps({"latency_seconds": latency_seconds, "outage": outage}).encode()
+        with urllib.request.urlopen(f"{self.url}/behave", data=body) as answer:
+            answer.read()
+
+
+@contextlib.contextmanager
+def discarding(folder: Path) -> Iterator[Backend]:
+    """A backend in a process of its own, for as long as the context lasts."""
+    process = Process.spawn(
+        "consumer.local.bench.discard", log=folder / "discard.log", environment=dict(os.environ)
+    )
+    try:
+        port = process.wait_ready(_START_SECONDS)["http"]
+        yield Backend(f"http://127.0.0.1:{port}")
+    finally:
+        process.stop()

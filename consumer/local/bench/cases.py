@@ -1,0 +1,126 @@
+"""What is measured of the shard process: backends, formats, sizes of records, and what to compare them with."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from consumer.local.bench.inputs import Input, schema
+from consumer.settings import Backend, Settings, load
+
+SIZES = (200, 700, 1_000, 10_000, 100_000)
+USUAL_SIZE = 700
+_BYTES_A_RUN = 280_000_000
+
+_COMMON = {
+    "streamName": "player-logs",
+    "regionName": "us-east-1",
+    "AwsCredentialsProvider": "DefaultCredentialsProvider",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row of the table. `program` is what follows `python -m`; `URL` in it stands for the backend's."""
+
+    backend: Backend
+    name: str
+    input: Input
+    program: Sequence[str] = ("consumer.shard",)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    delivers: bool = True
+    """Whether the program has to have delivered everything; the one that acknowledges does not."""
+
+    @property
+    def is_shard_process(self) -> bool:
+        return self.program == ("consumer.shard",)
+
+
+def cases(records: int) -> list[Case]:
+    """All of them; `records` is how many a run gives, fewer where they are large."""
+    made: list[Case] = []
+    for backend, formats in FORMATS.items():
+        usual = next(iter(formats))
+        made += [_case(backend, usual, size, records) for size in SIZES]
+        made += [_case(backend, name, USUAL_SIZE, records) for name in formats if name != usual]
+        made.append(_plain(backend, records // 4))
+    made.append(_acknowledging(records))
+    return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Format:
+    settings: Mapping[str, str] = field(default_factory=dict)
+    ascii_only: bool = True
+    arrivals_per_second: int = 10_000
+
+
+FORMATS: Mapping[Backend, Mapping[str, _Format]] = {
+    "s3": {
+        "gzip NDJSON": _Format(),
+        "not validated": _Format(settings={"s3.validate_json": "false"}),
+        "by the record's time": _Format(settings={"s3.partition_time": "record"}),
+        "not ASCII": _Format(ascii_only=False),
+        "1,000 arrivals/s": _Format(arrivals_per_second=1000),
+    },
+    "bigquery": {
+        "row=log": _Format(),
+        "row=fields": _Format(settings={"bigquery.row": "fields"}),
+        "row=log, not ASCII": _Format(ascii_only=False),
+        "row=log, 1,000 arrivals/s": _Format(arrivals_per_second=1000),
+    },
+}
+"""The first of each is measured by size."""
+
+
+def settings_of(case: Case, url: str, folder: Path) -> Settings:
+    """For a shard process that delivers to the discarding backend at `url`; writes the schema file to `folder`."""
+    schema_file = folder / "schema.json"
+    schema_file.write_text(json.dumps(schema(case.input.record_bytes)))
+    own = {
+        "s3": {"applicationName": "bench-s3", "s3.bucket": "bucket"},
+        "bigquery": {
+            "applicationName": "bench-bigquery",
+            "deadletter.bucket": "bucket",
+            "bigquery.project": "project",
+            "bigquery.dataset": "dataset",
+            "bigquery.schema_file": str(schema_file),
+            "bigquery.api_endpoint": url,
+            "bigquery.credentials": "anonymous",
+        },
+    }[case.backend]
+    return load(case.backend, overrides={**_COMMON, "s3.endpoint_url": url, **own, **case.settings})
+
+
+def _case(backend: Backend, name: str, size: int, records: int) -> Case:
+    wanted = FORMATS[backend][name]
+    return Case(
+        backend=backend,
+        name=name,
+        input=Input(
+            record_bytes=size,
+            count=min(records, _BYTES_A_RUN // size),
+            arrivals_per_second=wanted.arrivals_per_second,
+            ascii_only=wanted.ascii_only,
+        ),
+        settings=wanted.settings,
+    )
+
+
+def _plain(backend: Backend, records: int) -> Case:
+    return Case(
+        backend=backend,
+        name="plain amazon_kclpy",
+        input=Input(record_bytes=USUAL_SIZE, count=records),
+        program=("consumer.local.bench.programs.plain", backend, "URL"),
+    )
+
+
+def _acknowledging(records: int) -> Case:
+    return Case(
+        backend="s3",
+        name="only acknowledges",
+        input=Input(record_bytes=USUAL_SIZE, count=records),
+        program=("consumer.local.bench.programs.acknowledge",),
+        delivers=False,
+    )

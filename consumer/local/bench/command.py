@@ -1,0 +1,89 @@
+"""`bin/bench`: measures, checks that nothing was lost, and prints a table or JSON."""
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from consumer.local.bench import page, shard_level
+from consumer.local.bench.cases import cases
+from consumer.local.bench.kcl import BenchError
+from consumer.local.child import ChildError
+from consumer.local.progress import Progress
+
+type Say = Callable[[str], None]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bin/bench",
+        description="Measures the daemon's parts on this machine. Every level counts what arrived, and fails when"
+        " a record is lost. docs/benchmarks.md is made from the JSON of such runs:"
+        " python -m consumer.local.bench.page docs/benchmarks/*.json > docs/benchmarks.md",
+    )
+    parser.add_argument(
+        "level",
+        choices=LEVELS,
+        help="shard: CPU time and memory of one shard process by backend, format and size of records",
+    )
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="medians of so many (default 3)")
+    parser.add_argument(
+        "--records", type=int, metavar="N", help="records a run, fewer where they are large (default 400000)"
+    )
+    parser.add_argument(
+        "--only", metavar="PATTERN", help="cases whose backend, format or size matches, as 's3.*700'"
+    )
+    parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+    return parser
+
+
+def bench_main(argv: Sequence[str]) -> int:
+    """Exit 0 if everything was measured, 1 if a run failed or lost a record, 2 for wrong options."""
+    arguments = _parser().parse_args(argv)
+    progress = Progress(sys.stderr)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            rows = LEVELS[arguments.level](arguments, Path(folder), progress.say)
+    except (BenchError, ChildError) as error:
+        print(f"bin/bench: {error}", file=sys.stderr)
+        return 1
+    result = {
+        "level": arguments.level,
+        "command": " ".join(["bin/bench", *argv]),
+        "machine": machine(),
+        "runs": arguments.runs,
+        "rows": rows,
+    }
+    print(json.dumps(result, indent=1) if arguments.json else page.section(result))
+    return 0
+
+
+def _shard(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    chosen = [
+        case
+        for case in cases(arguments.records or 400_000)
+        if re.search(arguments.only or "", f"{case.backend}, {case.name}, {case.input.record_bytes}")
+    ]
+    return shard_level.measure(chosen, runs=arguments.runs, folder=folder, say=say)
+
+
+LEVELS = {"shard": _shard}
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures depend on, without the machine's name."""
+    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cpu": cpu[1] if cpu else platform.machine(),
+        "cores": os.cpu_count() or 0,
+        "memory_gib": round(memory / 2**30),
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "python": platform.python_version(),
+    }

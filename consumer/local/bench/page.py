@@ -1,0 +1,84 @@
+"""docs/benchmarks.md from the JSON of `bin/bench`: `python -m consumer.local.bench.page FILE...`."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_HEAD = """# Benchmarks
+
+Made by `python -m consumer.local.bench.page docs/benchmarks/*.json > docs/benchmarks.md` from what the commands named
+below printed with `--json`. Figures are medians. CPU seconds are user and system time of the measured process alone;
+they tell more than wall time where a machine is shared. Every run counted what arrived, and would have failed had a
+record been lost.
+"""
+
+type Columns = Sequence[tuple[str, str]]
+
+_TITLES = {"shard": "One shard process"}
+_TEXTS = {
+    "shard": "Messages of the KCL's protocol through the real shard process, JSON checked, into a backend in another"
+    " process that takes everything and keeps nothing. Start-up is not in the CPU seconds per million.",
+}
+_COLUMNS: dict[str, Columns] = {
+    "shard": (
+        ("backend", "backend"),
+        ("format", "format"),
+        ("record_bytes", "record, bytes"),
+        ("cpu_seconds_per_million", "CPU s per million"),
+        ("records_per_second", "records/s"),
+        ("peak_rss_mib", "peak RSS, MiB"),
+        ("peak_pss_mib", "peak PSS, MiB"),
+        ("start_cpu_seconds", "start, CPU s"),
+    ),
+}
+
+
+def section(result: dict[str, Any]) -> str:
+    """One level's result as Markdown."""
+    level, machine = result["level"], result["machine"]
+    return "\n".join(
+        [
+            f"## {_TITLES[level]}",
+            "",
+            _TEXTS[level],
+            "",
+            f"`{result['command']}`, {result['runs']} runs; {_described(machine)}",
+            "",
+            *_table(_COLUMNS[level], result["rows"]),
+        ]
+    )
+
+
+def page(results: Sequence[dict[str, Any]]) -> str:
+    """All of docs/benchmarks.md."""
+    return "\n".join([_HEAD, *(f"{section(result)}\n" for result in results)])
+
+
+def _described(machine: dict[str, Any]) -> str:
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']},"
+        f" Python {machine['python']}"
+    )
+
+
+def _table(columns: Columns, rows: Sequence[dict[str, Any]]) -> list[str]:
+    aligned = ["---" if isinstance(rows[0][name], str) else "--:" for name, _ in columns]
+    return [
+        _line([title for _, title in columns]),
+        _line(aligned),
+        *(_line([_shown(row[name]) for name, _ in columns]) for row in rows),
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page([json.loads(Path(name).read_text()) for name in sys.argv[1:]]))

@@ -1,0 +1,1 @@
+"""Children to compare the shard process with."""

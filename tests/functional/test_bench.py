@@ -1,0 +1,52 @@
+"""The bench measures real processes, and is void when a record is lost."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from consumer.local.bench.backend import Backend, discarding
+from consumer.local.bench.cases import Case, cases
+from consumer.local.bench.kcl import BenchError
+from consumer.local.bench.page import section
+from consumer.local.bench.shard_level import measure, run
+
+CASES = [
+    case
+    for case in cases(400)
+    if case.input.record_bytes == 700 and case.name in ("gzip NDJSON", "row=log", "plain amazon_kclpy")
+]
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[Backend]:
+    with discarding(tmp_path) as discarding_backend:
+        yield discarding_backend
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.backend}, {case.name}")
+def test_every_record_arrives_and_the_child_is_measured(case: Case, backend: Backend, tmp_path: Path) -> None:
+    done = run(case, backend, tmp_path)
+    assert backend.arrived().records == case.input.count
+    assert done.cost.start_cpu_seconds > 0
+    assert done.cost.peak_rss_bytes >= done.cost.peak_pss_bytes > 0
+
+
+def test_a_run_that_loses_its_records_is_void(backend: Backend, tmp_path: Path) -> None:
+    acknowledging = replace(cases(400)[-1], delivers=True)
+    with pytest.raises(BenchError, match="0 of 400 records arrived"):
+        run(acknowledging, backend, tmp_path)
+
+
+def test_a_child_that_fails_ends_the_run(backend: Backend, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="No module named no_such_module"):
+        run(replace(cases(400)[0], program=("no_such_module",)), backend, tmp_path)
+
+
+def test_the_result_becomes_a_table(tmp_path: Path) -> None:
+    rows = measure([cases(400)[-1]], runs=2, folder=tmp_path, say=lambda line: None)
+    machine = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
+    text = section({"level": "shard", "command": "bin/bench", "runs": 2, "machine": machine, "rows": rows})
+    assert len(rows[0]["cpu_seconds_per_million_of_runs"]) == 2
+    assert "| none | only acknowledges | 700 | " in text
