@@ -1,4 +1,4 @@
-"""The entry points of the commands in bin/ that need the embedded stack or measure; each imports no more than it needs."""
+"""The entry points of `bin/local`, `bin/put`, `bin/demo`, `bin/chaos` and `bin/bench`; each imports what it needs."""
 
 from collections.abc import Sequence
 
