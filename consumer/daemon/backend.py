@@ -19,6 +19,7 @@ def prepare_backend(settings: Settings, patience: Patience, log: Log) -> None:
         prepare(aws_steps(settings), patience=patience, log=log)
         return
     from consumer.daemon.bigquery_tables import BigQueryTables
+    from consumer.daemon.bigquery_view import view_steps
 
     try:
         tables = BigQueryTables(settings)
@@ -26,3 +27,4 @@ def prepare_backend(settings: Settings, patience: Patience, log: Log) -> None:
         raise StartFailed(str(error)) from error
     prepare([*aws_steps(settings), tables.ensure_dataset], patience=patience, log=log)
     prepare(tables.table_steps(), patience=patience, log=log)
+    prepare(view_steps(settings), patience=patience, log=log)

@@ -9,27 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import google.auth.exceptions
-import requests.exceptions
-from google.api_core import exceptions as google_exceptions
 from google.cloud import bigquery
 
-from consumer.daemon.preparation import NotReady, Step, Unreachable, Unusable
-from consumer.daemon.table_schema import differences, expected_columns
+from consumer.daemon.bigquery_api import BigQueryApi, NotFound
+from consumer.daemon.preparation import Mendable, NotReady, Step, Unusable
+from consumer.daemon.table_options import TableOptions
+from consumer.daemon.table_schema import additions, differences, expected_columns, with_columns
 from consumer.domain.routing import table_names
 from consumer.settings import Settings
 from consumer.settings.schema import Column, canonical_type
-from consumer.sinks.google_identity import GoogleIdentity
 
 _PROBE_ROW = {"__is_this_table_ready": True}
-
-_TRANSIENT = (
-    google_exceptions.ServerError,
-    google_exceptions.TooManyRequests,
-    google_exceptions.RetryError,
-    requests.exceptions.Timeout,
-)
-_RATE_REASONS = ("rateLimitExceeded", "quotaExceeded")
+_DAY_MS = 86_400_000
 
 
 class BigQueryTables:
@@ -37,12 +28,13 @@ class BigQueryTables:
 
     def __init__(self, settings: Settings, client: bigquery.Client | None = None) -> None:
         self._settings = settings
-        self._client = client or _client(settings)
+        self._api = BigQueryApi(settings, client)
+        self._client = self._api.client
         self._project = settings.text("bigquery.project")
         self._dataset = settings.text("bigquery.dataset")
         self._columns = expected_columns(settings)
-        timeout = (settings.seconds("bigquery.connect_timeout"), settings.seconds("bigquery.read_timeout"))
-        self._once: dict[str, Any] = {"retry": None, "timeout": timeout}
+        self._options = TableOptions.of(settings)
+        self._once = self._api.once
 
     def ensure_dataset(self) -> str:
         """Makes the dataset unless it is there."""
@@ -51,17 +43,22 @@ class BigQueryTables:
         dataset = bigquery.Dataset(bigquery.DatasetReference(self._project, self._dataset))
         dataset.location = self._settings.text("bigquery.location")
         try:
-            self._ask(lambda: self._client.create_dataset(dataset, exists_ok=True, **self._once))
-        except google_exceptions.NotFound as error:
+            self._api.ask(lambda: self._client.create_dataset(dataset, exists_ok=True, **self._once))
+        except NotFound as error:
             raise Unusable(f'bigquery.project: project "{self._project}" does not exist') from error
         return f"dataset {self._project}.{self._dataset} is made, in {dataset.location}"
 
     def finds_dataset(self) -> bool:
+        """Whether the dataset is there; raises Mendable when it is somewhere else."""
         reference = bigquery.DatasetReference(self._project, self._dataset)
         try:
-            self._ask(lambda: self._client.get_dataset(reference, **self._once))
-        except google_exceptions.NotFound:
+            dataset = self._api.ask(lambda: self._client.get_dataset(reference, **self._once))
+        except NotFound:
             return False
+        wanted, found = self._settings.text("bigquery.location"), dataset.location
+        if found and found.lower() != wanted.lower():
+            name = f"{self._project}.{self._dataset}"
+            raise Mendable(f"bigquery.location: dataset {name} is in {found}, not in {wanted}")
         return True
 
     def names(self) -> list[str]:
@@ -74,35 +71,77 @@ class BigQueryTables:
         return [_TableStep(self, name) for name in self.names()]
 
     def ensure_table(self, name: str) -> str:
-        """Makes the table, or checks the one that is there; raises Unusable with every difference."""
-        if self.finds_table(name):
-            return f"table {self._path(name)} takes rows"
-        self._ask(lambda: self._client.create_table(self._new_table(name), exists_ok=True, **self._once))
+        """Makes the table, or checks the one that is there; raises Mendable with every difference."""
+        table = self._find(name)
+        if table is not None:
+            table = self._with_all_columns(table)
+            self._refuse_differences(table)
+            return f"table {self._path(name)} takes rows{self._notes(table)}"
+        self._ask(
+            name, lambda: self._client.create_table(self._new_table(name), exists_ok=True, **self._once)
+        )
         return f"table {self._path(name)} is made and takes rows"
 
     def finds_table(self, name: str) -> bool:
-        """Whether the table is there; raises Unusable with every difference when it is not as it has to be."""
-        try:
-            table = self._ask(lambda: self._client.get_table(self._path(name), **self._once))
-        except google_exceptions.NotFound:
-            return False
-        faults = [*self._partition_faults(table), *differences(self._columns, _columns(table.schema))]
-        if faults:
-            raise Unusable(f"{self._schema_key()}: {'; '.join(faults)}", subject=f"table {self._path(name)}")
-        return True
+        """Whether the table is there; raises Mendable with every difference when it is not as it has to be."""
+        table = self._find(name)
+        if table is not None:
+            self._refuse_differences(table)
+        return table is not None
 
     def probe(self, name: str) -> None:
-        """Raises NotReady unless the table takes rows."""
+        """Raises NotReady unless the table takes rows with all columns."""
+        rows = [*self._sample(), _PROBE_ROW]
+        ids = [None] * len(rows)
         try:
             errors = self._ask(
-                lambda: self._client.insert_rows_json(
-                    self._path(name), [_PROBE_ROW], row_ids=[None], **self._once
-                )
+                name,
+                lambda: self._client.insert_rows_json(self._path(name), rows, row_ids=ids, **self._once),
             )
-        except google_exceptions.NotFound as error:
-            raise NotReady(f"table {self._path(name)} does not take rows yet") from error
+        except NotFound as error:
+            raise NotReady("does not take rows yet", subject=f"table {self._path(name)}") from error
         if not errors:
             raise Unusable(f"table {self._path(name)} took a row with a column that does not exist")
+        for one in errors:
+            if one.get("index") != len(rows) - 1 and "no such field" in str(one).lower():
+                raise NotReady(
+                    "does not take rows with its new columns yet", subject=f"table {self._path(name)}"
+                )
+
+    def _sample(self) -> list[dict[str, Any]]:
+        """A row with every column, where columns may be new: inserts learn of them minutes after the table has."""
+        if not self._settings.flag("bigquery.add_columns"):
+            return []
+        return [_empty_row(self._columns)]
+
+    def _find(self, name: str) -> bigquery.Table | None:
+        try:
+            return self._ask(name, lambda: self._client.get_table(self._path(name), **self._once))
+        except NotFound:
+            return None
+
+    def _with_all_columns(self, table: bigquery.Table) -> bigquery.Table:
+        """The table after missing columns were added, where that is wanted and possible."""
+        if not self._settings.flag("bigquery.add_columns"):
+            return table
+        if not any(additions(self._columns, _columns(table.schema))):
+            return table
+        merged = with_columns(self._columns, [field.to_api_repr() for field in table.schema])
+        table.schema = [bigquery.SchemaField.from_api_repr(field) for field in merged]
+        return self._ask(table.table_id, lambda: self._client.update_table(table, ["schema"], **self._once))
+
+    def _refuse_differences(self, table: bigquery.Table) -> None:
+        faults = [*self._partition_faults(table), *differences(self._columns, _columns(table.schema))]
+        if faults:
+            path = self._path(table.table_id)
+            raise Mendable(f"{self._schema_key()}: {'; '.join(faults)}", subject=f"table {path}")
+
+    def _notes(self, table: bigquery.Table) -> str:
+        notes = "; ".join(self._options.differences(_options(table)))
+        return f" (it was made with other options: {notes})" if notes else ""
+
+    def _ask[Answer](self, name: str, ask: Callable[[], Answer]) -> Answer:
+        return self._api.ask(ask, about=self._path(name))
 
     def _path(self, name: str) -> str:
         return f"{self._project}.{self._dataset}.{name}"
@@ -113,10 +152,18 @@ class BigQueryTables:
 
     def _new_table(self, name: str) -> bigquery.Table:
         table = bigquery.Table(self._path(name), schema=[_field(column) for column in self._columns])
+        options = self._options
+        days = options.partition_expiry_days
         table.time_partitioning = bigquery.TimePartitioning(
-            type_=bigquery.TimePartitioningType.DAY, field=self._settings.text("bigquery.partition_field")
+            type_=bigquery.TimePartitioningType.DAY,
+            field=self._settings.text("bigquery.partition_field"),
+            expiration_ms=None if days is None else days * _DAY_MS,
         )
-        table.clustering_fields = [self._settings.text("record.key_field")]
+        table.clustering_fields = list(options.clustering)
+        table.description = options.description
+        table.labels = dict(options.labels)
+        if options.require_partition_filter:
+            table.require_partition_filter = True
         return table
 
     def _partition_faults(self, table: bigquery.Table) -> list[str]:
@@ -128,27 +175,6 @@ class BigQueryTables:
             found = f"by {partitioning.type_} on {partitioning.field or 'the time of insertion'}"
             return [f"it is partitioned {found}, not by DAY on {field}"]
         return []
-
-    def _ask[Answer](self, ask: Callable[[], Answer]) -> Answer:
-        """The answer; lets NotFound through, turns everything else into Unusable or NotReady."""
-        where = self._settings.optional_text("bigquery.api_endpoint") or "Google"
-        try:
-            return ask()
-        except google_exceptions.NotFound:
-            raise
-        except _TRANSIENT as error:
-            raise NotReady(f"BigQuery at {where} answers {_one_line(error)}") from error
-        except requests.exceptions.ConnectionError as error:
-            key = "bigquery.api_endpoint"
-            raise Unreachable(f"{key}: nothing answers for BigQuery at {where}") from error
-        except google.auth.exceptions.GoogleAuthError as error:
-            raise Unusable(f"bigquery.credentials: {_one_line(error)}") from error
-        except google_exceptions.Forbidden as error:
-            if any(reason in str(error.errors) for reason in _RATE_REASONS):
-                raise NotReady(f"BigQuery at {where} answers {_one_line(error)}") from error
-            raise Unusable(f"bigquery.project, bigquery.dataset: not allowed: {_one_line(error)}") from error
-        except google_exceptions.GoogleAPICallError as error:
-            raise Unusable(f"bigquery: {_one_line(error)}") from error
 
 
 class _TableStep:
@@ -165,20 +191,6 @@ class _TableStep:
             self._made = self._tables.ensure_table(self._name)
         self._tables.probe(self._name)
         return self._made
-
-
-def _client(settings: Settings) -> bigquery.Client:
-    endpoint = settings.optional_text("bigquery.api_endpoint")
-    options: dict[str, Any] = {"client_options": {"api_endpoint": endpoint}} if endpoint else {}
-    try:
-        return bigquery.Client(
-            project=settings.text("bigquery.project"),
-            location=settings.text("bigquery.location"),
-            credentials=GoogleIdentity.of(settings).credentials(),
-            **options,
-        )
-    except google.auth.exceptions.GoogleAuthError as error:
-        raise Unusable(f"bigquery.credentials: {_one_line(error)}") from error
 
 
 def _field(column: Column) -> bigquery.SchemaField:
@@ -203,5 +215,24 @@ def _columns(fields: Any) -> tuple[Column, ...]:
     )
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _options(table: bigquery.Table) -> TableOptions:
+    partitioning = table.time_partitioning
+    expiry_ms = None if partitioning is None else partitioning.expiration_ms
+    return TableOptions(
+        clustering=tuple(table.clustering_fields or ()),
+        partition_expiry_days=None if expiry_ms is None else expiry_ms // _DAY_MS,
+        description=table.description,
+        labels=tuple(sorted(table.labels.items())),
+        require_partition_filter=bool(table.require_partition_filter),
+    )
+
+
+def _empty_row(columns: tuple[Column, ...]) -> dict[str, Any]:
+    return {column.name: _empty_value(column) for column in columns}
+
+
+def _empty_value(column: Column) -> Any:
+    inner = _empty_row(column.fields) if column.fields else None
+    if column.mode == "REPEATED":
+        return [] if inner is None else [inner]
+    return inner

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from consumer.settings import Settings
-from consumer.settings.schema import Column, read_schema
+from consumer.settings.schema import METADATA_COLUMNS, Column, read_schema
 
 
 def expected_columns(settings: Settings) -> tuple[Column, ...]:
-    """The columns of `bigquery.row`: key, time and log, or those of the schema file. Raises SchemaError."""
+    """The columns of `bigquery.row`: key, time and log, or those of the schema file; then those that the daemon
+    fills itself. Raises SchemaError."""
     if settings.text("bigquery.row") == "fields":
-        return read_schema(settings.path("bigquery.schema_file"))
-    return (
-        Column(name=settings.text("record.key_field"), type="STRING"),
-        Column(name=settings.text("bigquery.partition_field"), type="TIMESTAMP", mode="REQUIRED"),
-        Column(name="log", type="JSON"),
-    )
+        columns = read_schema(settings.path("bigquery.schema_file"))
+        if settings.text("bigquery.unknown_fields") == "overflow":
+            columns += (Column(name=settings.text("bigquery.overflow_column"), type="JSON"),)
+    else:
+        columns = (
+            Column(name=settings.text("record.key_field"), type="STRING"),
+            Column(name=settings.text("bigquery.partition_field"), type="TIMESTAMP", mode="REQUIRED"),
+            Column(name="log", type="JSON"),
+        )
+    if settings.flag("bigquery.metadata_columns"):
+        types = ("STRING", "STRING", "TIMESTAMP")
+        named = zip(METADATA_COLUMNS, types, strict=True)
+        columns += tuple(Column(name=name, type=kind) for name, kind in named)
+    return columns
 
 
 def differences(expected: tuple[Column, ...], actual: tuple[Column, ...], path: str = "") -> Iterator[str]:
@@ -39,6 +49,41 @@ def differences(expected: tuple[Column, ...], actual: tuple[Column, ...], path: 
     for other in found.values():
         if other.mode == "REQUIRED":
             yield f"column {path}{other.name} is REQUIRED, and no row has it"
+
+
+def additions(expected: Sequence[Column], actual: Sequence[Column]) -> Iterator[Column]:
+    """The columns that can be added to a table: BigQuery fills them with null, so a REQUIRED one cannot."""
+    found = {column.name.lower(): column for column in actual}
+    for column in expected:
+        other = found.get(column.name.lower())
+        if other is None:
+            if column.mode != "REQUIRED":
+                yield column
+        else:
+            yield from additions(column.fields, other.fields)
+
+
+def with_columns(expected: Sequence[Column], actual: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A table's columns with those of `additions` behind them; both as BigQuery's API writes columns, so that
+    descriptions and policy tags of existing ones stay."""
+    wanted = {column.name.lower(): column for column in expected}
+    merged = []
+    for field in actual:
+        column = wanted.pop(field["name"].lower(), None)
+        inner = field.get("fields")
+        if column is not None and column.fields and inner:
+            field = {**field, "fields": with_columns(column.fields, inner)}
+        merged.append(field)
+    return [*merged, *(_as_api(column) for column in wanted.values() if column.mode != "REQUIRED")]
+
+
+def _as_api(column: Column) -> dict[str, Any]:
+    content: dict[str, Any] = {"name": column.name, "type": column.type, "mode": column.mode}
+    if column.description:
+        content["description"] = column.description
+    if column.fields:
+        content["fields"] = [_as_api(field) for field in column.fields]
+    return content
 
 
 def _refuses(column: Column, other: Column) -> bool:

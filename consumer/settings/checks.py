@@ -9,7 +9,7 @@ from consumer.domain.routing import time_parser
 from consumer.settings.findings import Finding, Given, Severity
 from consumer.settings.kcl_table import KCL_KEYS
 from consumer.settings.model import PROJECT_ROOT
-from consumer.settings.schema import Column, SchemaError, read_schema
+from consumer.settings.schema import METADATA_COLUMNS, Column, SchemaError, read_schema
 from consumer.settings.table import SETTINGS, Backend
 from consumer.settings.values import Value
 
@@ -203,6 +203,34 @@ def _google_identity(values: Values, report: _Report) -> Iterator[Finding]:
             yield report.error(key, "is used with bigquery.credentials = aws only")
 
 
+def _row_columns(values: Values, report: _Report) -> Iterator[Finding]:
+    """What stands beside the record's own fields needs names of its own."""
+    if values.get("bigquery.row") != "fields":
+        if values.get("bigquery.unknown_fields", "reject") != "reject":
+            yield report.warning("bigquery.unknown_fields", "is used with bigquery.row = fields only")
+        return
+    overflows = values.get("bigquery.unknown_fields") == "overflow"
+    added = [str(values.get("bigquery.overflow_column"))] if overflows else []
+    if values.get("bigquery.metadata_columns"):
+        added += METADATA_COLUMNS
+    try:
+        named = {
+            column.name.lower() for column in read_schema(PROJECT_ROOT / str(values["bigquery.schema_file"]))
+        }
+    except (KeyError, SchemaError):
+        return  # told already
+    for name in added:
+        if name.lower() in named:
+            message = f"has a column {name}, which the daemon adds itself"
+            yield report.error("bigquery.schema_file", message)
+
+
+def _clustering(values: Values, report: _Report) -> Iterator[Finding]:
+    names = [name.strip().lower() for name in str(values.get("bigquery.clustering", "")).split(",")]
+    if len(set(names)) < len(names):
+        yield report.error("bigquery.clustering", "names a column twice")
+
+
 def _schema(values: Values, report: _Report) -> Iterator[Finding]:
     try:
         columns = {
@@ -244,5 +272,7 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _objects,
     _rows,
     _log_columns,
+    _row_columns,
+    _clustering,
     _google_identity,
 )

@@ -26,6 +26,10 @@ _TYPES = frozenset(
 )
 
 
+METADATA_COLUMNS = ("_shard", "_sequence_number", "_arrived_at")
+"""With bigquery.metadata_columns: where a record comes from, and when it arrived on the stream."""
+
+
 class SchemaError(ValueError):
     """The schema file cannot be read, or is no schema."""
 

@@ -28,6 +28,10 @@ _PARTITION = Text(
     pattern=r"(?:(?:%[YmdHMj]|[A-Za-z0-9=_.-])+/)*(?:%[YmdHMj]|[A-Za-z0-9=_.-])+",
 )
 _COLUMN = Text(form="a field name: letters, digits and _", pattern=r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+_COLUMNS = Text(
+    form="field names with commas between them",
+    pattern=r"[A-Za-z_][A-Za-z0-9_]{0,299}(?: *, *[A-Za-z_][A-Za-z0-9_]{0,299}){0,3}",
+)
 _URL = Text(form="an http or https address without a password", pattern=r"https?://[^\s/?#@]+(?:/[^\s]*)?")
 _LEVEL = Choice(("DEBUG", "INFO", "WARNING", "ERROR"))
 
@@ -415,6 +419,75 @@ _BIGQUERY_SINK = (
         default="time",
         backends=_BIGQUERY,
         meaning="TIMESTAMP column by whose day the tables are partitioned",
+    ),
+    Setting(
+        name="bigquery.clustering",
+        kind=_COLUMNS,
+        backends=_BIGQUERY,
+        meaning="columns by which new tables are clustered, four at most; record.key_field unless set",
+    ),
+    Setting(
+        name="bigquery.partition_expiry_days",
+        kind=Integer(at_least=1, at_most=36_500),
+        backends=_BIGQUERY,
+        meaning="days after which a partition of a new table is deleted; never unless set",
+    ),
+    Setting(
+        name="bigquery.table_description",
+        kind=Text(form="text in one line"),
+        backends=_BIGQUERY,
+        meaning="description of new tables",
+    ),
+    Setting(
+        name="bigquery.labels",
+        kind=Text(
+            form="labels as key=value,key=value in lower case",
+            pattern=r"[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}(?:,[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}){0,63}",
+        ),
+        backends=_BIGQUERY,
+        meaning="labels of new tables",
+    ),
+    Setting(
+        name="bigquery.require_partition_filter",
+        kind=Flag(),
+        default="false",
+        backends=_BIGQUERY,
+        meaning="new tables refuse queries that would read every partition",
+    ),
+    Setting(
+        name="bigquery.add_columns",
+        kind=Flag(),
+        default="false",
+        backends=_BIGQUERY,
+        meaning="columns that an existing table lacks are added to it at start, unless they are REQUIRED",
+    ),
+    Setting(
+        name="bigquery.view",
+        kind=Text(form="a view name: letters, digits and _", pattern=r"[A-Za-z0-9_]{1,1024}"),
+        backends=_BIGQUERY,
+        meaning="view over all tables that is made, and kept up, in the dataset; none unless set",
+    ),
+    Setting(
+        name="bigquery.unknown_fields",
+        kind=Choice(("reject", "ignore", "overflow")),
+        default="reject",
+        backends=_BIGQUERY,
+        meaning="with bigquery.row = fields, a record with a field that has no column: a dead letter, a row without "
+        "that field, or a row with it in bigquery.overflow_column",
+    ),
+    Setting(
+        name="bigquery.overflow_column",
+        kind=_COLUMN,
+        default="overflow",
+        backends=_BIGQUERY,
+        meaning="JSON column for the fields without a column, with bigquery.unknown_fields = overflow",
+    ),
+    Setting(
+        name="bigquery.metadata_columns",
+        kind=Flag(),
+        default="false",
+        backends=_BIGQUERY,
+        meaning="columns _shard, _sequence_number and _arrived_at beside the record's own",
     ),
     Setting(
         name="bigquery.method",

@@ -7,8 +7,9 @@ from google.api_core import exceptions as google_exceptions
 from google.cloud import bigquery
 
 from consumer.daemon.bigquery_tables import BigQueryTables
-from consumer.daemon.preparation import NotReady, Unreachable, Unusable
-from consumer.settings import load
+from consumer.daemon.log import Log
+from consumer.daemon.preparation import Mendable, NotReady, Patience, Step, Unreachable, Unusable, prepare
+from consumer.settings import Settings, load
 
 REFUSED_ROW = [{"index": 0, "errors": [{"reason": "invalid", "message": "no such field"}]}]
 COLUMNS = [
@@ -27,19 +28,37 @@ def failure(kind: Callable[..., Exception], message: str, **details: object) -> 
 def client() -> Mock:
     client: Mock = create_autospec(bigquery.Client, instance=True)
     client.insert_rows_json.return_value = REFUSED_ROW
+    client.get_dataset.return_value = dataset("US")
     return client
+
+
+def dataset(location: str) -> bigquery.Dataset:
+    found = bigquery.Dataset("project.logs")
+    found.location = location
+    return found
+
+
+def settings(**overrides: str) -> Settings:
+    named = {f"bigquery.{key}": text for key, text in overrides.items()}
+    given = {"bigquery.project": "project", "bigquery.dataset": "logs", "deadletter.bucket": "bucket"}
+    return load("bigquery", overrides={**given, **named})
 
 
 @pytest.fixture
 def tables(client: Mock) -> BigQueryTables:
-    overrides = {"bigquery.project": "project", "bigquery.dataset": "logs", "deadletter.bucket": "bucket"}
-    return BigQueryTables(load("bigquery", overrides=overrides), client)
+    return BigQueryTables(settings(), client)
 
 
-def existing(columns: list[bigquery.SchemaField], *, partitioned: bool = True) -> bigquery.Table:
-    table = bigquery.Table("project.logs.player_log_0", schema=columns)
+def existing(
+    columns: list[bigquery.SchemaField],
+    *,
+    partitioned: bool = True,
+    path: str = "project.logs.player_log_0",
+) -> bigquery.Table:
+    table = bigquery.Table(path, schema=columns)
     if partitioned:
         table.time_partitioning = bigquery.TimePartitioning(type_="DAY", field="time")
+    table.clustering_fields = ["player_id"]
     return table
 
 
@@ -144,7 +163,7 @@ def forbidden(reason: str) -> Exception:
         (requests.exceptions.ConnectTimeout("x"), NotReady, "answers x"),
         (requests.exceptions.ConnectionError("x"), Unreachable, "bigquery.api_endpoint: nothing answers"),
         (forbidden("rateLimitExceeded"), NotReady, "answers 403"),
-        (forbidden("accessDenied"), Unusable, "bigquery.project, bigquery.dataset: not allowed"),
+        (forbidden("accessDenied"), Mendable, "bigquery.project, bigquery.dataset: not allowed"),
         (failure(google_exceptions.BadRequest, "x"), Unusable, "bigquery: 400 x"),
     ],
 )
@@ -170,3 +189,213 @@ def test_no_request_is_repeated_by_the_client_itself(tables: BigQueryTables, cli
     for method in (client.get_dataset, client.insert_rows_json):
         assert method.call_args.kwargs["retry"] is None
         assert method.call_args.kwargs["timeout"] == (5.0, 60.0)
+
+
+def test_a_new_table_gets_the_options_of_the_settings(client: Mock) -> None:
+    client.get_table.side_effect = failure(google_exceptions.NotFound, "no")
+    tables = BigQueryTables(
+        settings(
+            clustering="player_id, time",
+            partition_expiry_days="90",
+            table_description="What players did",
+            labels="team=games,stage=live",
+            require_partition_filter="true",
+        ),
+        client,
+    )
+    tables.ensure_table("player_log_0")
+    made = client.create_table.call_args.args[0].to_api_repr()
+    assert made["timePartitioning"] == {"type": "DAY", "field": "time", "expirationMs": "7776000000"}
+    assert made["clustering"] == {"fields": ["player_id", "time"]}
+    assert made["description"] == "What players did"
+    assert made["labels"] == {"team": "games", "stage": "live"}
+    assert made["requirePartitionFilter"] is True
+
+
+def test_a_new_table_without_options_has_none(tables: BigQueryTables, client: Mock) -> None:
+    client.get_table.side_effect = failure(google_exceptions.NotFound, "no")
+    tables.ensure_table("player_log_0")
+    made = client.create_table.call_args.args[0].to_api_repr()
+    assert made["timePartitioning"] == {"type": "DAY", "field": "time"}
+    assert not {"description", "requirePartitionFilter"} & {key for key, value in made.items() if value}
+
+
+def test_an_existing_table_with_other_options_is_taken_and_told(client: Mock) -> None:
+    client.get_table.return_value = existing(COLUMNS)
+    tables = BigQueryTables(settings(labels="team=games", partition_expiry_days="30"), client)
+    assert tables.ensure_table("player_log_0") == (
+        "table project.logs.player_log_0 takes rows (it was made with other options:"
+        " partition_expiry_days is unset, not 30; labels is unset, not team=games)"
+    )
+    client.update_table.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    ("digits", "names"),
+    [
+        ("0", ["player_log"]),
+        ("1", [f"player_log_{number:x}" for number in range(16)]),
+        ("2", [f"player_log_{number:02x}" for number in range(256)]),
+    ],
+)
+def test_every_table_that_a_record_can_go_to_is_made(client: Mock, digits: str, names: list[str]) -> None:
+    client.get_table.side_effect = failure(google_exceptions.NotFound, "no")
+    for step in BigQueryTables(settings(key_digits=digits), client).table_steps():
+        step()
+    assert [call.args[0].table_id for call in client.create_table.call_args_list] == names
+
+
+def test_missing_columns_are_added_when_that_is_wanted(client: Mock) -> None:
+    table = existing([bigquery.SchemaField("id", "STRING", description="kept"), *COLUMNS[:2]])
+    client.get_table.return_value = table
+    client.update_table.side_effect = lambda changed, fields, **options: changed
+    tables = BigQueryTables(settings(add_columns="true", metadata_columns="true"), client)
+    assert tables.ensure_table("player_log_0").startswith("table project.logs.player_log_0 takes rows")
+    changed, fields = client.update_table.call_args.args
+    assert fields == ["schema"]
+    assert [(field.name, field.field_type, field.mode) for field in changed.schema[3:]] == [
+        ("log", "JSON", "NULLABLE"),
+        ("_shard", "STRING", "NULLABLE"),
+        ("_sequence_number", "STRING", "NULLABLE"),
+        ("_arrived_at", "TIMESTAMP", "NULLABLE"),
+    ]
+    assert changed.schema[0].description == "kept"
+
+
+def test_a_missing_required_column_cannot_be_added(client: Mock) -> None:
+    client.get_table.return_value = existing([COLUMNS[0], COLUMNS[2]])
+    tables = BigQueryTables(settings(add_columns="true"), client)
+    with pytest.raises(Mendable, match=r"column time \(REQUIRED TIMESTAMP\) is missing"):
+        tables.ensure_table("player_log_0")
+    client.update_table.assert_not_called()
+
+
+def test_a_table_is_waited_for_until_inserts_know_its_new_columns(client: Mock) -> None:
+    client.get_table.return_value = existing(COLUMNS)
+    tables = BigQueryTables(settings(add_columns="true"), client)
+    unknown = [{"index": 0, "errors": [{"reason": "invalid", "message": "no such field: log."}]}]
+    stopped = [{"index": 0, "errors": [{"reason": "stopped"}]}]
+    refused = [{"index": 1, "errors": [{"reason": "invalid", "message": "no such field: __is."}]}]
+    client.insert_rows_json.return_value = unknown + refused
+    with pytest.raises(NotReady, match="with its new columns"):
+        tables.probe("player_log_0")
+    client.insert_rows_json.return_value = stopped + refused
+    tables.probe("player_log_0")
+    assert client.insert_rows_json.call_args.args[1][0] == {"player_id": None, "time": None, "log": None}
+
+
+class World:
+    """A fake clock, and what is said while it runs."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.lines: list[str] = []
+        self.told: list[tuple[str, ...]] = []
+        self.log = Log(backend="bigquery", level="DEBUG", clock=lambda: 0.0, write=self.lines.append)
+        self.patience = Patience(
+            timeout_seconds=900, monotonic=lambda: self.now, pause=self._pause, tell=self.told.append
+        )
+
+    def _pause(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+    def errors(self) -> list[str]:
+        return [line.split("bigquery: ", 1)[1] for line in self.lines if "ERROR" in line]
+
+
+def test_tables_that_take_no_rows_for_a_minute_after_they_were_made_are_waited_for(
+    tables: BigQueryTables, client: Mock
+) -> None:
+    world = World()
+    client.get_table.side_effect = failure(google_exceptions.NotFound, "no")
+
+    def insert(path: str, rows: object, **options: object) -> list[dict[str, object]]:
+        if world.now < 60:
+            raise failure(google_exceptions.NotFound, f"Not found: Table {path}")
+        return [*REFUSED_ROW]
+
+    client.insert_rows_json.side_effect = insert
+    prepare(tables.table_steps(), patience=world.patience, log=world.log)
+    assert 60 <= world.now < 75
+    assert client.create_table.call_count == 16
+    warnings = [line for line in world.lines if "WARNING" in line]
+    assert "does not take rows yet (table project.logs.player_log_0, " in warnings[0]
+    assert "and 14 more); asking again in 0.2 s" in warnings[0]
+    assert len(warnings) < 15
+    assert sum(line.endswith("is made and takes rows") for line in world.lines) == 16
+
+
+def held_until_mended(world: World, steps: list[Step], mend: Callable[[], None]) -> list[str]:
+    """The error lines of an hour in which nothing is mended, then preparation comes to its end by itself."""
+
+    def pause(seconds: float) -> bool:
+        world.now += seconds
+        if world.now > 3600:
+            mend()
+        return False
+
+    patience = Patience(timeout_seconds=900, monotonic=lambda: world.now, pause=pause, tell=world.told.append)
+    prepare(steps, patience=patience, log=world.log)
+    assert 3600 < world.now < 3700
+    assert world.told[-1] == ()
+    return world.errors()
+
+
+HELD = "; nothing is delivered until that is mended, then it starts by itself"
+
+
+def test_a_dataset_in_another_location_is_one_clear_message_until_it_is_cured(
+    tables: BigQueryTables, client: Mock
+) -> None:
+    client.get_dataset.return_value = dataset("europe-west1")
+
+    def mend() -> None:
+        client.get_dataset.return_value = dataset("us")
+
+    errors = held_until_mended(World(), [tables.ensure_dataset], mend)
+    assert set(errors) == {f"bigquery.location: dataset project.logs is in europe-west1, not in US{HELD}"}
+
+
+def test_a_missing_permission_is_one_clear_message_for_all_tables_until_it_is_cured(
+    tables: BigQueryTables, client: Mock
+) -> None:
+    def denied(path: str, **options: object) -> None:
+        text = f"Access Denied: Table {path}: Permission bigquery.tables.get denied on table {path}"
+        raise failure(google_exceptions.Forbidden, text, errors=[{"reason": "accessDenied"}])
+
+    client.get_table.side_effect = denied
+
+    def mend() -> None:
+        client.get_table.side_effect = None
+        client.get_table.return_value = existing(COLUMNS)
+
+    errors = held_until_mended(World(), tables.table_steps(), mend)
+    assert set(errors) == {
+        (
+            "bigquery.project, bigquery.dataset: not allowed: 403 Access Denied: Table project.logs.<table>:"
+            " Permission bigquery.tables.get denied on table project.logs.<table>"
+            f" (table project.logs.player_log_0, table project.logs.player_log_1 and 14 more){HELD}"
+        )
+    }
+
+
+def test_a_conflicting_schema_is_one_clear_message_for_all_tables_until_it_is_cured(
+    tables: BigQueryTables, client: Mock
+) -> None:
+    def get(path: str, **options: object) -> bigquery.Table:
+        return existing([COLUMNS[0], COLUMNS[1], bigquery.SchemaField("log", "STRING")], path=path)
+
+    client.get_table.side_effect = get
+
+    def mend() -> None:
+        client.get_table.side_effect = None
+        client.get_table.return_value = existing(COLUMNS)
+
+    errors = held_until_mended(World(), tables.table_steps(), mend)
+    assert set(errors) == {
+        (
+            "bigquery.row = log: column log is STRING, not JSON"
+            f" (table project.logs.player_log_0, table project.logs.player_log_1 and 14 more){HELD}"
+        )
+    }

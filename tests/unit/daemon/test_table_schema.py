@@ -1,6 +1,6 @@
 import pytest
 
-from consumer.daemon.table_schema import differences, expected_columns
+from consumer.daemon.table_schema import additions, differences, expected_columns, with_columns
 from consumer.settings import PROJECT_ROOT, Settings, load
 from consumer.settings.schema import Column, ColumnMode
 
@@ -77,3 +77,46 @@ def test_a_difference_names_the_column_and_both_sides(
 
 def test_every_difference_is_told() -> None:
     assert len(found([column("a"), column("b"), column("c", "JSON")], [column("c")])) == 3
+
+
+def test_columns_that_the_daemon_fills_itself_come_last() -> None:
+    file = PROJECT_ROOT / "properties" / "player_log.schema.json"
+    columns = expected_columns(
+        settings(
+            bigquery__row="fields",
+            bigquery__schema_file=str(file),
+            bigquery__unknown_fields="overflow",
+            bigquery__overflow_column="rest",
+            bigquery__metadata_columns="true",
+        )
+    )
+    assert [(one.name, one.type) for one in columns[-4:]] == [
+        ("rest", "JSON"),
+        ("_shard", "STRING"),
+        ("_sequence_number", "STRING"),
+        ("_arrived_at", "TIMESTAMP"),
+    ]
+
+
+def test_columns_are_added_behind_those_that_are_there_at_every_depth() -> None:
+    expected = (
+        column("new", "INTEGER"),
+        column("R", "RECORD", "REPEATED", column("a"), column("b", "JSON")),
+        column("must", "STRING", "REQUIRED"),
+        column("kept"),
+    )
+    actual: list[dict[str, object]] = [
+        {"name": "kept", "type": "STRING", "policyTags": {"names": ["x"]}},
+        {"name": "r", "type": "RECORD", "mode": "REPEATED", "fields": [{"name": "a", "type": "STRING"}]},
+        {"name": "theirs", "type": "DATE"},
+    ]
+    merged = with_columns(expected, actual)
+    assert [field["name"] for field in merged] == ["kept", "r", "theirs", "new"]
+    assert merged[0] == actual[0]
+    assert [field["name"] for field in merged[1]["fields"]] == ["a", "b"]
+    as_columns = (
+        column("kept"),
+        column("r", "RECORD", "REPEATED", column("a")),
+        column("theirs", "DATE"),
+    )
+    assert [one.name for one in additions(expected, as_columns)] == ["new", "b"]

@@ -124,6 +124,18 @@ def test_buckets_lie_in_the_region_of_the_stream_unless_set() -> None:
             "has it as NULLABLE RECORD",
         ),
         ("bigquery", {"bigquery__partition_field": "LOG"}, "bigquery.partition_field", "need three names"),
+        ("bigquery", {"bigquery__clustering": "a, A"}, "bigquery.clustering", "names a column twice"),
+        (
+            "bigquery",
+            {
+                "bigquery__row": "fields",
+                "bigquery__schema_file": EXAMPLE_SCHEMA,
+                "bigquery__unknown_fields": "overflow",
+                "bigquery__overflow_column": "SESSION",
+            },
+            "bigquery.schema_file",
+            "has a column SESSION, which the daemon adds itself",
+        ),
         (
             "bigquery",
             {"bigquery__credentials": "aws"},
@@ -159,6 +171,7 @@ def test_settings_that_do_not_fit_are_an_error(
         ("s3", {"shutdownGraceMillis": "4999"}, "shutdownGraceMillis"),
         ("s3", {"deadletter__prefix": "player-log/dead/"}, "deadletter.prefix"),
         ("bigquery", {"bigquery__schema_file": EXAMPLE_SCHEMA}, "bigquery.schema_file"),
+        ("bigquery", {"bigquery__unknown_fields": "ignore"}, "bigquery.unknown_fields"),
     ],
 )
 def test_a_costly_or_dangerous_choice_is_a_warning(
@@ -177,6 +190,16 @@ def test_a_costly_or_dangerous_choice_is_a_warning(
         ("s3", {"initialPositionInStreamExtended": "1700000000"}),
         ("s3", {"maxActiveThreads": "0", "ignoreUnexpectedChildShards": "false"}),
         ("bigquery", {"bigquery__row": "fields", "bigquery__schema_file": EXAMPLE_SCHEMA}),
+        ("bigquery", {"bigquery__clustering": "a, b,c"}),
+        (
+            "bigquery",
+            {
+                "bigquery__row": "fields",
+                "bigquery__schema_file": EXAMPLE_SCHEMA,
+                "bigquery__unknown_fields": "overflow",
+                "bigquery__metadata_columns": "true",
+            },
+        ),
     ],
 )
 def test_settings_that_fit_have_no_finding(backend: Backend, overrides: dict[str, str]) -> None:
