@@ -5,6 +5,7 @@ DeliveryError                  nothing was lost: the request can be repeated
 │   └── Throttled              the same, and send less at once to whatever shares the quota
 ├── SetupError                 repeat slowly and call for help: a missing permission, bucket or table
 └── RequestRefused             repeating the same request is useless: make it smaller until a single record is left
+Superseded                     another process owns the shard: end, without a checkpoint
 ProtocolError                  the MultiLang conversation cannot go on: end the process
 """
 
@@ -31,6 +32,10 @@ class SetupError(DeliveryError):
 
 class RequestRefused(DeliveryError):
     """The backend will never take this request as it stands."""
+
+
+class Superseded(Exception):
+    """Another process has taken the shard over; nothing that this one does for it counts any more."""
 
 
 class ProtocolError(Exception):

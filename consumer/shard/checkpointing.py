@@ -7,7 +7,7 @@ from typing import Protocol
 from amazon_kclpy.checkpoint_error import CheckpointError
 
 from consumer.domain.checkpoints import CheckpointState, Refusal, refusal_of
-from consumer.domain.errors import ProtocolError
+from consumer.domain.errors import DeliveryError, ProtocolError, Superseded
 from consumer.domain.records import Position
 from consumer.shard.status import ShardStatus
 
@@ -29,10 +29,18 @@ class Checkpointing:
     """
 
     def __init__(
-        self, state: CheckpointState, status: ShardStatus, *, now: Callable[[], float] = time.monotonic
+        self,
+        state: CheckpointState,
+        status: ShardStatus,
+        *,
+        before: Callable[[Position], None] = lambda position: None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`before` is called with a watermark before it is asked for; it may block and raise DeliveryError, which
+        puts the checkpoint off, or Superseded."""
         self._state = state
         self._status = status
+        self._before = before
         self._now = now
         self.lease_lost = False
 
@@ -52,7 +60,7 @@ class Checkpointing:
 
     def at(self, watermark: Position | None, checkpointer: Checkpointer) -> None:
         """Ask now, due or not; a refusal leaves the watermark pending."""
-        if watermark is None or self.lease_lost:
+        if watermark is None or self.lease_lost or not self._may_ask(watermark):
             return
         # null and 0 mean the same to the KCL; null is what plain records are checkpointed with
         sub_sequence_number = watermark.sub_sequence_number or None
@@ -65,6 +73,19 @@ class Checkpointing:
         if self.lease_lost or not self._accepted(checkpointer, None, None):
             return False
         self._status.checkpointed("the shard's end")
+        return True
+
+    def _may_ask(self, watermark: Position) -> bool:
+        try:
+            self._before(watermark)
+        except DeliveryError as error:
+            self._status.log("WARNING", f"checkpoint put off: {error}")
+            self._state.failed(self._now(), retry_after_seconds=CHECKPOINT_RETRY_SECONDS)
+            return False
+        except Superseded as error:
+            self._status.log("WARNING", f"{error}: this process takes no more checkpoints")
+            self.lease_lost = True
+            return False
         return True
 
     def _accepted(self, checkpointer: Checkpointer, sequence_number: str | None, sub: int | None) -> bool:

@@ -28,6 +28,7 @@ _THROTTLING_CODES = frozenset(
     {
         "BandwidthLimitExceeded",
         "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
@@ -90,6 +91,23 @@ def s3_client(
         tcp_keepalive=True,
     )
     return boto3.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+
+
+def dynamodb_client(
+    *,
+    region: str | None,
+    endpoint_url: str | None,
+    connect_timeout_seconds: float,
+    read_timeout_seconds: float,
+) -> Any:
+    """One attempt a call, as `s3_client`."""
+    config = Config(
+        retries={"total_max_attempts": 1},
+        connect_timeout=connect_timeout_seconds,
+        read_timeout=read_timeout_seconds,
+        tcp_keepalive=True,
+    )
+    return boto3.client("dynamodb", region_name=region, endpoint_url=endpoint_url, config=config)
 
 
 def object_options(settings: Settings) -> dict[str, str]:

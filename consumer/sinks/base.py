@@ -34,10 +34,20 @@ class Outcome[Request]:
 
 class Sink[Request](Protocol):
     """One backend. Its methods may be repeated for the same chunk at any time, by this process or by another:
-    the effect is that of doing it once (I2, I3)."""
+    the effect is that of doing it once (I2, I3).
+
+    A sink whose rows have an order says so by `in_order`: a chunk is prepared once, and each request of a lane is
+    sent, until nothing of it is left, before the next one of the lane that was prepared. Its methods may raise
+    Superseded.
+    """
+
+    @property
+    def in_order(self) -> bool: ...
 
     def prepare(self, chunk: Chunk) -> Prepared[Request]:
-        """Cut and encode. CPU only; a record that cannot be encoded is a rejection, never an exception."""
+        """Cut and encode; called for the chunks of a shard in order. A record that cannot be encoded is a rejection,
+        never an exception. Raises TransientError or SetupError where something has to be there first: then it is
+        called again."""
 
     def lane(self, request: Request) -> str:
         """What the request shares a quota with at the backend: where that is used up, its lane alone slows down."""

@@ -40,6 +40,8 @@ class RecordTimes:
 class S3Sink:
     """`<prefix><partition path>/<stream>-<shard>-<first sequence>[.<sub>]-<records in the chunk>.ndjson.gz`"""
 
+    in_order = False
+
     def __init__(
         self,
         *,

@@ -64,6 +64,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "google": frozenset(
         {
             "consumer.sinks.bigquery.connection",
+            "consumer.sinks.bigquery.storage_write.messages",
+            "consumer.sinks.bigquery.storage_write.token",
             "consumer.sinks.google_identity",
             "consumer.daemon.bigquery_api",
             "consumer.daemon.bigquery_probes",
@@ -76,6 +78,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "hypercorn": frozenset({"consumer.local.aws"}),
     "local_bigquery": frozenset({"consumer.local.bigquery"}),
     "moto": frozenset({"consumer.local.aws"}),
+    "pyarrow": frozenset({"consumer.sinks.bigquery.storage_write.arrow"}),
     "pyarrow": frozenset({"consumer.sinks.bigquery.storage_write.arrow"}),
 }
 

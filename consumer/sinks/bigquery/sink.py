@@ -14,6 +14,8 @@ from consumer.sinks.bigquery.rows import RowEncoder
 class BigQuerySink:
     """Every record ends in its table or among the rejections; repeats carry the same insertId (I3)."""
 
+    in_order = False
+
     def __init__(
         self,
         *,

@@ -9,7 +9,7 @@ from gevent.event import Event as GeventEvent
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
-from consumer.domain.errors import RequestRefused, SetupError, Throttled, TransientError
+from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
 from consumer.domain.retries import RetryPolicy
 from consumer.shard.delivery import Delivery, Waiting
 from consumer.sinks.base import Outcome, Prepared
@@ -24,6 +24,7 @@ SAFETY_SECONDS = 10
 DOWN = TransientError("down")
 SLOWER = Throttled("slower")
 DENIED = SetupError("denied", setting="s3.bucket")
+GONE = Superseded("taken over")
 NO_LIMIT = ShareLimit(1.0, 10)
 
 
@@ -39,11 +40,17 @@ class FakeSink:
     mended: bool = False
     lanes: dict[int, str] = field(default_factory=dict)
     """By the first record of a request; one for all others."""
+    in_order: bool = False
+    unprepared: list[Exception] = field(default_factory=list)
 
     def lane(self, request: Part) -> str:
         return self.lanes.get(request[0], "")
 
     def prepare(self, chunk: Chunk) -> Prepared[Part]:
+        if self.unprepared:
+            error = self.unprepared.pop(0)
+            self.log.append(f"prepare {chunk.name}: {error}")
+            raise error
         readable = [index for index in range(len(chunk.records)) if index not in self.unreadable]
         parts = [(index,) for index in readable] if self.parts is None else self.parts
         return Prepared(parts, rejected(*self.unreadable))
@@ -101,6 +108,7 @@ class Bench:
         self.dead_letters = FakeDeadLetters(self.log)
         self.status, self.events = quiet_status(Clock())
         self.bug = GeventEvent()
+        self.superseded = GeventEvent()
         self.on_wait: Callable[[], None] = lambda: None
         self.delivery = Delivery(
             sink=self.sink,
@@ -112,6 +120,7 @@ class Bench:
             concurrency=concurrency,
             status=self.status,
             on_bug=self.bug.set,
+            on_superseded=self.superseded.set,
         )
 
     def start(self, chunk: Chunk) -> GeventEvent:
@@ -426,3 +435,62 @@ def test_a_bug_is_seen_while_another_request_of_the_chunk_is_repeated_for_ever(
     assert bench.bug.wait(SAFETY_SECONDS)
     never.set()
     assert not durable.is_set()
+
+
+def sends(bench: Bench) -> list[str]:
+    return [line for line in bench.log if line.startswith("send")]
+
+
+def test_a_request_of_an_ordered_lane_waits_for_one_that_is_repeated(bench: Bench) -> None:
+    bench.sink.in_order = True
+    bench.sink.script = {(0,): [DOWN]}
+    bench.deliver(TWO)
+    assert sends(bench) == ["send (0,): down", "send (0,)", "send (1,)"]
+
+
+def test_a_request_without_order_does_not_wait_for_another(bench: Bench) -> None:
+    bench.sink.script = {(0,): [DOWN]}
+    bench.deliver(TWO)
+    assert sends(bench) == ["send (0,): down", "send (1,)", "send (0,)"]
+
+
+def test_an_ordered_lane_keeps_the_order_of_chunks() -> None:
+    bench = Bench(concurrency=1)
+    bench.sink.in_order = True
+    bench.sink.parts = [(0,)]
+    down = GeventEvent()
+    bench.on_wait = lambda: down.wait(SAFETY_SECONDS)
+    bench.sink.script = {(0,): [DOWN]}
+    first, second = bench.start(chunk_of(record(1))), bench.start(chunk_of(record(2)))
+    gevent.idle()
+    assert sends(bench) == ["send (0,): down"]
+    down.set()
+    assert first.wait(SAFETY_SECONDS)
+    assert second.wait(SAFETY_SECONDS)
+    assert [line for line in bench.log if line.startswith("durable")] == ["durable 1-1", "durable 2-1"]
+
+
+def test_a_preparation_that_fails_is_repeated_and_holds_the_next_chunk_back(bench: Bench) -> None:
+    bench.sink.unprepared = [DENIED]
+    first, second = bench.start(ONE), bench.start(chunk_of(record(2)))
+    assert first.wait(SAFETY_SECONDS)
+    assert second.wait(SAFETY_SECONDS)
+    assert bench.log[:2] == ["prepare 1-1: denied (see s3.bucket)", "wait 10s"]
+    assert "durable 2-1" in bench.log
+
+
+@pytest.mark.parametrize("where", ["prepare", "send"])
+def test_a_superseded_process_delivers_nothing_more_and_is_told_once(where: str) -> None:
+    bench = Bench()
+    bench.sink.in_order = True
+    if where == "prepare":
+        bench.sink.unprepared = [GONE, GONE]
+    else:
+        bench.sink.script = {(0,): [GONE], (1,): [GONE]}
+        bench.sink.lanes = {1: "another"}
+    started = [bench.start(TWO), bench.start(chunk_of(record(7)))]
+    assert bench.superseded.wait(SAFETY_SECONDS)
+    gevent.idle()
+    assert not any(durable.is_set() for durable in started)
+    assert not bench.bug.is_set()
+    assert messages(bench.events) == ["WARNING: taken over: this process delivers nothing more"]

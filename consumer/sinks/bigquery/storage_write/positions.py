@@ -66,6 +66,10 @@ class ShardState(msgspec.Struct):
                 era.totals[table] = stream.base + row_counts[stream.name]
             era.streams = {}
 
+    def begin_at(self, first: Position) -> None:
+        """Count on from this record, whatever lies between it and the mark: no rows were written past that."""
+        self.mark, self.origin = None, first
+
     def begin(self, rules: Rules) -> None:
         """Go on in the last era, or begin a new one when its rules are others."""
         if not self.eras or self.eras[-1].rules != rules:
@@ -103,7 +107,7 @@ class Replay:
     """Finds the records that are durable already while a shard is read again.
 
     Give it the records in order. `left` counts down, by era and table, the rows that are in the tables and whose
-    records have not come yet.
+    records have not come yet. `begins_at` is the record at which counting begins anew, once that is known to be so.
     """
 
     def __init__(self, state: ShardState, start: Position | None) -> None:
@@ -114,6 +118,7 @@ class Replay:
         self._origin = state.origin
         self._joined = start is not None and start == state.mark
         self._past_mark = False
+        self.begins_at: Position | None = None
         self.left: Counts = {era.number: state.written_past_mark(era) for era in state.eras}
 
     def settled(self, records: Sequence[Record]) -> int:
@@ -126,7 +131,7 @@ class Replay:
             self._joined = joined
             return count
         if not joined:
-            self._refuse_gap(records[count].position)
+            self._join(records[count].position)
         self._joined = self._past_mark = True
         return count
 
@@ -150,17 +155,17 @@ class Replay:
                 return place
         return len(records)
 
-    def _refuse_gap(self, first: Position) -> None:
+    def _join(self, first: Position) -> None:
         if self._mark is None and first == self._origin:
             return
         rows = sum(count for tables in self.left.values() for count in tables.values())
-        if not rows:
-            return
-        known = self._mark or self._origin
-        raise Gap(
-            f"{rows} rows were written past {known}, which is not where reading goes on (at {first}): which of the"
-            " records to come they are cannot be told"
-        )
+        if rows:
+            known = f"past {self._mark}" if self._mark else f"from {self._origin} on"
+            raise Gap(
+                f"{rows} rows were written {known}, and reading goes on at {first}: which of the records to come"
+                " they are cannot be told"
+            )
+        self.begins_at = first
 
 
 def order(position: Position) -> tuple[int, int]:

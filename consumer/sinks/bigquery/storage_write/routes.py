@@ -1,0 +1,59 @@
+"""Which table a record's key chooses."""
+
+import msgspec
+
+from consumer.domain.dead_letters import Reason
+from consumer.domain.routing import table_name, table_suffix
+from consumer.sinks.bigquery.storage_write.rules import Rules
+
+_encode = msgspec.json.Encoder().encode
+
+
+class BadRow(ValueError):
+    """The record makes no row."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: Reason = reason
+
+
+class TableRoutes:
+    """Remembers what it has found: there are few tables."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._prefix = rules.text("bigquery.table_prefix")
+        self._digits = int(rules.text("bigquery.key_digits"))
+        self._key_field = rules.text("record.key_field")
+        self._known: dict[str, str] = {}
+
+    def find(self, key: object) -> str:
+        """The table's name; raises BadRow."""
+        digits = key[: self._digits] if isinstance(key, str) else ""
+        name = self._known.get(digits)
+        if name is None:
+            suffix = table_suffix(key, self._digits)
+            if suffix is None:
+                raise self._bad(key)
+            name = table_name(self._prefix, suffix)
+            if isinstance(key, str):
+                self._known[digits] = name
+        return name
+
+    def _bad(self, key: object) -> BadRow:
+        if key is None or key == "":
+            return BadRow("no_key", f"no value in {self._key_field}")
+        shown = str(key)[:64]
+        return BadRow("bad_key", f"{self._key_field} does not start with hex digits: {shown!r}")
+
+
+def key_text(key: object) -> str | None:
+    """The key as a STRING column has it; raises BadRow for half of a surrogate pair, which UTF-8 has no form for."""
+    if key is None:
+        return None
+    text = key if isinstance(key, str) else _encode(key).decode()
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise BadRow("bad_key", f"the key is not Unicode: {error}") from None
+    return text

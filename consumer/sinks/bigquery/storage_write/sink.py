@@ -1,0 +1,353 @@
+"""BigQuery by the Storage Write API: every row exactly once.
+
+A shard's rows go to each table in order, at offsets that say how many the shard has put there. `Replay` tells the
+records that are there already from the number of rows alone; `PositionStore` keeps the numbers and fences former
+owners off.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from consumer.domain.chunks import Chunk
+from consumer.domain.dead_letters import Rejection, ShareGuard
+from consumer.domain.errors import SetupError, Superseded, TransientError
+from consumer.domain.records import Position, Record
+from consumer.sinks.base import Outcome, Prepared
+from consumer.sinks.bigquery.storage_write import positions
+from consumer.sinks.bigquery.storage_write.answers import (
+    CallFailed,
+    Meaning,
+    RowFault,
+    delivery_error,
+    is_ambiguous,
+    meaning_of,
+)
+from consumer.sinks.bigquery.storage_write.positions import Counts, Gap, Replay, ShardState, Stream
+from consumer.sinks.bigquery.storage_write.rows import RowMaker, Rows
+from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
+from consumer.sinks.bigquery.storage_write.writer import Writer
+
+_DETAIL_LENGTH = 300
+
+
+@dataclass(slots=True)
+class Progress:
+    """The rows that one chunk has in the tables."""
+
+    end: Position
+    rows: Counts = field(default_factory=dict)
+
+    def add(self, era: int, table: str, rows: int) -> None:
+        tables = self.rows.setdefault(era, {})
+        tables[table] = tables.get(table, 0) + rows
+
+
+@dataclass(slots=True)
+class Append:
+    """Rows to be written next to a table; `unanswered` once they may have been."""
+
+    table: str
+    rows: Rows
+    progress: Progress
+    positions: Callable[[int], Position]
+    unanswered: bool = False
+    batch: bytes | None = None
+
+    def of(self, rows: Rows) -> "Append":
+        return Append(self.table, rows, self.progress, self.positions)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A table as this process writes to it: `count` rows of the present era are there.
+
+    `created` is a stream that is not used before it is kept.
+    """
+
+    count: int
+    stream: Stream | None = None
+    created: str | None = None
+
+
+class _Shard:
+    """What a process knows of its shard from the moment it has taken it over."""
+
+    def __init__(self, generation: int, state: ShardState, start: Position | None) -> None:
+        self.generation = generation
+        self.state = state
+        self.replay = Replay(state, start)
+        self.lanes = {table: _Lane(total) for table, total in state.present.totals.items()}
+        self.refused: dict[tuple[int, Position], str] = {}
+        self.refused_keys: dict[str, Position] = {}
+
+
+class StorageWriteSink:
+    """`prepare` has to be called for the chunks of a shard in order, and `send` for the requests of a lane."""
+
+    in_order = True
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        store: PositionStore,
+        rules: Rules,
+        maker_of: Callable[[Rules], RowMaker],
+        guard: ShareGuard,
+        start: Position | None,
+        max_request_bytes: int,
+    ) -> None:
+        """`start` is the checkpoint that the shard is read from, None where there is none.
+
+        `guard` tells rows that the server refuses one by one from a schema that refuses them all.
+        """
+        self._writer = writer
+        self._store = store
+        self._rules = rules
+        self._maker_of = maker_of
+        self._maker = maker_of(rules)
+        self._guard = guard
+        self._start = start
+        self._max_request_bytes = max_request_bytes
+        self._shard: _Shard | None = None
+        self._makers: dict[int, RowMaker] = {}
+        self._unsettled: deque[Progress] = deque()
+        self._saving = threading.Lock()
+
+    # The contract of a sink
+
+    def prepare(self, chunk: Chunk) -> Prepared[Append]:
+        """Take the shard over before the first chunk; then no I/O. Raises DeliveryError, to be called again."""
+        shard = self._shard or self._taken_over()
+        records = chunk.records
+        try:
+            settled = shard.replay.settled(records)
+        except Gap as error:
+            # asked again after a pause, and then from the beginning: somebody may have removed what is kept
+            self._shard = None
+            raise SetupError(f"{error}; docs/storage-write.md says what to do", setting=SETTING) from None
+        if shard.replay.begins_at is not None:
+            shard.state.begin_at(shard.replay.begins_at)
+            shard.replay.begins_at = None
+        if settled == len(records):
+            return Prepared(())
+        progress = Progress(chunk.end)
+        self._unsettled.append(progress)
+        indices = self._not_written_before(shard, records, range(settled, len(records)), progress)
+        era = shard.state.present.number
+        tables, rejections = self._maker.make(records, self._without_refused(shard, era, records, indices))
+        rejections += self._rejected_before(shard, era, records, indices)
+        requests: list[Append] = []
+        for table, rows in sorted(tables.items()):
+            taken = shard.replay.take(era, table, len(rows.indices))
+            progress.add(era, table, taken)
+            rest = rows.part(taken, len(rows.indices)) if taken else rows
+            requests += [
+                Append(table, part, progress, lambda place: records[place].position)
+                for part in rest.parts(self._max_request_bytes)
+            ]
+        return Prepared(requests, rejections)
+
+    def lane(self, request: Append) -> str:
+        return request.table
+
+    def send(self, request: Append) -> Outcome[Append]:
+        shard = self._shard
+        assert shard is not None, "a request comes from prepare"
+        lane = shard.lanes.setdefault(request.table, _Lane(0))
+        if lane.stream is None:
+            lane.stream = self._opened(shard, lane, request.table)
+        stream = lane.stream
+        if request.batch is None:
+            request.batch = self._maker.batch(request.rows)
+        try:
+            self._writer.append(stream.name, lane.count - stream.base, self._maker.schema, request.batch)
+        except CallFailed as failure:
+            return self._after_failure(shard, lane, request, failure)
+        self._written(shard, lane, request)
+        return Outcome()
+
+    def split(self, request: Append, refusal: str) -> Outcome[Append]:
+        count = len(request.rows.indices)
+        if count == 1:
+            return self._refuse(request, [RowFault(0, refusal)])
+        half = count // 2
+        # the last is sent first
+        return Outcome(
+            again=(request.of(request.rows.part(half, count)), request.of(request.rows.part(0, half)))
+        )
+
+    def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[Append]:
+        """A verdict holds as long as its rules: later rows may stand where the record's row would have been."""
+        return Prepared((), rejections)
+
+    # What the checkpoints rest on
+
+    def before_checkpoint(self, position: Position) -> None:
+        """Keep how many rows are in the tables at a position, up to which everything is durable.
+
+        Raises TransientError or SetupError, to be called again; Superseded.
+        """
+        shard = self._shard
+        if shard is None:
+            return
+        with self._saving:
+            if not any(progress.end == position for progress in self._unsettled):
+                self._save(shard)
+                return
+            while True:
+                progress = self._unsettled.popleft()
+                shard.state.move_mark(progress.end, progress.rows)
+                if progress.end == position:
+                    break
+            self._save(shard)
+        self._forget_refused(shard, position)
+
+    # Inside
+
+    def _taken_over(self) -> _Shard:
+        taken = self._store.take_over()
+        try:
+            state = ShardState() if taken.state is None else positions.decode_state(taken.state)
+        except positions.UnknownState as error:
+            raise SetupError(f"what is kept of the shard cannot be read: {error}", setting=SETTING) from error
+        refused = self._store.refused()
+        state.close_streams(self._finalized(state.open_streams()))
+        state.begin(self._rules)
+        shard = _Shard(taken.generation, state, self._start)
+        self._save(shard)
+        for key, rows in refused.items():
+            shard.refused.update({(row.era, row.position): row.detail for row in rows})
+            shard.refused_keys[key] = rows[-1].position
+        self._makers = {era.number: self._maker_of(era.rules) for era in state.eras[:-1]}
+        self._shard = shard
+        return shard
+
+    def _finalized(self, streams: list[str]) -> dict[str, int]:
+        try:
+            return self._writer.finalize(streams)
+        except CallFailed as failure:
+            if meaning_of(failure) is not Meaning.GONE:
+                raise delivery_error(failure, "streams of the former owner") from failure
+            raise SetupError(
+                f"a stream of the former owner is gone, and with it the number of its rows: {failure};"
+                " docs/storage-write.md says what to do",
+                setting=SETTING,
+            ) from failure
+
+    def _not_written_before(
+        self, shard: _Shard, records: Sequence[Record], indices: Sequence[int], progress: Progress
+    ) -> Sequence[int]:
+        """The records that no earlier era has written."""
+        for number, maker in self._makers.items():
+            if not shard.replay.awaits(number) or not indices:
+                continue
+            tables, _ = maker.make(records, self._without_refused(shard, number, records, indices))
+            written: set[int] = set()
+            for table, rows in tables.items():
+                taken = shard.replay.take(number, table, len(rows.indices))
+                progress.add(number, table, taken)
+                written.update(rows.indices[:taken])
+            indices = [index for index in indices if index not in written]
+        return indices
+
+    def _without_refused(
+        self, shard: _Shard, era: int, records: Sequence[Record], indices: Sequence[int]
+    ) -> Sequence[int]:
+        if not shard.refused:
+            return indices
+        return [index for index in indices if (era, records[index].position) not in shard.refused]
+
+    def _rejected_before(
+        self, shard: _Shard, era: int, records: Sequence[Record], indices: Sequence[int]
+    ) -> list[Rejection]:
+        if not shard.refused:
+            return []
+        details = [(index, shard.refused.get((era, records[index].position))) for index in indices]
+        return [Rejection(index, "rejected", detail) for index, detail in details if detail is not None]
+
+    def _opened(self, shard: _Shard, lane: _Lane, table: str) -> Stream:
+        """A new stream; kept before it is used, so that the next owner finalizes it."""
+        try:
+            lane.created = lane.created or self._writer.create(self._rules.table_path(table))
+        except CallFailed as failure:
+            raise delivery_error(failure, table) from failure
+        stream = Stream(lane.created, lane.count)
+        with self._saving:
+            shard.state.present.streams[table] = stream
+            self._save(shard)
+        lane.created = None
+        return stream
+
+    def _written(self, shard: _Shard, lane: _Lane, request: Append) -> None:
+        count = len(request.rows.indices)
+        lane.count += count
+        request.progress.add(shard.state.present.number, request.table, count)
+        self._guard.count(count, 0)
+
+    def _after_failure(
+        self, shard: _Shard, lane: _Lane, request: Append, failure: CallFailed
+    ) -> Outcome[Append]:
+        meaning = meaning_of(failure)
+        if meaning is Meaning.WRITTEN and request.unanswered:
+            self._written(shard, lane, request)
+            return Outcome()
+        if meaning in (Meaning.WRITTEN, Meaning.FINALIZED):
+            # a new process counts the rows of the stream, whoever has written them
+            raise Superseded(f"{request.table}: {failure}") from failure
+        if meaning is Meaning.GONE:
+            return self._in_a_new_stream(lane, request, failure)
+        if meaning is Meaning.BAD_ROWS:
+            return self._refuse(request, failure.rows)
+        request.unanswered = request.unanswered or is_ambiguous(failure)
+        raise delivery_error(failure, request.table) from failure
+
+    def _in_a_new_stream(self, lane: _Lane, request: Append, failure: CallFailed) -> Outcome[Append]:
+        if request.unanswered:
+            raise SetupError(
+                f"{request.table}: the stream is gone, and whether the last rows were written with it: {failure};"
+                " docs/storage-write.md says what to do",
+                setting=SETTING,
+            ) from failure
+        lane.stream = None
+        return Outcome(again=(request,), backoff=TransientError(f"{request.table}: {failure}"))
+
+    def _refuse(self, request: Append, faults: Sequence[RowFault]) -> Outcome[Append]:
+        """Send the rest again without these rows, once it is kept that they are not among those written."""
+        rows, shard = request.rows, self._shard
+        assert shard is not None
+        bad = {fault.index: fault.message[:_DETAIL_LENGTH] for fault in faults}
+        if not bad.keys() <= set(range(len(rows.indices))):
+            raise SetupError(
+                f"{request.table}: an error about a row that was not sent", setting="bigquery.method"
+            )
+        if not self._guard.allows(len(rows.indices), len(bad)):
+            first = next(iter(bad.values()))
+            raise SetupError(
+                f"{request.table} refuses {len(bad)} of {len(rows.indices)} rows, more than deadletter.max_ratio"
+                f" allows; the first: {first}",
+                setting="bigquery.row",
+            )
+        era = shard.state.present.number
+        refused = [Refused(era, request.positions(rows.indices[place]), bad[place]) for place in sorted(bad)]
+        for key in self._store.refuse(refused):
+            shard.refused_keys[key] = refused[-1].position
+        self._guard.count(len(bad), len(bad))
+        rejections = [Rejection(rows.indices[place], "rejected", bad[place]) for place in sorted(bad)]
+        rest = rows.without(set(bad))
+        return Outcome(rejections, (request.of(rest),) if rest.indices else ())
+
+    def _forget_refused(self, shard: _Shard, mark: Position) -> None:
+        if not shard.refused_keys:
+            return
+        passed = positions.order(mark)
+        keys = [key for key, last in shard.refused_keys.items() if positions.order(last) <= passed]
+        for key in keys:
+            self._store.forget([key])
+            del shard.refused_keys[key]
+
+    def _save(self, shard: _Shard) -> None:
+        self._store.save(shard.generation, positions.encode_state(shard.state))
