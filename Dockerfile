@@ -1,8 +1,8 @@
 # docker build -t consumer .
 # docker run --rm consumer start s3 --set s3.bucket=my-bucket
 #
-# BASE needs Python 3.13 with venv. The image runs as user 10001 on a read-only root file system; it writes to
-# /var/lib/consumer and /tmp only (for instance: --read-only --tmpfs /tmp -v consumer-state:/var/lib/consumer).
+# BASE needs Python 3.13 with venv; PIP_INDEX_URL names another package index. The image runs as user 10001 on a read-only
+# root file system and writes to /var/lib/consumer only (--read-only; --tmpfs or -v for that directory are optional).
 ARG BASE=python:3.13-slim-trixie
 
 FROM ${BASE} AS build
@@ -13,13 +13,13 @@ WORKDIR /opt/consumer
 COPY requirements*.txt requirements-jars.sha256 ./
 COPY bin/setup bin/_setup.py bin/
 RUN bin/setup --runtime \
-    && rm -rf .venv/setup.log .venv/lib/python3.13/site-packages/pip .venv/lib/python3.13/site-packages/pip-*
+    && rm -rf .venv/setup.log .venv/bin/pip* .venv/lib/python3.13/site-packages/pip .venv/lib/python3.13/site-packages/pip-*
 COPY properties properties
 COPY consumer consumer
 RUN .venv/bin/python -m compileall -q consumer
 
 FROM ${BASE}
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /var/lib/consumer consumer \
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/consumer --shell /usr/sbin/nologin consumer \
     && install -d -o consumer -g consumer -m 0750 /var/lib/consumer
 COPY --from=build /opt/consumer /opt/consumer
 WORKDIR /opt/consumer
@@ -28,10 +28,11 @@ ENV PATH=/opt/consumer/.venv/bin:$PATH \
     PYTHONPATH=/opt/consumer \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    TMPDIR=/var/lib/consumer \
     CONSUMER_SET_WORKER__STATE_DIR=/var/lib/consumer
 USER 10001:10001
-# With these, a volume there belongs to the user, on ECS too.
-VOLUME ["/var/lib/consumer", "/tmp"]
+# With this, a volume there belongs to the user, on ECS too.
+VOLUME ["/var/lib/consumer"]
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=300s --retries=3 \
     CMD ["/opt/consumer/.venv/bin/python", "-m", "consumer", "health"]
