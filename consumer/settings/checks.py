@@ -31,6 +31,8 @@ def complete(backend: Backend, values: dict[str, Value]) -> None:
         del values["initialPositionInStream"]
     if "regionName" in values:
         values.setdefault("s3.region", values["regionName"])
+    if values.get("bigquery.method") == "storage_write" and "applicationName" in values:
+        values.setdefault("bigquery.positions_table", f"{values['applicationName']}-BigQueryStreams")
 
 
 def check(backend: Backend, values: Values, given: Mapping[str, Given]) -> Iterator[Finding]:
@@ -194,6 +196,16 @@ def _log_columns(values: Values, report: _Report) -> Iterator[Finding]:
         yield report.error("bigquery.partition_field", message)
 
 
+def _storage_write(values: Values, report: _Report) -> Iterator[Finding]:
+    if values.get("bigquery.method") != "storage_write":
+        return
+    if values.get("bigquery.row") == "fields":
+        message = "takes rows of the shape bigquery.row = log only, as yet"
+        yield report.error("bigquery.method", message)
+    if values.get("bigquery.metadata_columns"):
+        yield report.error("bigquery.metadata_columns", "is not there yet with bigquery.method = storage_write")
+
+
 def _google_identity(values: Values, report: _Report) -> Iterator[Finding]:
     federated = values.get("bigquery.credentials") == "aws"
     if federated and "bigquery.identity_provider" not in values:
@@ -274,5 +286,6 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _log_columns,
     _row_columns,
     _clustering,
+    _storage_write,
     _google_identity,
 )

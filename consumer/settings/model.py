@@ -23,6 +23,7 @@ SHARED_KCL_KEYS = (
     "streamName",
     "streamArn",
     "regionName",
+    "dynamoDBEndpoint",
     "retrievalMode",
     "shutdownGraceMillis",
 )

@@ -491,7 +491,7 @@ _BIGQUERY_SINK = (
     ),
     Setting(
         name="bigquery.method",
-        kind=Choice(("insert_all",)),
+        kind=Choice(("insert_all", "storage_write")),
         default="insert_all",
         backends=_BIGQUERY,
         meaning="how rows are written",
@@ -515,6 +515,19 @@ _BIGQUERY_SINK = (
         kind=_URL,
         backends=_BIGQUERY,
         meaning="BigQuery endpoint in place of Google's",
+    ),
+    Setting(
+        name="bigquery.storage_endpoint",
+        kind=_URL,
+        backends=_BIGQUERY,
+        meaning="endpoint of the Storage Write API in place of Google's; http without TLS",
+    ),
+    Setting(
+        name="bigquery.positions_table",
+        kind=Text(form="a DynamoDB table name", pattern=r"[A-Za-z0-9_.-]{3,255}"),
+        backends=_BIGQUERY,
+        meaning="DynamoDB table of row counts for bigquery.method = storage_write; <applicationName>-BigQueryStreams"
+        " unless set",
     ),
     Setting(
         name="bigquery.credentials",

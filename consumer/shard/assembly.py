@@ -1,6 +1,7 @@
 """Builds a shard's pipeline from the settings: the only place of this package that knows their names."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from gevent.event import Event as GeventEvent
@@ -8,13 +9,15 @@ from gevent.event import Event as GeventEvent
 from consumer.domain.checkpoints import CheckpointPolicy, CheckpointState
 from consumer.domain.chunks import Chunker, ChunkLimits
 from consumer.domain.dead_letters import ShareGuard, ShareLimit
+from consumer.domain.errors import Superseded
 from consumer.domain.events import Event
 from consumer.domain.ledger import Ledger
+from consumer.domain.records import Position
 from consumer.domain.retries import RetryPolicy
 from consumer.domain.routing import time_parser
 from consumer.settings import Settings
 from consumer.shard.checkpointing import Checkpointing
-from consumer.shard.delivery import Delivery, Waiting
+from consumer.shard.delivery import Delivery, Waiting, exit_soon
 from consumer.shard.pipeline import InFlightLimits, Pipeline
 from consumer.shard.status import ShardStatus
 from consumer.sinks.aws import encryption_options, object_options
@@ -28,15 +31,19 @@ _FALLBACK_GRACE_SECONDS = 25.0
 
 
 def build_pipeline(
-    settings: Settings, send_event: Callable[[Event], None], shard: str
+    settings: Settings, send_event: Callable[[Event], None], shard: str, start: Position | None = None
 ) -> tuple[Pipeline, ShardStatus]:
+    """`start` is the checkpoint that the shard is read from, None where there is none."""
     status = ShardStatus(shard, send_event)
+    sink = _sink(settings, shard, start)
     checkpoint_policy = CheckpointPolicy(settings.seconds("checkpoint.interval"))
     pipeline = Pipeline(
         chunker=Chunker(_chunk_limits(settings)),
         ledger=Ledger(),
-        delivery=_delivery(settings, shard, status),
-        checkpoints=Checkpointing(CheckpointState(checkpoint_policy), status),
+        delivery=_delivery(settings, shard, status, sink),
+        checkpoints=Checkpointing(
+            CheckpointState(checkpoint_policy), status, before=partial(_before_checkpoint, sink)
+        ),
         limits=InFlightLimits(
             max_chunks=settings.integer("delivery.max_in_flight_chunks"),
             max_bytes=settings.integer("delivery.max_in_flight_bytes"),
@@ -57,13 +64,19 @@ def _chunk_limits(settings: Settings) -> ChunkLimits:
     )
 
 
-def _delivery(settings: Settings, shard: str, status: ShardStatus) -> Delivery[Any]:
+def _before_checkpoint(sink: Sink[Any], position: Position) -> None:
+    try:
+        sink.before_checkpoint(position)
+    except Superseded:
+        exit_soon()
+        raise
+
+
+def _delivery(settings: Settings, shard: str, status: ShardStatus, sink: Sink[Any]) -> Delivery[Any]:
     return Delivery(
-        sink=_sink(settings, shard),
+        sink=sink,
         dead_letters=_dead_letters(settings, shard),
-        guard=ShareGuard(
-            ShareLimit(settings["deadletter.max_ratio"], settings.integer("deadletter.ratio_window"))
-        ),
+        guard=_guard(settings),
         waiting=Waiting(
             policy=RetryPolicy(
                 base_seconds=settings.seconds("retry.base"), max_seconds=settings.seconds("retry.max")
@@ -71,6 +84,12 @@ def _delivery(settings: Settings, shard: str, status: ShardStatus) -> Delivery[A
         ),
         concurrency=settings.integer("delivery.concurrency"),
         status=status,
+    )
+
+
+def _guard(settings: Settings) -> ShareGuard:
+    return ShareGuard(
+        ShareLimit(settings["deadletter.max_ratio"], settings.integer("deadletter.ratio_window"))
     )
 
 
@@ -85,8 +104,12 @@ def stream_name(settings: Settings) -> str:
     return settings.optional_text("streamName") or settings.text("streamArn").rsplit("/", 1)[-1]
 
 
-def _sink(settings: Settings, shard: str) -> Sink[Any]:
-    return _s3_sink(settings, shard) if settings.backend == "s3" else _bigquery_sink(settings, shard)
+def _sink(settings: Settings, shard: str, start: Position | None) -> Sink[Any]:
+    if settings.backend == "s3":
+        return _s3_sink(settings, shard)
+    if settings.text("bigquery.method") == "storage_write":
+        return _storage_write_sink(settings, shard, start)
+    return _bigquery_sink(settings, shard)
 
 
 def _s3_client(settings: Settings) -> Any:
@@ -167,6 +190,40 @@ def _bigquery_sink(settings: Settings, shard: str) -> Sink[Any]:
             max_rows=settings.integer("bigquery.rows_per_request"),
             max_bytes=settings.integer("bigquery.max_request_bytes"),
         ),
+    )
+
+
+def _storage_write_sink(settings: Settings, shard: str, start: Position | None) -> Sink[Any]:
+    from consumer.sinks.aws import dynamodb_client
+    from consumer.sinks.bigquery.storage_write.rows import LogRows
+    from consumer.sinks.bigquery.storage_write.rules import rules_of
+    from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
+    from consumer.sinks.bigquery.storage_write.store import DynamoPositions
+    from consumer.sinks.bigquery.storage_write.token import BearerToken
+    from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
+    from consumer.sinks.google_identity import GoogleIdentity
+
+    timeouts = {
+        "connect_timeout_seconds": settings.seconds("bigquery.connect_timeout"),
+        "read_timeout_seconds": settings.seconds("bigquery.read_timeout"),
+    }
+    client = dynamodb_client(
+        region=settings.optional_text("regionName"),
+        endpoint_url=settings.optional_text("dynamoDBEndpoint"),
+        **timeouts,
+    )
+    return StorageWriteSink(
+        writer=GrpcWriter(
+            endpoint=settings.optional_text("bigquery.storage_endpoint"),
+            token=BearerToken(GoogleIdentity.of(settings).credentials),
+            **timeouts,
+        ),
+        store=DynamoPositions(client, table=settings.text("bigquery.positions_table"), shard=shard),
+        rules=rules_of(settings),
+        maker_of=LogRows,
+        guard=_guard(settings),
+        start=start,
+        max_request_bytes=settings.integer("bigquery.max_request_bytes"),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from amazon_kclpy.v3 import processor as v3
 
 from consumer.domain.errors import ProtocolError
+from consumer.domain.records import Position
 from consumer.shard.pipeline import Pipeline
 from consumer.shard.protocol import RecordsMessage
 from consumer.shard.status import ShardStatus
@@ -15,7 +16,10 @@ from consumer.shard.tip import Tip
 class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
     """Builds the pipeline when the KCL names the shard."""
 
-    def __init__(self, build: Callable[[str], tuple[Pipeline, ShardStatus]], tip: Tip) -> None:
+    def __init__(
+        self, build: Callable[[str, Position | None], tuple[Pipeline, ShardStatus]], tip: Tip
+    ) -> None:
+        """`build` gets the shard's name and the checkpoint that it is read from, None where there is none."""
         self._build = build
         self._tip = tip
         self._parts: tuple[Pipeline, ShardStatus] | None = None
@@ -36,8 +40,10 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
             self.pipeline.drain()
 
     def initialize(self, initialize_input: Any) -> None:
-        self._parts = self._build(initialize_input.shard_id)
         start = initialize_input.sequence_number
+        self._parts = self._build(
+            initialize_input.shard_id, _position(start, initialize_input.sub_sequence_number)
+        )
         self._parts[1].log("INFO", f"shard process started, reading on from {start}")
         if self.drain_asked:
             self._parts[0].drain()
@@ -69,3 +75,8 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
         if self._parts is None:
             raise ProtocolError("a callback came before initialize")
         return self._parts
+
+
+def _position(sequence_number: str, sub_sequence_number: int | None) -> Position | None:
+    """None for the words that stand for a place in the stream: TRIM_HORIZON, LATEST, AT_TIMESTAMP."""
+    return Position(sequence_number, sub_sequence_number or 0) if sequence_number.isdecimal() else None

@@ -7,6 +7,7 @@ from typing import Protocol
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import TransientError
+from consumer.domain.records import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +65,18 @@ class Sink[Request](Protocol):
 
     def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[Request]:
         """Requests for rejected records that may pass by now (a schema was mended); the others stay rejected."""
+
+    def before_checkpoint(self, position: Position) -> None:
+        """Every record up to `position` is durable, and the KCL is about to be asked to remember that. Blocks.
+
+        Raises TransientError or SetupError, which put the checkpoint off.
+        """
+
+
+class Unordered:
+    """What a sink has that needs no order and keeps nothing of its own."""
+
+    in_order = False
+
+    def before_checkpoint(self, position: Position) -> None:
+        """Its backend holds all that there is to know."""

@@ -11,7 +11,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import PartitionPaths, TimeParser, epoch_ms
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
-from consumer.sinks.base import Outcome, Prepared
+from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.lines import join_lines, lines_of
 from consumer.sinks.payloads import RoutingReader
 
@@ -37,10 +37,8 @@ class RecordTimes:
     parse: TimeParser
 
 
-class S3Sink:
+class S3Sink(Unordered):
     """`<prefix><partition path>/<stream>-<shard>-<first sequence>[.<sub>]-<records in the chunk>.ndjson.gz`"""
-
-    in_order = False
 
     def __init__(
         self,

@@ -4,17 +4,15 @@ from collections.abc import Sequence
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
-from consumer.sinks.base import Outcome, Prepared
+from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.bigquery.answers import outcome_of
 from consumer.sinks.bigquery.connection import Connection
 from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits, cut
 from consumer.sinks.bigquery.rows import RowEncoder
 
 
-class BigQuerySink:
+class BigQuerySink(Unordered):
     """Every record ends in its table or among the rejections; repeats carry the same insertId (I3)."""
-
-    in_order = False
 
     def __init__(
         self,

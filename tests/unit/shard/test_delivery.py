@@ -12,7 +12,7 @@ from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
 from consumer.domain.retries import RetryPolicy
 from consumer.shard.delivery import Delivery, Waiting
-from consumer.sinks.base import Outcome, Prepared
+from consumer.sinks.base import Outcome, Prepared, Unordered
 from tests.unit.shard.fakes import Clock, Log, chunk_of, messages, quiet_status, record
 
 type Part = tuple[int, ...]
@@ -29,7 +29,7 @@ NO_LIMIT = ShareLimit(1.0, 10)
 
 
 @dataclass
-class FakeSink:
+class FakeSink(Unordered):
     """Every record is a request of its own unless `parts` says otherwise; `script` holds what meets each request."""
 
     log: Log

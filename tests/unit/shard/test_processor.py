@@ -1,5 +1,6 @@
 """The callbacks of the KCL and the signal to drain, in any order that may happen."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +33,7 @@ def processor(events: list[Event]) -> ShardProcessor:
         },
     )
     assert drain_seconds(settings) == 10 * DRAIN_SHARE_OF_GRACE
-    return ShardProcessor(lambda shard: build_pipeline(settings, events.append, shard), Tip(POLLED_AHEAD))
+    return ShardProcessor(partial(build_pipeline, settings, events.append), Tip(POLLED_AHEAD))
 
 
 INITIALIZE: Any = SimpleNamespace(shard_id="shardId-7", sequence_number="1", sub_sequence_number=0)

@@ -13,16 +13,14 @@ from consumer.domain.errors import DeliveryError, SetupError, TransientError
 class BearerToken:
     """Fetched when first asked for, and anew when it is about to expire."""
 
-    def __init__(self, credentials: Callable[[], Any] | None) -> None:
-        """`credentials` finds google-auth's; None goes without."""
+    def __init__(self, credentials: Callable[[], Any]) -> None:
+        """`credentials` finds google-auth's."""
         self._find = credentials
         self._credentials: Any = None
         self._request = Request(urllib3.PoolManager(retries=False))  # type: ignore[no-untyped-call]
 
     def metadata(self) -> list[tuple[str, str]]:
         """Blocks for a new token; raises TransientError or SetupError."""
-        if self._find is None:
-            return []
         headers: dict[str, str] = {}
         try:
             if self._credentials is None:
