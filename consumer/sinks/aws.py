@@ -125,6 +125,11 @@ def _set_options(**options: str | None) -> dict[str, str]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def error_code(error: Exception) -> str:
+    """AWS's own code of an answered error, else an empty text."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
 def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
     """What a boto3 error asks of the caller; `setting` names the property behind the resource. Raises the error
     itself where it is none of boto3's."""
@@ -140,7 +145,7 @@ def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
 
 
 def _of_answer(error: ClientError, *, setting: str) -> DeliveryError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
+    code = error_code(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if status == 429 or code in _THROTTLING_CODES:
         return Throttled(str(error))

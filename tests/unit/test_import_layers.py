@@ -79,7 +79,6 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "local_bigquery": frozenset({"consumer.local.bigquery"}),
     "moto": frozenset({"consumer.local.aws"}),
     "pyarrow": frozenset({"consumer.sinks.bigquery.storage_write.arrow"}),
-    "pyarrow": frozenset({"consumer.sinks.bigquery.storage_write.arrow"}),
 }
 
 # What consumer.domain may import beside the standard library and itself.

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
-from botocore.exceptions import ClientError
 
 from consumer.domain.errors import SetupError, Superseded
 from consumer.domain.records import Position
-from consumer.sinks.aws import AWS_ERRORS, delivery_error
+from consumer.sinks.aws import AWS_ERRORS, delivery_error, error_code
 
 HASH_KEY = "shard"
 RANGE_KEY = "item"
@@ -25,6 +24,7 @@ _A_REFUSED_ITEM = 500
 """An item takes 400 KB; a refusal about 400 bytes."""
 
 _CONFLICT = "ConditionalCheckFailedException"
+_MISSING = "ResourceNotFoundException"
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True):
@@ -132,12 +132,10 @@ class DynamoPositions:
     def _ask(self, operation: str, **arguments: Any) -> Any:
         try:
             return getattr(self._client, operation)(TableName=self._table, **arguments)
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
+        except AWS_ERRORS as error:
+            code = error_code(error)
             if code == _CONFLICT:
                 raise Superseded(f"{self._shard} has another owner") from error
-            if code == "ResourceNotFoundException":
+            if code == _MISSING:
                 raise SetupError(f"DynamoDB table {self._table} is missing", setting=SETTING) from error
-            raise delivery_error(error, setting=SETTING) from error
-        except AWS_ERRORS as error:
             raise delivery_error(error, setting=SETTING) from error
