@@ -203,7 +203,9 @@ def _storage_write(values: Values, report: _Report) -> Iterator[Finding]:
         message = "takes rows of the shape bigquery.row = log only, as yet"
         yield report.error("bigquery.method", message)
     if values.get("bigquery.metadata_columns"):
-        yield report.error("bigquery.metadata_columns", "is not there yet with bigquery.method = storage_write")
+        yield report.error(
+            "bigquery.metadata_columns", "is not there yet with bigquery.method = storage_write"
+        )
 
 
 def _google_identity(values: Values, report: _Report) -> Iterator[Finding]:

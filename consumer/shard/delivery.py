@@ -79,7 +79,7 @@ class _Patience:
 
     def over(self) -> None:
         if self._attempt:
-            self._status.recovered(self._what, self._attempt, token=self)
+            self._status.recovered(self._what, token=self)
         self._attempt = 0
 
 

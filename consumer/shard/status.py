@@ -43,6 +43,8 @@ class ShardStatus:
         self._send = send
         self._now = now
         self._retrying: dict[object, str] = {}
+        self._announced: Counter[tuple[str, Level]] = Counter()
+        self._most_attempts = 0
         self._held: dict[str, str] = {}
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -65,19 +67,25 @@ class ShardStatus:
         self.log("DEBUG", f"checkpoint at {position}")
 
     def retrying(self, what: str, error: DeliveryError, attempt: int, *, token: object) -> None:
-        """Say so at first, then ever more rarely: an outage must not fill the log.
+        """Say so at first, then ever more rarely: an outage must not fill the log, however many requests it meets.
 
         `token` tells one request from another until it has recovered: that one of many got through does not end
         an outage.
         """
         self._retrying[token] = str(error)
-        if attempt & (attempt + 1) == 0:  # 0, 1, 3, 7, 15, …
-            level: Level = "ERROR" if isinstance(error, SetupError) else "WARNING"
+        self._most_attempts = max(self._most_attempts, attempt + 1)
+        level: Level = "ERROR" if isinstance(error, SetupError) else "WARNING"
+        if attempt + 1 >= 2 * self._announced[what, level]:  # 1, 2, 4, 8, …
+            self._announced[what, level] = attempt + 1
             self.log(level, f"{what} failed and is repeated (attempt {attempt + 1}): {error}")
 
-    def recovered(self, what: str, attempts: int, *, token: object) -> None:
+    def recovered(self, what: str, *, token: object) -> None:
+        """A request got through; said once the last of those in trouble did."""
         self._retrying.pop(token, None)
-        self.log("INFO", f"{what} works again after {attempts} failed attempts")
+        if not self._retrying:
+            self.log("INFO", f"{what} works again after {self._most_attempts} failed attempts")
+            self._announced.clear()
+            self._most_attempts = 0
 
     def holding(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
         first = rejections[0]

@@ -21,8 +21,8 @@ from consumer.local.progress import Progress
 from consumer.settings.table import Backend
 
 _FIRST_SECONDS = 120.0
-#: Longer than the KCL may leave a shard without an owner: two minutes after a leader is gone.
-_STALL_SECONDS = 180.0
+#: Longer than the KCL may leave a shard alone: two minutes after a leader is gone, two for an answer that got lost.
+_STALL_SECONDS = 300.0
 _DRAIN_POLL_SECONDS = 2.0
 
 

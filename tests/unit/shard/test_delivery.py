@@ -494,3 +494,24 @@ def test_a_superseded_process_delivers_nothing_more_and_is_told_once(where: str)
     assert not any(durable.is_set() for durable in started)
     assert not bench.bug.is_set()
     assert messages(bench.events) == ["WARNING: taken over: this process delivers nothing more"]
+
+
+def test_an_outage_is_said_once_however_many_requests_it_meets(bench: Bench) -> None:
+    bench.sink.script = {(index,): [DOWN, DOWN] for index in range(4)}
+    bench.deliver(FOUR)
+    assert messages(bench.events) == [
+        "WARNING: delivery failed and is repeated (attempt 1): down",
+        "WARNING: delivery failed and is repeated (attempt 2): down",
+        "INFO: delivery works again after 2 failed attempts",
+    ]
+
+
+def test_what_someone_has_to_mend_is_said_though_an_outage_was(bench: Bench) -> None:
+    bench.sink.script = {(0,): [DOWN, DOWN, DENIED]}
+    bench.deliver(ONE)
+    assert [message.partition(":")[0] for message in messages(bench.events)] == [
+        "WARNING",
+        "WARNING",
+        "ERROR",
+        "INFO",
+    ]
