@@ -20,6 +20,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from consumer.daemon.preparation import NotReady, Unreachable, Unusable
+from consumer.daemon.roles import assume_role_request
 from consumer.settings import Settings
 from consumer.sinks.aws import s3_client
 
@@ -93,13 +94,48 @@ def bucket_client(settings: Settings) -> Any:
     )
 
 
-def client(service: Service) -> Any:
-    """A client that asks once a call."""
+def sts_service(settings: Settings) -> Service:
+    return Service(
+        name="STS",
+        endpoint_key="AWS_ENDPOINT_URL_STS",
+        endpoint=None,
+        region_key="regionName",
+        region=settings.text("regionName"),
+    )
+
+
+def client(service: Service, **keys: str) -> Any:
+    """A client that asks once a call; `keys` are boto3's arguments for credentials."""
     return boto3.client(
         service.name.lower(),
         region_name=service.region,
         endpoint_url=service.endpoint,
         config=Config(retries=_ASK_ONCE, connect_timeout=5, read_timeout=20),
+        **keys,
+    )
+
+
+def stream_client(settings: Settings, service: Service) -> Any:
+    """A client of Kinesis with the rights that the KCL will have there: the daemon's own, or kinesis.role_arn's.
+
+    Raises Unusable or NotReady when the role cannot be had.
+    """
+    request = assume_role_request(settings)
+    if request is None:
+        return client(service)
+    sts = sts_service(settings)
+    try:
+        keys = ask(lambda: client(sts).assume_role(**request), sts)["Credentials"]
+    except ClientError as error:
+        raise Unusable(
+            f"kinesis.role_arn: {request['RoleArn']} cannot be assumed: {code_of(error)}: its trust policy has to"
+            " name this host's role, which has to be allowed sts:AssumeRole (deploy/iam)"
+        ) from error
+    return client(
+        service,
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
     )
 
 

@@ -12,11 +12,11 @@ from consumer.daemon.aws import (
     Service,
     ask,
     bucket_client,
-    client,
     code_of,
     kcl_service,
     s3_service,
     status_of,
+    stream_client,
 )
 from consumer.daemon.preparation import NotReady, Step, Unusable
 from consumer.settings import Settings
@@ -51,7 +51,7 @@ def _stream_step(settings: Settings) -> Step:
     key, name, request = stream_of(settings)
 
     def step() -> str:
-        kinesis = client(service)
+        kinesis = stream_client(settings, service)
         return check_stream(lambda: kinesis.describe_stream_summary(**request), key, name, service)
 
     return step

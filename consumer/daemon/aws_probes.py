@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -23,6 +23,8 @@ from consumer.daemon.aws import (
     kcl_service,
     s3_service,
     status_of,
+    stream_client,
+    sts_service,
 )
 from consumer.daemon.aws_checks import check_bucket, check_stream, stream_of
 from consumer.daemon.preparation import Unusable
@@ -41,13 +43,7 @@ _LEAST_SKEW_SECONDS = 2.0
 
 def aws_checks(settings: Settings, *, now: Callable[[], float]) -> list[Check]:
     """`now` is the clock to compare with AWS's: seconds since the epoch."""
-    sts = Service(
-        name="STS",
-        endpoint_key="AWS_ENDPOINT_URL_STS",
-        endpoint=None,
-        region_key="regionName",
-        region=settings.text("regionName"),
-    )
+    sts = sts_service(settings)
     return [
         Check(name="AWS credentials", step=lambda: _identity(sts)),
         Check(name="clock", step=lambda: _clock(settings, sts, now)),
@@ -100,7 +96,7 @@ def _stream(settings: Settings) -> str:
     """Describes the stream and reads one record of its first shard."""
     service = kcl_service(settings, "Kinesis", "kinesisEndpoint")
     key, name, request = stream_of(settings)
-    kinesis = client(service)
+    kinesis = stream_client(settings, service)
     line = check_stream(lambda: kinesis.describe_stream_summary(**request), key, name, service)
 
     def read() -> None:
@@ -115,7 +111,8 @@ def _stream(settings: Settings) -> str:
         raise _refused(error, f"stream {name}", f"kinesis:{error.operation_name}") from error
     if "not allowed" in line:
         raise Unusable(f"{line}: allow kinesis:DescribeStreamSummary (deploy/iam)")
-    return f"{line}, and can be read"
+    role = settings.optional_text("kinesis.role_arn")
+    return f"{line}, and can be read{f' as {role}' if role else ''}"
 
 
 def lease_tables(settings: Settings) -> list[str]:
@@ -132,34 +129,39 @@ def _table_checks(settings: Settings) -> Iterator[Check]:
     service = kcl_service(settings, "DynamoDB", "dynamoDBEndpoint")
     for table in lease_tables(settings):
         yield Check(name="lease table", step=lambda table=table: check_table(client(service), table, service))
+    if settings.backend == "bigquery" and settings.text("bigquery.method") == "storage_write":
+        counts = settings.text("bigquery.positions_table")
+        yield Check(
+            name="row counts", step=lambda: check_table(client(service), counts, service, maker="bin/start")
+        )
 
 
-def check_table(dynamodb: Any, table: str, service: Service) -> str:
-    """Whether a table can be described, read and written; one that is missing is made by the KCL."""
+def check_table(dynamodb: Any, table: str, service: Service, *, maker: str = "the KCL") -> str:
+    """Whether a table can be described, read and written; one that is missing is made by `maker`."""
 
     def use() -> str:
         found = dynamodb.describe_table(TableName=table)["Table"]
         if found["TableStatus"] not in ("ACTIVE", "UPDATING"):
             return f"{table} is {found['TableStatus']}"
         dynamodb.scan(TableName=table, Limit=1)
-        _write_nothing(dynamodb, table, found["KeySchema"][0]["AttributeName"])
+        _write_nothing(dynamodb, table, [key["AttributeName"] for key in found["KeySchema"]])
         return f"{table} can be read and written"
 
     try:
         return str(ask(use, service))
     except ClientError as error:
         if code_of(error) == "ResourceNotFoundException":
-            return f"{table} is not there yet: the KCL makes it at its first start"
+            return f"{table} is not there yet: {maker} makes it at its first start"
         raise _refused(error, f"table {table}", f"dynamodb:{error.operation_name}") from error
 
 
-def _write_nothing(dynamodb: Any, table: str, key: str) -> None:
+def _write_nothing(dynamodb: Any, table: str, keys: Sequence[str]) -> None:
     try:
         dynamodb.delete_item(
             TableName=table,
-            Key={key: {"S": "bin/check"}},
+            Key={key: {"S": "bin/check"} for key in keys},
             ConditionExpression="attribute_exists(#key)",
-            ExpressionAttributeNames={"#key": key},
+            ExpressionAttributeNames={"#key": keys[0]},
         )
     except ClientError as error:
         if code_of(error) != "ConditionalCheckFailedException":

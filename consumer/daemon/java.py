@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consumer.daemon.errors import StartFailed
+from consumer.daemon.roles import role_session
 from consumer.daemon.state import StateDirectory
 from consumer.settings import PROJECT_ROOT, Settings
 from consumer.settings.properties_file import render
@@ -59,7 +60,27 @@ def kcl_properties(settings: Settings) -> str:
     executable = f"{Path(sys.executable).name} -m {SHARD_MODULE}"
     version = f"python/{sys.version_info.major}.{sys.version_info.minor}"
     own = {"executableName": executable, "processingLanguage": version, "workerId": worker_id(settings)}
-    return render({**settings.kcl, **own})
+    return render({**settings.kcl, **_stream_role(settings), **own})
+
+
+def _stream_role(settings: Settings) -> dict[str, str]:
+    """kinesis.role_arn as the KCL spells it: a credentials provider for Kinesis, which counts for everything that
+    has none of its own, so that leases and metrics need one."""
+    role = settings.optional_text("kinesis.role_arn")
+    if role is None:
+        return {}
+    parts = [
+        *("StsAssumeRoleCredentialsProvider", role, role_session(settings)),
+        f"endpointRegion={settings.text('regionName')}",
+    ]
+    external_id = settings.optional_text("kinesis.role_external_id")
+    if external_id is not None:
+        parts.append(f"externalId={external_id}")
+    others = ("AwsCredentialsProviderDynamoDB", "AwsCredentialsProviderCloudWatch")
+    return {
+        "AwsCredentialsProvider": "|".join(parts),
+        **{name: settings.kcl.get(name, "DefaultCredentialsProvider") for name in others},
+    }
 
 
 def java_executable(settings: Settings) -> Path:

@@ -135,6 +135,18 @@ def _credentials(values: Values, report: _Report) -> Iterator[Finding]:
             yield report.error(key, message)
 
 
+def _stream_role(values: Values, report: _Report) -> Iterator[Finding]:
+    provider = "AwsCredentialsProvider"
+    if "kinesis.role_arn" in values:
+        if values.get(provider) != "DefaultCredentialsProvider":
+            yield report.error(provider, "cannot stand beside kinesis.role_arn, which replaces it for the stream")
+    elif "kinesis.role_external_id" in values:
+        yield report.error("kinesis.role_external_id", "needs kinesis.role_arn")
+    elif "AssumeRole" in str(values.get(provider)):
+        message = "keeps leases with that role too, which bin/check does not know: set kinesis.role_arn instead"
+        yield report.warning(provider, message)
+
+
 def _java(values: Values, report: _Report) -> Iterator[Finding]:
     if "jvm.java" in values:
         path = PROJECT_ROOT / str(values["jvm.java"])
@@ -281,6 +293,7 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _reading,
     _life_cycle,
     _credentials,
+    _stream_role,
     _java,
     _limits,
     _objects,

@@ -266,6 +266,16 @@ _PROCESS = (
 
 _AWS = (
     Setting(
+        name="kinesis.role_arn",
+        kind=Text(form="a role's ARN", pattern=r"arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+.@/-]+"),
+        meaning="role to read the stream with, when it stands in another account; nothing else is done with it",
+    ),
+    Setting(
+        name="kinesis.role_external_id",
+        kind=Text(form="letters, digits, _ + . @ : / and -", pattern=r"[A-Za-z0-9_+.@:/-]{2,1224}"),
+        meaning="external id that the trust policy of kinesis.role_arn asks for; the KCL logs it",
+    ),
+    Setting(
         name="s3.endpoint_url",
         kind=_URL,
         meaning="S3 endpoint in place of Amazon's, for deliveries and dead letters",

@@ -1,11 +1,14 @@
 import sys
+import zipfile
 from pathlib import Path
 
+import amazon_kclpy
 import pytest
 
 from consumer.daemon.java import MAIN_CLASS, java_command, java_executable, kcl_properties, worker_id
 from consumer.daemon.state import StateDirectory
 from consumer.settings import PROJECT_ROOT, Settings, load
+from consumer.settings.kcl_table import KCL_VERSION
 from consumer.settings.properties_file import Entry, parse
 
 
@@ -68,3 +71,43 @@ def test_the_worker_is_named_after_backend_and_host_and_fit_for_the_kcl(
 
 def test_a_java_that_is_named_is_used() -> None:
     assert java_executable(settings(jvm__java=sys.executable)) == Path(sys.executable)
+
+
+ROLE = "arn:aws:iam::123456789012:role/stream-reader"
+
+
+def credentials_of(**overrides: str) -> dict[str, str]:
+    entries = [entry for entry in parse(kcl_properties(settings(**overrides))) if isinstance(entry, Entry)]
+    return {entry.key: entry.value for entry in entries if entry.key.startswith("AwsCredentialsProvider")}
+
+
+def test_a_role_for_the_stream_counts_for_the_stream_alone() -> None:
+    provider = (
+        f"StsAssumeRoleCredentialsProvider|{ROLE}|player-log-s3|endpointRegion=eu-west-1|externalId=a/1"
+    )
+    chosen = {"kinesis__role_arn": ROLE, "kinesis__role_external_id": "a/1", "regionName": "eu-west-1"}
+    assert credentials_of(**chosen) == {
+        "AwsCredentialsProvider": provider,
+        "AwsCredentialsProviderDynamoDB": "DefaultCredentialsProvider",
+        "AwsCredentialsProviderCloudWatch": "DefaultCredentialsProvider",
+    }
+
+
+def test_providers_that_were_chosen_for_leases_and_metrics_stay() -> None:
+    chosen = credentials_of(
+        kinesis__role_arn=ROLE, AwsCredentialsProviderDynamoDB="ProfileCredentialsProvider"
+    )
+    assert chosen["AwsCredentialsProviderDynamoDB"] == "ProfileCredentialsProvider"
+    assert credentials_of() == {"AwsCredentialsProvider": "DefaultCredentialsProvider"}
+
+
+def test_the_kcl_knows_the_provider_and_what_is_said_to_it() -> None:
+    jars = Path(amazon_kclpy.__file__).parent / "jars"
+    with zipfile.ZipFile(jars / f"amazon-kinesis-client-multilang-{KCL_VERSION}.jar") as archive:
+        package = "software/amazon/kinesis/multilang/"
+        assert f"{package}auth/KclStsAssumeRoleCredentialsProvider.class" in archive.namelist()
+        decoder = archive.read(f"{package}config/AwsCredentialsProviderPropertyValueDecoder.class")
+        keys = archive.read(f"{package}NestedPropertyKey.class")
+    assert b"services/sts/auth/StsAssumeRoleCredentialsProvider" in decoder
+    for name in (b"ENDPOINT_REGION", b"EXTERNAL_ID"):
+        assert name in keys

@@ -124,6 +124,17 @@ def test_buckets_lie_in_the_region_of_the_stream_unless_set() -> None:
             "has it as NULLABLE RECORD",
         ),
         ("bigquery", {"bigquery__partition_field": "LOG"}, "bigquery.partition_field", "need three names"),
+        ("s3", {"kinesis__role_arn": "arn:aws:iam::1:role/x"}, "kinesis.role_arn", "is not a role's ARN"),
+        ("s3", {"kinesis__role_external_id": "agreed"}, "kinesis.role_external_id", "needs kinesis.role_arn"),
+        (
+            "s3",
+            {
+                "kinesis__role_arn": "arn:aws:iam::123456789012:role/x",
+                "AwsCredentialsProvider": "ProfileCredentialsProvider",
+            },
+            "AwsCredentialsProvider",
+            "cannot stand beside kinesis.role_arn",
+        ),
         ("bigquery", {"bigquery__clustering": "a, A"}, "bigquery.clustering", "names a column twice"),
         (
             "bigquery",
@@ -167,6 +178,11 @@ def test_settings_that_do_not_fit_are_an_error(
         ("s3", {"maxRecords": "100"}, "maxRecords"),
         ("s3", {"idleTimeBetweenReadsInMillis": "100"}, "idleTimeBetweenReadsInMillis"),
         ("s3", {"timeoutInSeconds": "60"}, "timeoutInSeconds"),
+        (
+            "s3",
+            {"AwsCredentialsProvider": "StsAssumeRoleCredentialsProvider|arn|session"},
+            "AwsCredentialsProvider",
+        ),
         ("s3", {"isGracefulLeaseHandoffEnabled": "true"}, "isGracefulLeaseHandoffEnabled"),
         ("s3", {"shutdownGraceMillis": "4999"}, "shutdownGraceMillis"),
         ("s3", {"deadletter__prefix": "player-log/dead/"}, "deadletter.prefix"),
