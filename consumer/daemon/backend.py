@@ -20,11 +20,12 @@ def prepare_backend(settings: Settings, patience: Patience, log: Log) -> None:
         return
     from consumer.daemon.bigquery_tables import BigQueryTables
     from consumer.daemon.bigquery_view import view_steps
+    from consumer.daemon.positions import positions_steps
 
     try:
         tables = BigQueryTables(settings)
     except Unusable as error:
         raise StartFailed(str(error)) from error
-    prepare([*aws_steps(settings), tables.ensure_dataset], patience=patience, log=log)
+    prepare([*aws_steps(settings), *positions_steps(settings), tables.ensure_dataset], patience=patience, log=log)
     prepare(tables.table_steps(), patience=patience, log=log)
     prepare(view_steps(settings), patience=patience, log=log)

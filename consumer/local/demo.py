@@ -24,7 +24,7 @@ from consumer.local.records import read_lines
 from consumer.local.stack import Stack, StackNotRunningError, StackRunningError
 from consumer.local.witness import Seen, Verdict, Witness
 from consumer.settings import Settings, SettingsError, load
-from consumer.settings.table import Backend
+from consumer.settings.table import SETTINGS, Backend
 
 #: Without any progress for this long, what is missing counts as lost.
 STALL_SECONDS = 120
@@ -48,6 +48,27 @@ def setting(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
+def add_method(parser: argparse.ArgumentParser) -> None:
+    """`--method NAME` for `--set bigquery.method=NAME`."""
+    kind = SETTINGS["bigquery.method"].kind
+
+    def method(text: str) -> tuple[str, str]:
+        try:
+            kind.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return "bigquery.method", text
+
+    parser.add_argument(
+        "--method",
+        dest="set",
+        action="append",
+        type=method,
+        metavar="NAME",
+        help=f"how rows are written to BigQuery: {kind.describe()}",
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bin/demo", description=__doc__)
     parser.add_argument("--input", metavar="FILE", help="NDJSON or gzip; default: generated player logs")
@@ -65,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="a setting for both backends (one that belongs to one of them goes there); repeatable",
     )
+    add_method(parser)
     parser.add_argument("--keep", action="store_true", help="leave the stack running, to look around")
     parser.add_argument("--json", action="store_true", help="the summary as JSON, last line of stdout")
     return parser

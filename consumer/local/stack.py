@@ -120,6 +120,7 @@ def overrides(stack: Stack, backend: str) -> dict[str, str]:
             "bigquery.project": stack.project,
             "bigquery.dataset": stack.dataset,
             "bigquery.api_endpoint": stack.bigquery_endpoint,
+            "bigquery.storage_endpoint": f"http://{stack.bigquery_grpc}",
             "bigquery.credentials": "anonymous",
         },
     }

@@ -56,6 +56,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.daemon.aws",
             "consumer.daemon.aws_checks",
             "consumer.daemon.aws_probes",
+            "consumer.daemon.positions",
             "consumer.local",
         }
     ),
@@ -74,7 +75,9 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.local",
         }
     ),
-    "grpc": frozenset({"consumer.sinks.bigquery.storage_write.writer"}),
+    "grpc": frozenset(
+        {"consumer.local.bigquery.storage_write", "consumer.sinks.bigquery.storage_write.writer"}
+    ),
     "hypercorn": frozenset({"consumer.local.aws"}),
     "local_bigquery": frozenset({"consumer.local.bigquery"}),
     "moto": frozenset({"consumer.local.aws"}),

@@ -27,7 +27,7 @@ DEDUPLICATION_SECONDS = 60.0
 
 type Row = tuple[int, str | None, dict[str, Any]]  # index in the request, insertId, columns
 
-_DATA_ERRORS = (
+DATA_ERRORS = (
     duckdb.DataError,
     duckdb.IntegrityError,
     duckdb.InvalidInputException,
@@ -107,8 +107,8 @@ def _first_of_each(rows: list[Row], seen: Seen[str]) -> list[Row]:
 def store(table: str, schema: Any, rows: list[Row]) -> list[dict[str, Any]]:
     """Insert rows in one statement, or one by one where the data of one of them will not go in."""
     try:
-        _execute(table, schema, [columns for _, _, columns in rows])
-    except _DATA_ERRORS as error:
+        execute(table, schema, [columns for _, _, columns in rows])
+    except DATA_ERRORS as error:
         if len(rows) == 1:
             return [{"index": rows[0][0], "errors": [{"reason": "invalid", "message": str(error)}]}]
         return [failure for row in rows for failure in store(table, schema, [row])]
@@ -128,7 +128,8 @@ def _engine_failures_are_transient[**P, R](call: Callable[P, R]) -> Callable[P, 
     return wrapped
 
 
-def _execute(table: str, schema: Any, rows: list[dict[str, Any]]) -> None:
+def execute(table: str, schema: Any, rows: list[dict[str, Any]], cursor: Any = None) -> None:
+    """Insert rows in one statement, on a cursor of its own unless one is given. Raises what the engine raises."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     if not names:
         return
@@ -139,8 +140,12 @@ def _execute(table: str, schema: Any, rows: list[dict[str, Any]]) -> None:
         f"SELECT {', '.join(tabledata._select(column, kind) for column, kind in columns)} "
         "FROM (SELECT unnest(from_json($payload, $spec)) AS r)"
     )
-    with database.cursor() as cursor:
-        cursor.execute(statement, {"payload": json.dumps(rows), "spec": json.dumps([f"STRUCT({fields})"])})
+    values = {"payload": json.dumps(rows), "spec": json.dumps([f"STRUCT({fields})"])}
+    if cursor is not None:
+        cursor.execute(statement, values)
+        return
+    with database.cursor() as own:
+        own.execute(statement, values)
 
 
 def _refuse_missing_table(project: str, dataset: str, table: str) -> None:

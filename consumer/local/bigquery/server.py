@@ -15,6 +15,7 @@ from consumer.local.child import Child
 from consumer.local.faults.connection import connected
 from consumer.local.faults.layer import FaultLayer
 from consumer.local.faults.requests import bigquery_request
+from consumer.local.faults.rules import Rules
 
 _HOST = "127.0.0.1"
 _EXTENSIONS_HOME = Path(sys.prefix) / "share" / "duckdb-home"
@@ -50,17 +51,18 @@ def main() -> None:
     # These read the settings when they are imported.
     from local_bigquery.app import app
     from local_bigquery.engine import database
-    from local_bigquery.grpc import server as grpc
 
-    from consumer.local.bigquery import insert_all
+    from consumer.local.bigquery import insert_all, storage_write
 
     insert_all.install(arguments.deduplication_seconds)
+    storage_write.install()
+    rules = Rules()
     database.connection()
     listener = socket.create_server((_HOST, 0), backlog=256)
-    grpc_server, grpc_port = grpc.start(_HOST, 0)
+    grpc_server, grpc_port = storage_write.serve(_HOST, rules)
     child.ready(port=listener.getsockname()[1], grpc_port=grpc_port)
     config = uvicorn.Config(
-        FaultLayer(app, bigquery_request),
+        FaultLayer(app, bigquery_request, rules=rules),
         http=_Connection,
         log_level="warning",
         access_log=False,

@@ -19,7 +19,7 @@ from consumer.local.chaos.plan import Options, Planned, lines, plan
 from consumer.local.chaos.run import ChaosError, Conditions, Ending, prepared, run
 from consumer.local.chaos.world import settings_of
 from consumer.local.child import ChildError
-from consumer.local.demo import setting
+from consumer.local.demo import add_method, setting
 from consumer.local.faults.control import ControlError
 from consumer.local.progress import Progress
 from consumer.local.stack import StackRunningError
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="a setting for the backends that know it; repeatable",
     )
+    add_method(parser)
     parser.add_argument(
         "--isolation",
         action="store_true",

@@ -40,12 +40,14 @@ class FaultLayer:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        rules: Rules | None = None,
     ) -> None:
+        """`rules` are those of another protocol of the same service, too."""
         self._app = app
         self._recognise = recognise
         self._clock = clock
         self._sleep = sleep
-        self._rules = Rules()
+        self._rules = Rules() if rules is None else rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

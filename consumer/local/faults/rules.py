@@ -154,7 +154,7 @@ class Rules:
 
     def candidates(self, request: Request, now: float) -> list[_Active]:
         """The rules that may hit a request, before its body is read."""
-        return [active for active in self._active.values() if active.may_hit(request, now)]
+        return [active for active in list(self._active.values()) if active.may_hit(request, now)]
 
 
 def first_hit(candidates: list[_Active], body: bytes) -> Hit | None:

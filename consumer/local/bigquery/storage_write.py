@@ -1,0 +1,208 @@
+"""local-bigquery's Storage Write API, corrected where a client that counts rows would lose or double some.
+
+As it comes, appends to one stream run beside each other and beside its end, so that the check of the offset says
+little; a request with bad rows stores the good ones all the same; errors lack BigQuery's own codes; and sixteen
+open calls are all that it serves, the next one waits for ever. Faults can be set as for REST.
+"""
+
+import concurrent.futures
+import contextvars
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import duckdb
+import grpc
+from google.cloud.bigquery_storage_v1 import types
+from google.protobuf import any_pb2
+from local_bigquery.catalog import tabledata
+from local_bigquery.engine import database
+from local_bigquery.grpc import server, write
+from local_bigquery.grpc.read import StorageError
+
+from consumer.local.bigquery import insert_all
+from consumer.local.faults.requests import RequestHead
+from consumer.local.faults.rules import Action, Answer, Delay, LoseAnswer, Rules, first_hit
+
+_MOST_CALLS = 1024
+"""Each open AppendRows call keeps a thread."""
+
+_SERVICE = "google.cloud.bigquery.storage.v1.BigQueryWrite"
+_TYPE_PREFIX = "type.googleapis.com"
+_CODES = types.StorageError.StorageErrorCode
+_STORAGE_CODES = {
+    grpc.StatusCode.ALREADY_EXISTS: _CODES.OFFSET_ALREADY_EXISTS,
+    grpc.StatusCode.OUT_OF_RANGE: _CODES.OFFSET_OUT_OF_RANGE,
+}
+_HTTP_CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+
+_appending: contextvars.ContextVar[bool] = contextvars.ContextVar("appending", default=False)
+_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+
+def store(table: str, schema: Any, rows: list[insert_all.Row]) -> list[dict[str, Any]]:
+    """Insert rows: for insertAll as many as will go in, for an append all or none."""
+    if not _appending.get():
+        return insert_all.store(table, schema, rows)
+    try:
+        insert_all.execute(table, schema, [columns for _, _, columns in rows])
+    except insert_all.DATA_ERRORS as error:
+        failures = [failure for row in rows if (failure := _failure(table, schema, row)) is not None]
+        # what only the rows together cannot do is the fault of the first
+        return failures or [_invalid(rows[0], error)]
+    return []
+
+
+def _failure(table: str, schema: Any, row: insert_all.Row) -> dict[str, Any] | None:
+    """Why a row will not go in alone; it is not stored."""
+    with database.cursor() as cursor:
+        cursor.begin()
+        try:
+            insert_all.execute(table, schema, [row[2]], cursor)
+        except insert_all.DATA_ERRORS as error:
+            return _invalid(row, error)
+        finally:
+            cursor.rollback()
+    return None
+
+
+def _invalid(row: insert_all.Row, error: duckdb.Error) -> dict[str, Any]:
+    return {"index": row[0], "errors": [{"reason": "invalid", "message": str(error)}]}
+
+
+def _status(code: grpc.StatusCode, message: str) -> Any:
+    """A status with BigQuery's own code in its details."""
+    status = _plain_status(code, message)
+    storage_code = _CODES.STREAM_FINALIZED if "finalized" in message else _STORAGE_CODES.get(code)
+    if storage_code is not None:
+        error = types.StorageError(code=storage_code, error_message=message)
+        detail = any_pb2.Any()
+        detail.Pack(types.StorageError.pb(error), type_url_prefix=_TYPE_PREFIX)
+        status.details.append(detail)
+    return status
+
+
+def _one_at_a_time[R](work: Callable[..., R], name_of: Callable[[Any], str]) -> Callable[..., R]:
+    def locked(first: Any, *rest: Any) -> R:
+        with _locks[name_of(first)]:
+            token = _appending.set(True)
+            try:
+                return work(first, *rest)
+            finally:
+                _appending.reset(token)
+
+    return locked
+
+
+class Faults:
+    """The rules of the service, for gRPC: the operation is the method's name, the path the table's or stream's."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    def before(self, operation: str, path: str) -> Action | None:
+        """The fault of a call, once it has had its effect on what comes before the work. Raises StorageError."""
+        if not self._rules:
+            return None
+        request = RequestHead(service="bigquery", operation=operation, path=f"/{path}/")
+        hit = first_hit(self._rules.candidates(request, time.monotonic()), b"")
+        if hit is None or isinstance(hit.action, LoseAnswer):
+            return None if hit is None else hit.action
+        if isinstance(hit.action, Delay):
+            time.sleep(hit.action.seconds)
+            return None
+        raise _error(hit.action)
+
+    def unary(self, operation: str, work: Callable[[Any], Any], path_of: Callable[[Any], str]) -> Any:
+        def call(request: Any) -> Any:
+            action = self.before(operation, path_of(request))
+            answer = work(request)
+            if action is not None:
+                raise _reset()
+            return answer
+
+        return call
+
+    def append(self, requests: Iterable[Any]) -> Iterator[Any]:
+        """AppendRows with faults for single requests."""
+        actions: list[Action | None] = []
+
+        def gate() -> Iterator[Any]:
+            name = ""
+            for request in requests:
+                name = request.write_stream or name
+                actions.append(self.before("AppendRows", name))
+                yield request
+
+        for answer in _plain_append(gate()):
+            if actions.pop() is not None:
+                raise _reset()
+            yield answer
+
+
+def _error(action: Action) -> StorageError:
+    if not isinstance(action, Answer):
+        return _reset()
+    if "Exceeded" in action.code:
+        return StorageError(grpc.StatusCode.RESOURCE_EXHAUSTED, action.message)
+    return StorageError(_HTTP_CODES.get(action.status, grpc.StatusCode.INTERNAL), action.message)
+
+
+def _reset() -> StorageError:
+    return StorageError(grpc.StatusCode.UNAVAILABLE, "connection reset")
+
+
+_plain_status = write._status
+_plain_append = write.append
+
+
+def install() -> None:
+    """Make local-bigquery's appends what Google's are. To be called after insert_all's own."""
+    inserts = insert_all.Inserts(store, insert_all.DEDUPLICATION_SECONDS)
+    insert_into = tabledata._insert
+
+    def insert(table: str, schema: Any, rows: list[insert_all.Row]) -> list[dict[str, Any]]:
+        return (inserts.insert if _appending.get() else insert_into)(table, schema, rows)
+
+    tabledata._insert = insert
+    write._status = _status
+    write._append = _one_at_a_time(write._append, lambda stream: str(stream.name))
+    write.finalize = _one_at_a_time(write.finalize, lambda request: str(request.name))
+
+
+def serve(host: str, rules: Rules) -> tuple[grpc.Server, int]:
+    """Read and write APIs on a free port."""
+    faults = Faults(rules)
+    services = {name: dict(methods) for name, methods in server.SERVICES.items()}
+    services[_SERVICE] |= {
+        "AppendRows": server._streaming(
+            faults.append, types.AppendRowsRequest, types.AppendRowsResponse, bidirectional=True
+        ),
+        "CreateWriteStream": server._unary(
+            faults.unary("CreateWriteStream", write.create, lambda request: request.parent),
+            types.CreateWriteStreamRequest,
+            types.WriteStream,
+        ),
+        "FinalizeWriteStream": server._unary(
+            faults.unary("FinalizeWriteStream", write.finalize, lambda request: request.name),
+            types.FinalizeWriteStreamRequest,
+            types.FinalizeWriteStreamResponse,
+        ),
+    }
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=_MOST_CALLS)
+    running = grpc.server(pool, options=[("grpc.max_receive_message_length", -1)])
+    running.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
+    )
+    port = running.add_insecure_port(f"{host}:0")
+    running.start()
+    return running, port
