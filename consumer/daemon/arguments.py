@@ -61,7 +61,11 @@ def load_settings(options: argparse.Namespace, embedded: Embedded) -> Settings:
 
 def properties_of(options: argparse.Namespace) -> Path:
     given: Path | None = options.properties
-    return given or PROJECT_ROOT / "properties" / f"{options.backend}.properties"
+    return given or default_properties(options.backend)
+
+
+def default_properties(backend: Backend) -> Path:
+    return PROJECT_ROOT / "properties" / f"{backend}.properties"
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-from consumer.settings import PROJECT_ROOT, Settings
+from consumer.daemon.arguments import default_properties
+from consumer.settings import BACKENDS, PROJECT_ROOT, Settings, look_up
 
-STATE_DIR_VARIABLE = "CONSUMER_SET_WORKER__STATE_DIR"
 LOCKS = Path("/proc/locks")
 _SECONDS = 5.0
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -35,13 +35,27 @@ class _Answer:
 def health_main(arguments: Sequence[str]) -> int:
     """Runs `health`; returns 0 when at least one daemon runs and all that run answer (`--strict`: are well)."""
     options = _parser().parse_args(arguments)
-    answers = {settings.text("applicationName"): _ask(settings) for settings in _running(options.state_dir)}
+    places = _state_dirs(options)
+    running = [settings for place in places for settings in _running(place)]
+    answers = {settings.text("applicationName"): _ask(settings) for settings in running}
     for application, answer in answers.items():
         print(f"{application}: {answer.fault or 'healthy'}")
     if not answers:
-        print(f"no daemon runs from {options.state_dir}")
+        print(f"no daemon runs from {' or '.join(map(str, places))}")
         return 1
     return 0 if all(one.alive and not (options.strict and one.fault) for one in answers.values()) else 1
+
+
+def _state_dirs(options: argparse.Namespace) -> list[Path]:
+    """Each once: those that the options name, or those where the daemons of this host's settings keep their state."""
+    if options.state_dir:
+        return [options.state_dir]
+    found = [
+        look_up(backend, "worker.state_dir", file=file, environment=os.environ)
+        for backend in BACKENDS
+        for file in options.properties or [default_properties(backend)]
+    ]
+    return sorted({PROJECT_ROOT / text for text in found if text})
 
 
 def _running(state_dir: Path) -> Iterator[Settings]:
@@ -93,8 +107,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--state-dir",
         type=Path,
-        default=PROJECT_ROOT / os.environ.get(STATE_DIR_VARIABLE, "var/state"),
         metavar="DIRECTORY",
-        help=f"their worker.state_dir (default: {STATE_DIR_VARIABLE}, or var/state)",
+        help="their worker.state_dir (default: what their settings say)",
+    )
+    parser.add_argument(
+        "--properties",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="settings that name worker.state_dir (default: properties/BACKEND.properties); can be repeated",
     )
     return parser

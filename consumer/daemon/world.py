@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from consumer.daemon.preparation import NotReady, Step, Unusable
 from consumer.settings import Settings
@@ -33,11 +35,22 @@ def checks_of(settings: Settings, *, now: Callable[[], float]) -> list[Check]:
     """Every check of a backend, in the order in which to read them; `now` is the clock, in seconds since the epoch."""
     from consumer.daemon.aws_probes import aws_checks
 
+    here = Check(
+        name="state directory", step=lambda: check_state_directory(settings.path("worker.state_dir"))
+    )
     if settings.backend == "s3":
-        return aws_checks(settings, now=now)
+        return [*aws_checks(settings, now=now), here]
     from consumer.daemon.bigquery_probes import bigquery_checks
 
-    return [*aws_checks(settings, now=now), *bigquery_checks(settings)]
+    return [*aws_checks(settings, now=now), *bigquery_checks(settings), here]
+
+
+def check_state_directory(path: Path) -> str:
+    """Whether this user can write there, or make it there; makes nothing."""
+    nearest = next(one for one in (path, *path.parents) if one.exists())
+    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+        return f"{path} can be written"
+    raise Unusable(f"worker.state_dir: {path} cannot be written by user {os.geteuid()}, because of {nearest}")
 
 
 def ask_all(checks: Sequence[Check]) -> list[Answer]:

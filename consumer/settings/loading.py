@@ -52,6 +52,14 @@ def load(
     return _settings(backend, values, given, tuple(_in_order(findings)))
 
 
+def look_up(
+    backend: Backend, key: str, *, file: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str | None:
+    """What one setting was set to, or its default, whatever faults the others have; None when it is unset."""
+    given = {**_from_file(file, []), **_from_environment(environment or {})}
+    return given[key].text if key in given else SETTINGS[key].default_for(backend)
+
+
 def display_path(path: Path) -> str:
     """A path as findings name it: relative to the working directory when it lies below."""
     try:

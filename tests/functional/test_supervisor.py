@@ -189,6 +189,25 @@ def test_health_tells_who_runs_answers_and_is_well(
     assert said == [nobody, held, held, nobody]
 
 
+def test_health_looks_where_the_settings_keep_the_state(
+    start: StartDaemon,
+    tmp_path: Path,
+    free_port: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CONSUMER_SET_WORKER__STATE_DIR", raising=False)
+    properties = tmp_path / "s3.properties"
+    properties.write_text(f"no.such.key = 1\nworker.state_dir = {tmp_path / 'state'}\n")
+    arguments = ["--properties", str(properties)]
+    daemon = start(f"http.port={free_port}")
+    daemon.running()
+    assert health_main(arguments) == 0
+    monkeypatch.setenv("CONSUMER_SET_WORKER__STATE_DIR", str(tmp_path / "other"))
+    assert health_main(arguments) == 1
+    assert capsys.readouterr().out == f"player-log-s3: healthy\nno daemon runs from {tmp_path / 'other'}\n"
+
+
 def test_health_fails_when_a_supervisor_does_not_answer(
     start: StartDaemon, tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

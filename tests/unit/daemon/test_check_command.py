@@ -7,7 +7,7 @@ from consumer.daemon.arguments import Embedded
 from consumer.daemon.check_command import check_main
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.preparation import NotReady, Unusable
-from consumer.daemon.world import Answer, Check, ask_all
+from consumer.daemon.world import Answer, Check, ask_all, check_state_directory
 from consumer.settings import Settings
 
 
@@ -99,3 +99,11 @@ def test_one_question_that_fails_hides_no_other() -> None:
         (False, "KeyError: 'surprise'"),
         (True, "there"),
     ]
+
+
+def test_a_state_directory_has_to_be_writable_or_makeable(tmp_path: Path) -> None:
+    assert check_state_directory(tmp_path / "a" / "b") == f"{tmp_path / 'a' / 'b'} can be written"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(Unusable, match=r"^worker.state_dir: .* because of .*/file$"):
+        check_state_directory(tmp_path / "file" / "b")

@@ -2,7 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from consumer.settings import PROJECT_ROOT, Backend, Finding, Settings, SettingsError, Severity, load
+from consumer.settings import (
+    PROJECT_ROOT,
+    Backend,
+    Finding,
+    Settings,
+    SettingsError,
+    Severity,
+    load,
+    look_up,
+)
 
 S3 = {"s3.bucket": "bucket"}
 BIGQUERY = {"bigquery.project": "project", "bigquery.dataset": "set", "deadletter.bucket": "bucket"}
@@ -57,6 +66,32 @@ def test_twelve_faults_are_twelve_findings_each_with_its_line(tmp_path: Path) ->
     assert {finding.file for finding in findings} == {str(tmp_path / "some.properties")}
     warnings = [finding.line for finding in findings if finding.severity is Severity.WARNING]
     assert warnings == [8, 9]
+
+
+def test_a_fault_of_every_kind_is_found_in_one_run_with_its_line(tmp_path: Path) -> None:
+    schema = tmp_path / "broken.schema.json"
+    schema.write_text('[{"name": "player_id", "type": "STRING"')
+    planted = {
+        "bigquery.datset = logs": "no such setting; did you mean bigquery.dataset?",  # a typo
+        "delivery.concurrency = many": "is not a whole number",  # a wrong type
+        "chunk.window = 3h": "is more than 1h",  # out of range
+        "alpha.omega = 1": "no such setting",  # unknown, and like nothing
+        "bigquery.dataset = again": "set before, in line 2",  # a duplicate
+        "shardSyncIntervalMillis = 0": "the KCL skips 0 without a word",  # a zero that the KCL skips
+        "deadletter.bucket =": "is mandatory for bigquery and not set",  # a missing bucket
+        "initialPositionInStream = LATEST": "LATEST skips what stands on the stream",
+        "retrievalMode = FANOUT": "FANOUT is enhanced fan-out, billed",
+        f"bigquery.schema_file = {schema}": "not a BigQuery schema",  # a broken JSON schema
+        "record.time_format = %Y-%Q": "%Q",  # a broken template
+        f"jvm.java = {tmp_path}/none": "is not an executable file",  # a file that cannot be read
+    }
+    head = "bigquery.project = project\nbigquery.dataset = logs\nbigquery.row = fields\n"
+    file = write(tmp_path, head + "\n".join(planted) + "\n")
+    findings = findings_of("bigquery", {}, file=file)
+    assert [finding.line for finding in findings] == list(range(4, 4 + len(planted)))
+    assert len(planted) == 12
+    for finding, message in zip(findings, planted.values(), strict=True):
+        assert message in str(finding)
 
 
 @pytest.mark.parametrize(
@@ -204,3 +239,13 @@ def test_a_shard_process_is_told_how_the_kcl_fetches() -> None:
     file = PROJECT_ROOT / "properties" / "s3.properties"
     settings = load("s3", file=file, overrides={"s3.bucket": "bucket", "retrievalMode": "POLLING"})
     assert Settings.parse(settings.dump()).optional_text("retrievalMode") == "POLLING"
+
+
+def test_one_setting_can_be_looked_up_whatever_the_others_are(tmp_path: Path) -> None:
+    file = tmp_path / "s3.properties"
+    file.write_text("chunk.windw = 1s\nworker.state_dir = /from/file\n")
+    assert look_up("s3", "worker.state_dir", file=file) == "/from/file"
+    environment = {"CONSUMER_SET_WORKER__STATE_DIR": "/from/environment"}
+    assert look_up("s3", "worker.state_dir", file=file, environment=environment) == "/from/environment"
+    assert look_up("bigquery", "worker.state_dir", file=tmp_path / "none") == "var/state"
+    assert look_up("s3", "s3.bucket") is None
