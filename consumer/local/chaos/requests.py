@@ -23,6 +23,8 @@ class Places:
     ]  # of objects and of dead letters, by `s3`, `dead letters s3`, `dead letters bigquery`
     applications: dict[str, str]
     table_prefix: str
+    bigquery_writes: str
+    """The operation that writes rows: `insertAll` or `AppendRows`."""
     read_timeout_seconds: float
 
 
@@ -73,7 +75,7 @@ def rules_of(fault: Planned, places: Places) -> list[tuple[Endpoint, str, Rule]]
 def _writes(fault: Planned, places: Places) -> Scope:
     """What delivers records."""
     if fault.target == "bigquery":
-        return Scope(service="bigquery", operation="insertAll")
+        return Scope(service="bigquery", operation=places.bigquery_writes)
     return Scope(service="s3", operation="PutObject", path=f"^/{places.bucket}/{places.prefixes['s3']}")
 
 
@@ -135,7 +137,8 @@ def _too_late(fault: Planned, places: Places) -> list[Part]:
 def _table_missing(fault: Planned, places: Places) -> list[Part]:
     digits = "[0-7]" if fault.pick < 0.5 else "[8-f]"
     path = f"/tables/{places.table_prefix}_{digits}/"
-    return [Part(Scope(service="bigquery", operation="insertAll", path=path), 1.0, Answer(404, "notFound"))]
+    scope = Scope(service="bigquery", operation=places.bigquery_writes, path=path)
+    return [Part(scope, 1.0, Answer(404, "notFound"))]
 
 
 def _dead_letters_down(fault: Planned, places: Places) -> list[Part]:
@@ -146,8 +149,12 @@ def _dead_letters_down(fault: Planned, places: Places) -> list[Part]:
 
 def _checkpoints_throttled(fault: Planned, places: Places) -> list[Part]:
     application = places.applications[fault.target or ""]
-    scope = Scope(service="dynamodb", operation="UpdateItem", body=f'"{application}"')
-    return [Part(scope, 0.7, Answer(400, "ProvisionedThroughputExceededException"))]
+    # the closing quote keeps the tables apart that begin with the application's name
+    scopes = [
+        Scope(service="dynamodb", operation="UpdateItem", body=f'"{application}"'),
+        Scope(service="dynamodb", operation="PutItem", body=f'"{application}-BigQueryStreams"'),
+    ]
+    return [Part(scope, 0.7, Answer(400, "ProvisionedThroughputExceededException")) for scope in scopes]
 
 
 def _iterators_expired(fault: Planned, places: Places) -> list[Part]:

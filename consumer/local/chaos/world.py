@@ -33,6 +33,7 @@ _SETTINGS = {
     # two cores for several JVMs: the second compiler costs more than it gives in so short a life
     "jvm.options": "-XX:+UseSerialGC -Xmx512m -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false",
 }
+_WRITES = {"insert_all": "insertAll", "storage_write": "AppendRows"}
 _WINDOWS: dict[Backend, str] = {"s3": "4s", "bigquery": "2s"}
 
 
@@ -67,6 +68,7 @@ def places_of(stack: Stack, settings: Mapping[Backend, Settings]) -> Places:
         prefixes={"s3": settings["s3"].text("s3.prefix"), **aside},
         applications=applications,
         table_prefix=settings["bigquery"].text("bigquery.table_prefix"),
+        bigquery_writes=_WRITES[settings["bigquery"].text("bigquery.method")],
         read_timeout_seconds=_READ_TIMEOUT_SECONDS,
     )
 

@@ -19,6 +19,7 @@ PLACES = Places(
     },
     applications={"s3": "app-s3", "bigquery": "app-bigquery"},
     table_prefix="player_log",
+    bigquery_writes="insertAll",
     read_timeout_seconds=8,
 )
 
