@@ -13,7 +13,7 @@ from pathlib import Path
 
 from consumer.local.backends import BACKENDS
 from consumer.local.chaos import report
-from consumer.local.chaos.catalogue import KINDS
+from consumer.local.chaos.catalogue import KINDS, Kind
 from consumer.local.chaos.isolation import Isolation, run_isolation
 from consumer.local.chaos.plan import Options, Planned, lines, plan
 from consumer.local.chaos.run import ChaosError, Conditions, Ending, prepared, run
@@ -26,6 +26,7 @@ from consumer.local.stack import StackRunningError
 from consumer.settings import SettingsError
 
 _NOT_CLEAN = "not-clean"
+_MOST_CALM_SECONDS = 60.0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,6 +45,13 @@ def _parser() -> argparse.ArgumentParser:
         default=1.0,
         metavar="X",
         help="multiplies durations and pauses (default 1: outages of about 12 s; 5 for a minute)",
+    )
+    parser.add_argument(
+        "--only",
+        type=_kinds,
+        default=KINDS,
+        metavar="KIND[,KIND...]",
+        help="draw from these kinds only",
     )
     parser.add_argument("--rate", type=float, default=200, metavar="R", help="records a second (default 200)")
     parser.add_argument("--shards", type=int, default=2, metavar="N", help="at the start (default 2)")
@@ -70,11 +78,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _kinds(text: str) -> tuple[Kind, ...]:
+    """Kinds of fault by their names."""
+    known = {kind.name: kind for kind in KINDS}
+    try:
+        return tuple(known[name] for name in text.split(","))
+    except KeyError as error:
+        raise argparse.ArgumentTypeError(
+            f"{error.args[0]!r} is no kind of fault; there are {', '.join(known)}"
+        ) from None
+
+
 def chaos_main(argv: Sequence[str]) -> int:
     """Exit 0 if clean, 1 if not or if the run failed, 2 for wrong options, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
     options = Options(
-        seed=arguments.seed, faults=arguments.faults, scale=arguments.scale, shards=arguments.shards
+        seed=arguments.seed,
+        faults=arguments.faults,
+        scale=arguments.scale,
+        shards=arguments.shards,
+        kinds=arguments.only,
     )
     planned = [] if arguments.isolation else plan(options)
     if planned:
@@ -134,7 +157,7 @@ def _chaos(arguments: argparse.Namespace, planned: list[Planned], directory: Pat
                 conditions,
                 progress,
                 outage_seconds=arguments.outage,
-                calm_seconds=arguments.outage / 2,
+                calm_seconds=min(arguments.outage / 2, _MOST_CALM_SECONDS),
             )
             isolations, ending = asyncio.run(measuring)
         else:

@@ -13,6 +13,7 @@ from consumer.local.chaos.catalogue import KINDS
 from consumer.local.chaos.feed import feeding
 from consumer.local.chaos.holdings import Holdings
 from consumer.local.chaos.plan import Planned
+from consumer.local.chaos.processes import Proc
 from consumer.local.chaos.requests import rules_of
 from consumer.local.chaos.run import Conditions, Ending, begun, ended
 from consumer.local.chaos.watch import Sample, Watch
@@ -24,6 +25,7 @@ from consumer.settings.table import Backend
 _SAMPLE_SECONDS = 0.5
 _CATCH_UP_SECONDS = 300.0
 _LEAST_RATIO = 0.95
+_RESUME_SECONDS = 10.0
 _DIRECTIONS: tuple[tuple[Backend, Backend], ...] = (("bigquery", "s3"), ("s3", "bigquery"))
 
 
@@ -38,15 +40,38 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """How the backend's own worker came through.
+
+    `memory_before` and `memory_peak` are bytes resident in its largest shard process; `ended` counts the shard
+    processes that the outage did not leave running; `resumed_seconds` runs from its end to the next record
+    delivered, and is None where none was.
+    """
+
+    seconds: float
+    refused_requests: int
+    memory_before: int
+    memory_peak: int
+    ended: int
+    resumed_seconds: float | None
+
+    @property
+    def holds(self) -> bool:
+        """Every shard process has lived through it, and delivery went on within ten seconds."""
+        resumed = self.resumed_seconds
+        return not self.ended and resumed is not None and resumed <= _RESUME_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
-    """What `observed` did while `down` refused everything."""
+    """What `observed` did while `down` refused everything, and how `down` came through."""
 
     down: Backend
     observed: Backend
     before: Phase
     during: Phase
     after: Phase
-    refused_requests: int
+    outage: Outage
 
     @property
     def ratio(self) -> float:
@@ -55,9 +80,10 @@ class Isolation:
 
     @property
     def holds(self) -> bool:
-        """No slower than 95 %, and no mean age that the phases without an outage do not show."""
+        """No slower than 95 %, no mean age that the phases without an outage do not show, and resumed in time."""
         calm = max(self.before.max_age_seconds, self.after.max_age_seconds)
-        return self.ratio >= _LEAST_RATIO and self.during.mean_age_seconds <= calm
+        isolated = self.ratio >= _LEAST_RATIO and self.during.mean_age_seconds <= calm
+        return isolated and self.outage.holds
 
 
 class _Shard(msgspec.Struct):
@@ -108,6 +134,7 @@ class _Direction:
         self._progress = progress
         self._down = down
         self._observed = observed
+        self._memory_peak = 0
 
     async def caught_up(self, put: Callable[[], int], rate: float) -> None:
         """Wait until neither backend is more than ten seconds behind the feed."""
@@ -119,6 +146,8 @@ class _Direction:
 
     async def measure(self, outage_seconds: float, calm_seconds: float) -> Isolation:
         before = await self._phase("before the outage", calm_seconds)
+        processes = self._world.first[self._down].shard_processes()
+        memory_before = largest(processes)
         rules = rules_of(_refusal(self._down, outage_seconds), self._world.places)
         hits = 0
         try:
@@ -128,6 +157,8 @@ class _Direction:
         finally:
             for endpoint, name, _ in rules:
                 hits += self._world.controls[endpoint].lift(name)
+        lifted = time.monotonic()
+        ended = sum(not process.alive() for process in processes)
         after = await self._phase("after the outage", calm_seconds)
         return Isolation(
             down=self._down,
@@ -135,7 +166,14 @@ class _Direction:
             before=before,
             during=during,
             after=after,
-            refused_requests=hits,
+            outage=Outage(
+                seconds=outage_seconds,
+                refused_requests=hits,
+                memory_before=memory_before,
+                memory_peak=self._memory_peak,
+                ended=ended,
+                resumed_seconds=self._watch.next_delivery(self._down, lifted),
+            ),
         )
 
     async def _phase(self, name: str, seconds: float) -> Phase:
@@ -144,6 +182,8 @@ class _Direction:
         ages = []
         while time.monotonic() < began + seconds:
             ages.append(oldest_age(self._world.first[self._observed], time.time()))
+            down = self._world.first[self._down].shard_processes()
+            self._memory_peak = max(self._memory_peak, largest(down))
             await asyncio.sleep(_SAMPLE_SECONDS)
         samples = self._watch.samples(self._observed, since=began, until=time.monotonic())
         return Phase(
@@ -157,6 +197,11 @@ class _Direction:
 def _refusal(backend: Backend, seconds: float) -> Planned:
     kind = next(kind for kind in KINDS if kind.name == "refused")
     return Planned(number=0, at_seconds=0, kind=kind, target=backend, seconds=seconds, pick=0.0)
+
+
+def largest(processes: Sequence[Proc]) -> int:
+    """Bytes resident in the largest of some processes, 0 without any."""
+    return max((process.resident_bytes() for process in processes), default=0)
 
 
 def slope(samples: Sequence[Sample]) -> float:

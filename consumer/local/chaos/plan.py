@@ -13,12 +13,13 @@ _GAP_SECONDS = (2.0, 7.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`scale` multiplies every duration and pause; `shards` are open when the run begins."""
+    """`scale` multiplies every duration and pause; `shards` are open when the run begins; `kinds` are drawn from."""
 
     seed: int
     faults: int
     scale: float = 1.0
     shards: int = 2
+    kinds: Sequence[Kind] = KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def plan(options: Options) -> list[Planned]:
 def _kinds(chance: random.Random, options: Options) -> Iterator[Kind]:
     open_shards = options.shards
     while True:
-        deck = list(KINDS)
+        deck = list(options.kinds)
         chance.shuffle(deck)
         for drawn in deck:
             kind = _that_fits(drawn, open_shards)

@@ -28,6 +28,14 @@ class Proc:
         found = _read(self.pid)
         return found is not None and found.started == self.started and found.stopped
 
+    def resident_bytes(self) -> int:
+        """Memory in use, shared pages included; 0 once it has ended."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def send(self, number: signal.Signals) -> bool:
         """Signal it; False where it has ended."""
         if not self.alive():

@@ -5,7 +5,7 @@ from typing import Any
 
 from consumer.local.backends import BACKENDS
 from consumer.local.chaos.checker import Tally
-from consumer.local.chaos.isolation import Isolation, Phase
+from consumer.local.chaos.isolation import Isolation, Outage, Phase
 from consumer.local.chaos.run import Ending
 
 _COUNTS = (
@@ -20,6 +20,7 @@ _COUNTS = (
     "duplicated",
 )
 _PAIRS = 10
+_MIB = 1024 * 1024
 
 
 def summary(ending: Ending, *, seed: int, faults: int, seconds: float) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def isolation_summary(found: list[Isolation]) -> list[dict[str, Any]]:
             "observed": one.observed,
             "ratio": round(one.ratio, 3),
             "holds": one.holds,
-            "refused_requests": one.refused_requests,
+            "outage": asdict(one.outage),
             **{
                 name: {key: round(value, 2) for key, value in asdict(phase).items()}
                 for name, phase in _phases(one)
@@ -99,16 +100,25 @@ def isolation_table(found: list[Isolation]) -> str:
     """The same for people."""
     lines = []
     for one in found:
-        lines.append(
-            f"{one.down} refuses everything ({one.refused_requests:,} requests refused); {one.observed}:"
-        )
+        lines.append(f"{one.down} refuses everything for {one.outage.seconds:.0f} s; {one.observed}:")
         lines += [
             f"  {name:6}  {phase.seconds:5.0f} s  {phase.records_per_second:8.1f} records/s"
             f"  oldest undelivered record: mean {phase.mean_age_seconds:.1f} s, most {phase.max_age_seconds:.1f} s"
             for name, phase in _phases(one)
         ]
-        lines.append(f"  throughput during / before: {one.ratio:.3f}{'' if one.holds else '  NOT isolated'}")
+        lines.append(f"  throughput during / before: {one.ratio:.3f}")
+        lines.append(f"  {one.down} meanwhile: {_outage(one.outage)}")
+        lines.append("  holds" if one.holds else "  does NOT hold")
     return "\n".join(lines)
+
+
+def _outage(outage: Outage) -> str:
+    resumed = outage.resumed_seconds
+    return (
+        f"{outage.refused_requests:,} requests refused, {outage.ended} shard processes ended, largest shard process"
+        f" {outage.memory_before / _MIB:.0f} MiB before and {outage.memory_peak / _MIB:.0f} MiB at most,"
+        f" {'nothing delivered afterwards' if resumed is None else f'delivering {resumed:.1f} s after its end'}"
+    )
 
 
 def _phases(one: Isolation) -> list[tuple[str, Phase]]:

@@ -48,6 +48,10 @@ class Watch:
                 self._samples[backend].append((time.monotonic(), count))
             await asyncio.sleep(max(_POLL_SECONDS, time.monotonic() - began))
 
+    def next_delivery(self, backend: Backend, moment: float) -> float | None:
+        """Seconds from a moment to the next look that found more than the last one before it."""
+        return next_delivery(self._samples[backend], moment)
+
     def recoveries(self, backend: Backend, killed_at: Sequence[float]) -> list[float]:
         """Seconds from each kill to the next delivery that a new process made."""
         return [
@@ -57,9 +61,14 @@ class Watch:
         ]
 
 
+def next_delivery(samples: Sequence[Sample], moment: float) -> float | None:
+    """From a moment to the first later sample that holds more; None where there is none."""
+    before = [count for at, count in samples if at <= moment]
+    base = before[-1] if before else 0
+    return next((at - moment for at, count in samples if at > moment and count > base), None)
+
+
 def recovery_seconds(samples: Sequence[Sample], killed_at: float) -> float | None:
     """From a kill to the first sample that holds more than was on its way then; None where there is none."""
-    settled = killed_at + _ON_ITS_WAY_SECONDS
-    before = [count for at, count in samples if at <= settled]
-    base = before[-1] if before else 0
-    return next((at - killed_at for at, count in samples if at > settled and count > base), None)
+    seconds = next_delivery(samples, killed_at + _ON_ITS_WAY_SECONDS)
+    return None if seconds is None else seconds + _ON_ITS_WAY_SECONDS

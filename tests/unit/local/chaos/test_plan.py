@@ -93,3 +93,11 @@ def test_a_fault_of_one_backend_leaves_the_requests_of_the_other_alone() -> None
             assert rule.service in ("s3", "dynamodb")
             told_apart = rule.path or rule.body or rule.operation or ""
             assert "bigquery" not in told_apart
+
+
+def test_a_plan_may_draw_from_some_kinds_only() -> None:
+    kinds = tuple(kind for kind in KINDS if kind.name in ("kill_jvm", "slow"))
+    assert Counter(fault.kind.name for fault in plan(Options(seed=1, faults=6, kinds=kinds))) == {
+        "kill_jvm": 3,
+        "slow": 3,
+    }
