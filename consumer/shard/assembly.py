@@ -150,47 +150,9 @@ def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
 
 
 def _bigquery_sink(settings: Settings, shard: str) -> Sink[Any]:
-    from consumer.sinks.bigquery.connection import HttpConnection
-    from consumer.sinks.bigquery.requests import RequestLimits
-    from consumer.sinks.bigquery.rows import FieldsRow, LogRow, RowEncoder
-    from consumer.sinks.bigquery.sink import BigQuerySink
-    from consumer.sinks.bigquery.times import PartitionTimes
-    from consumer.sinks.google_identity import GoogleIdentity
-    from consumer.sinks.payloads import RoutingReader
+    from consumer.shard.bigquery_sinks import insert_all_sink
 
-    key_field, time_field = settings.text("record.key_field"), settings.text("record.time_field")
-    time_column = settings.text("bigquery.partition_field")
-    time_format = settings.text("record.time_format")
-    times = PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
-    shape = (
-        LogRow(key_column=key_field, time_column=time_column, times=times)
-        if settings.text("bigquery.row") == "log"
-        else FieldsRow(time_field=time_field, time_column=time_column, times=times)
-    )
-    return BigQuerySink(
-        connection=HttpConnection(
-            endpoint=settings.optional_text("bigquery.api_endpoint"),
-            identity=GoogleIdentity.of(settings),
-            connections=settings.integer("delivery.concurrency"),
-            connect_timeout_seconds=settings.seconds("bigquery.connect_timeout"),
-            read_timeout_seconds=settings.seconds("bigquery.read_timeout"),
-        ),
-        project=settings.text("bigquery.project"),
-        dataset=settings.text("bigquery.dataset"),
-        encoder=RowEncoder(
-            reader=RoutingReader(key_field=key_field, time_field=time_field),
-            shape=shape,
-            stream=stream_name(settings),
-            shard=shard,
-            table_prefix=settings.text("bigquery.table_prefix"),
-            key_field=key_field,
-            key_digits=settings.integer("bigquery.key_digits"),
-        ),
-        limits=RequestLimits(
-            max_rows=settings.integer("bigquery.rows_per_request"),
-            max_bytes=settings.integer("bigquery.max_request_bytes"),
-        ),
-    )
+    return insert_all_sink(settings, shard)
 
 
 def _storage_write_sink(settings: Settings, shard: str, start: Position | None) -> Sink[Any]:

@@ -7,6 +7,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.sinks.bigquery.rows import TableRows
 
 _HEAD = b'{"skipInvalidRows":true,"rows":['
+_HEAD_IGNORING = b'{"skipInvalidRows":true,"ignoreUnknownValues":true,"rows":['
 _TAIL = b"]}"
 _CONTENT = b'"json":'
 
@@ -23,7 +24,7 @@ class RequestLimits:
 
     @property
     def max_row_bytes(self) -> int:
-        return self.max_bytes - len(_HEAD) - len(_TAIL)
+        return self.max_bytes - len(_HEAD_IGNORING) - len(_TAIL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,11 @@ class InsertRequest:
     indices: tuple[int, ...]
     rows: tuple[bytes, ...]
 
-    def body(self) -> bytes:
+    def body(self, *, ignore_unknown: bool = False) -> bytes:
+        """With `ignore_unknown`, fields without a column are left out; otherwise they make their row invalid."""
         # with skipInvalidRows a bad row costs nothing but itself: without it every neighbour is sent twice
-        return _HEAD + b",".join(self.rows) + _TAIL
+        head = _HEAD_IGNORING if ignore_unknown else _HEAD
+        return b"%b%b%b" % (head, b",".join(self.rows), _TAIL)
 
     def billed_bytes(self) -> int:
         """What the rows count for, by their JSON: the sizes that BigQuery takes are those of its column types."""

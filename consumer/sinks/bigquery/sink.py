@@ -22,11 +22,13 @@ class BigQuerySink(Unordered):
         dataset: str,
         encoder: RowEncoder,
         limits: RequestLimits,
+        ignore_unknown: bool = False,
     ) -> None:
         self._connection = connection
         self._tables_path = f"/bigquery/v2/projects/{project}/datasets/{dataset}/tables"
         self._encoder = encoder
         self._limits = limits
+        self._ignore_unknown = ignore_unknown
 
     def prepare(self, chunk: Chunk) -> Prepared[InsertRequest]:
         return self._requests(chunk, range(len(chunk.records)))
@@ -36,7 +38,7 @@ class BigQuerySink(Unordered):
 
     def send(self, request: InsertRequest) -> Outcome[InsertRequest]:
         path = f"{self._tables_path}/{request.table}/insertAll"
-        status, body = self._connection.post(path, request.body())
+        status, body = self._connection.post(path, request.body(ignore_unknown=self._ignore_unknown))
         return outcome_of(request, status, body)
 
     def split(self, request: InsertRequest, refusal: str) -> Outcome[InsertRequest]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits, cut
 from consumer.sinks.bigquery.rows import TableRows
 
-ENVELOPE_BYTES = len(b'{"skipInvalidRows":true,"rows":[]}')
+ENVELOPE_BYTES = len(b'{"skipInvalidRows":true,"ignoreUnknownValues":true,"rows":[]}')
 
 
 def rows_of(sizes: list[int]) -> TableRows:
@@ -33,9 +33,10 @@ def test_requests_hold_every_row_in_order_within_the_limits(
     assert [row for request in requests for row in request.rows] == [rows.rows[p] for p in fitting]
     for request in requests:
         assert 1 <= len(request.rows) <= max_rows
-        assert len(request.body()) <= max_bytes
-        assert json.loads(request.body()) == {
+        assert len(request.body(ignore_unknown=True)) <= max_bytes
+        assert json.loads(request.body(ignore_unknown=True)) == {
             "skipInvalidRows": True,
+            "ignoreUnknownValues": True,
             "rows": [json.loads(row) for row in request.rows],
         }
     assert [(each.index, each.reason) for each in rejections] == [
@@ -50,13 +51,13 @@ def test_no_request_ends_while_the_next_row_would_fit(
     requests, _ = cut("logs", rows_of(sizes), RequestLimits(max_rows=max_rows, max_bytes=max_bytes))
     for request, following in pairwise(requests):
         full = len(request.rows) == max_rows
-        assert full or len(request.body()) + 1 + len(following.rows[0]) >= max_bytes
+        assert full or len(request.body(ignore_unknown=True)) + 1 + len(following.rows[0]) >= max_bytes
 
 
 def test_a_row_of_exactly_the_limit_fits_and_a_byte_more_does_not() -> None:
     limits = RequestLimits(max_rows=10, max_bytes=ENVELOPE_BYTES + 20)
     requests, rejections = cut("logs", rows_of([20]), limits)
-    assert len(requests[0].body()) == limits.max_bytes
+    assert len(requests[0].body(ignore_unknown=True)) == limits.max_bytes
     assert rejections == []
     requests, rejections = cut("logs", rows_of([21]), limits)
     assert requests == []
