@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 
@@ -18,6 +19,9 @@ type Values = Mapping[str, Value]
 _SMALL_MAX_RECORDS = 1000
 _SHORT_GRACE_MILLIS = 5000
 _KCL_READ_FLOOR_MILLIS = 200
+_DAY_SECONDS = 86_400.0
+_LOAD_JOBS_PER_DAY = 1_500
+"""https://cloud.google.com/bigquery/quotas#load_jobs: for each table, of all who load into it."""
 
 
 def complete(backend: Backend, values: dict[str, Value]) -> None:
@@ -139,11 +143,15 @@ def _stream_role(values: Values, report: _Report) -> Iterator[Finding]:
     provider = "AwsCredentialsProvider"
     if "kinesis.role_arn" in values:
         if values.get(provider) != "DefaultCredentialsProvider":
-            yield report.error(provider, "cannot stand beside kinesis.role_arn, which replaces it for the stream")
+            yield report.error(
+                provider, "cannot stand beside kinesis.role_arn, which replaces it for the stream"
+            )
     elif "kinesis.role_external_id" in values:
         yield report.error("kinesis.role_external_id", "needs kinesis.role_arn")
     elif "AssumeRole" in str(values.get(provider)):
-        message = "keeps leases with that role too, which bin/check does not know: set kinesis.role_arn instead"
+        message = (
+            "keeps leases with that role too, which bin/check does not know: set kinesis.role_arn instead"
+        )
         yield report.warning(provider, message)
 
 
@@ -218,6 +226,18 @@ def _storage_write(values: Values, report: _Report) -> Iterator[Finding]:
         yield report.error(
             "bigquery.metadata_columns", "is not there yet with bigquery.method = storage_write"
         )
+
+
+def _load(values: Values, report: _Report) -> Iterator[Finding]:
+    if values.get("bigquery.method") != "load":
+        return
+    jobs = math.ceil(_DAY_SECONDS / _number(values, "chunk.window", _DAY_SECONDS))
+    if jobs > _LOAD_JOBS_PER_DAY:
+        message = (
+            f"makes up to {jobs} load jobs a day for each shard and table, and BigQuery takes {_LOAD_JOBS_PER_DAY}"
+            " for a table: 60s times the number of shards, or more, is safe"
+        )
+        yield report.warning("chunk.window", message)
 
 
 def _google_identity(values: Values, report: _Report) -> Iterator[Finding]:
@@ -303,4 +323,5 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _clustering,
     _storage_write,
     _google_identity,
+    _load,
 )
