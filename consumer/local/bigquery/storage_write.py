@@ -6,18 +6,16 @@ open calls are all that it serves, the next one waits for ever. Faults can be se
 """
 
 import concurrent.futures
-import contextvars
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import duckdb
 import grpc
 from google.cloud.bigquery_storage_v1 import types
 from google.protobuf import any_pb2
-from local_bigquery.catalog import tabledata
+from local_bigquery.catalog import tables
 from local_bigquery.engine import database
 from local_bigquery.grpc import server, write
 from local_bigquery.grpc.read import StorageError
@@ -26,6 +24,7 @@ from consumer.local.bigquery import insert_all
 from consumer.local.faults.requests import RequestHead
 from consumer.local.faults.rules import Action, Answer, Delay, LoseAnswer, Rules, first_hit
 
+_TABLE_SECONDS = 2.0
 _MOST_CALLS = 1024
 """Each open AppendRows call keeps a thread."""
 
@@ -45,38 +44,70 @@ _HTTP_CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
 }
 
-_appending: contextvars.ContextVar[bool] = contextvars.ContextVar("appending", default=False)
+_tables: dict[tuple[str, str, str], "_Table"] = {}
 _locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
-def store(table: str, schema: Any, rows: list[insert_all.Row]) -> list[dict[str, Any]]:
-    """Insert rows: for insertAll as many as will go in, for an append all or none."""
-    if not _appending.get():
-        return insert_all.store(table, schema, rows)
+class _Table:
+    """What a row is held against; looked up once in a while, since it costs half of an append's time."""
+
+    def __init__(self, reference: tuple[str, str, str]) -> None:
+        self.name = tables.name(*reference)
+        self.columns = tables.columns(*reference)
+        self.read_at = time.monotonic()
+        with database.cursor() as cursor:
+            relation = cursor.sql(f"SELECT * FROM {self.name} LIMIT 0")
+            self.schema = {
+                column.casefold(): (column, kind)
+                for column, kind in zip(relation.columns, relation.types, strict=True)
+            }
+        self._required = [field.name for field in self.columns if field.mode == "REQUIRED"]
+
+    def fault(self, row: dict[str, Any]) -> str | None:
+        unknown = [name for name in row if name.casefold() not in self.schema]
+        if unknown:
+            return f"no such field: {unknown[0]}."
+        missing = [name for name in self._required if row.get(name) is None]
+        return f"Missing required field: {missing[0]}." if missing else None
+
+
+def _table(reference: tuple[str, str, str]) -> _Table:
+    known = _tables.get(reference)
+    if known is None or time.monotonic() - known.read_at > _TABLE_SECONDS:
+        known = _tables[reference] = _Table(reference)
+    return known
+
+
+def store(stream: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Insert all rows or none; returns the errors of those that are at fault."""
+    table = _table(stream.table)
+    faults = [_invalid(place, text) for place, row in enumerate(rows) if (text := table.fault(row))]
+    if faults or not rows:
+        return faults
     try:
-        insert_all.execute(table, schema, [columns for _, _, columns in rows])
+        insert_all.execute(table.name, table.schema, rows)
     except insert_all.DATA_ERRORS as error:
-        failures = [failure for row in rows if (failure := _failure(table, schema, row)) is not None]
+        failures = [failure for place, row in enumerate(rows) if (failure := _failure(table, place, row))]
         # what only the rows together cannot do is the fault of the first
-        return failures or [_invalid(rows[0], error)]
+        return failures or [_invalid(0, str(error))]
     return []
 
 
-def _failure(table: str, schema: Any, row: insert_all.Row) -> dict[str, Any] | None:
+def _failure(table: _Table, place: int, row: dict[str, Any]) -> dict[str, Any] | None:
     """Why a row will not go in alone; it is not stored."""
     with database.cursor() as cursor:
         cursor.begin()
         try:
-            insert_all.execute(table, schema, [row[2]], cursor)
+            insert_all.execute(table.name, table.schema, [row], cursor)
         except insert_all.DATA_ERRORS as error:
-            return _invalid(row, error)
+            return _invalid(place, str(error))
         finally:
             cursor.rollback()
     return None
 
 
-def _invalid(row: insert_all.Row, error: duckdb.Error) -> dict[str, Any]:
-    return {"index": row[0], "errors": [{"reason": "invalid", "message": str(error)}]}
+def _invalid(place: int, message: str) -> dict[str, Any]:
+    return {"index": place, "errors": [{"reason": "invalid", "message": message}]}
 
 
 def _status(code: grpc.StatusCode, message: str) -> Any:
@@ -94,11 +125,7 @@ def _status(code: grpc.StatusCode, message: str) -> Any:
 def _one_at_a_time[R](work: Callable[..., R], name_of: Callable[[Any], str]) -> Callable[..., R]:
     def locked(first: Any, *rest: Any) -> R:
         with _locks[name_of(first)]:
-            token = _appending.set(True)
-            try:
-                return work(first, *rest)
-            finally:
-                _appending.reset(token)
+            return work(first, *rest)
 
     return locked
 
@@ -133,18 +160,17 @@ class Faults:
         return call
 
     def append(self, requests: Iterable[Any]) -> Iterator[Any]:
-        """AppendRows with faults for single requests."""
-        actions: list[Action | None] = []
-
-        def gate() -> Iterator[Any]:
-            name = ""
-            for request in requests:
-                name = request.write_stream or name
-                actions.append(self.before("AppendRows", name))
-                yield request
-
-        for answer in _plain_append(gate()):
-            if actions.pop() is not None:
+        """AppendRows, with faults for single requests."""
+        name = ""
+        decode: Any = None
+        for request in requests:
+            name = request.write_stream or name
+            action = self.before("AppendRows", name)
+            stream = write._stream(name)
+            decode = write._decoder(request) or decode
+            rows = decode(request, _table(stream.table).columns)
+            answer = write._append(stream, rows, request.offset if "offset" in request else None)
+            if action is not None:
                 raise _reset()
             yield answer
 
@@ -162,19 +188,12 @@ def _reset() -> StorageError:
 
 
 _plain_status = write._status
-_plain_append = write.append
 
 
 def install() -> None:
-    """Make local-bigquery's appends what Google's are. To be called after insert_all's own."""
-    inserts = insert_all.Inserts(store, insert_all.DEDUPLICATION_SECONDS)
-    insert_into = tabledata._insert
-
-    def insert(table: str, schema: Any, rows: list[insert_all.Row]) -> list[dict[str, Any]]:
-        return (inserts.insert if _appending.get() else insert_into)(table, schema, rows)
-
-    tabledata._insert = insert
+    """Make local-bigquery's appends what Google's are."""
     write._status = _status
+    write._insert = store
     write._append = _one_at_a_time(write._append, lambda stream: str(stream.name))
     write.finalize = _one_at_a_time(write.finalize, lambda request: str(request.name))
 

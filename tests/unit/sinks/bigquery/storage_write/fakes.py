@@ -1,0 +1,165 @@
+"""A BigQuery and a DynamoDB that do in memory what the sink counts on, and a row maker without Arrow."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from consumer.domain.dead_letters import Rejection
+from consumer.domain.errors import Superseded
+from consumer.domain.records import Record
+from consumer.settings.values import Value
+from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, StorageCode
+from consumer.sinks.bigquery.storage_write.rows import Made, Rows
+from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.store import Refused, Taken
+
+
+def rules(*, tables: int = 2, bad: int = 0, name: str = "d") -> Rules:
+    """Record n goes to table n modulo `tables`; every `bad`-th record makes no row."""
+    settings: dict[str, Value] = {
+        "bigquery.project": "p",
+        "bigquery.dataset": name,
+        "tables": tables,
+        "bad": bad,
+    }
+    return Rules(1, settings)
+
+
+class NumberRows:
+    """Rows that are the sequence numbers of their records."""
+
+    schema = b"numbers"
+
+    def __init__(self, own: Rules) -> None:
+        self._tables = int(own.text("tables"))
+        self._bad = int(own.text("bad"))
+
+    def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
+        tables: dict[str, Rows] = {}
+        rejections: list[Rejection] = []
+        for index in indices:
+            number = int(records[index].sequence_number)
+            if self._bad and number % self._bad == 0:
+                rejections.append(Rejection(index, "bad_key", "as the rules say"))
+                continue
+            rows = tables.setdefault(f"t{number % self._tables}", Rows([], ([],), []))
+            rows.indices.append(index)
+            rows.cells[0].append(number)
+            rows.sizes.append(10)
+        return tables, rejections
+
+    def batch(self, rows: Rows) -> bytes:
+        return msgspec.json.encode(rows.cells[0])
+
+
+@dataclass
+class FakeStream:
+    table: str
+    rows: list[int] = field(default_factory=list)
+    finalized: bool = False
+
+
+@dataclass
+class FakeBigQuery:
+    """COMMITTED streams; `troubles` meet the next appends, one each: `lost` answers after the work is done."""
+
+    streams: dict[str, FakeStream] = field(default_factory=dict)
+    refused: frozenset[int] = frozenset()
+    troubles: list[CallFailed | str | None] = field(default_factory=list)
+    finalize_failures: list[CallFailed] = field(default_factory=list)
+    appends: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def table(self, name: str) -> list[int]:
+        return [row for stream in self.streams.values() if stream.table == name for row in stream.rows]
+
+    def rows(self) -> list[int]:
+        return [row for stream in self.streams.values() for row in stream.rows]
+
+    def create(self, table_path: str) -> str:
+        name = f"{table_path}/streams/{len(self.streams)}"
+        self.streams[name] = FakeStream(table_path.rpartition("/")[2])
+        return name
+
+    def finalize(self, streams: Sequence[str]) -> dict[str, int]:
+        if self.finalize_failures:
+            raise self.finalize_failures.pop(0)
+        for name in streams:
+            self._stream(name).finalized = True
+        return {name: len(self.streams[name].rows) for name in streams}
+
+    def append(self, stream: str, offset: int, schema: bytes, batch: bytes) -> None:
+        assert schema == NumberRows.schema
+        trouble = self.troubles.pop(0) if self.troubles else None
+        if isinstance(trouble, CallFailed):
+            raise trouble
+        rows = msgspec.json.decode(batch, type=list[int])
+        self.appends.append((stream, offset, len(rows)))
+        self._write(self._stream(stream), offset, rows)
+        if trouble == "lost":
+            raise CallFailed(code="UNAVAILABLE", message="connection reset")
+
+    def forget(self, stream: str) -> None:
+        pass
+
+    def _write(self, stream: FakeStream, offset: int, rows: list[int]) -> None:
+        if stream.finalized:
+            raise CallFailed(
+                code="INVALID_ARGUMENT",
+                message="Stream is finalized",
+                storage_code=StorageCode.STREAM_FINALIZED,
+            )
+        if offset < len(stream.rows):
+            raise CallFailed(code="ALREADY_EXISTS", message="exists")
+        if offset > len(stream.rows):
+            raise CallFailed(code="OUT_OF_RANGE", message="beyond the end")
+        faults = tuple(RowFault(place, "refused") for place, row in enumerate(rows) if row in self.refused)
+        if faults:
+            raise CallFailed(code="INVALID_ARGUMENT", message="bad rows", rows=faults)
+        stream.rows += rows
+
+    def _stream(self, name: str) -> FakeStream:
+        if name not in self.streams:
+            raise CallFailed(
+                code="NOT_FOUND", message="no such stream", storage_code=StorageCode.STREAM_NOT_FOUND
+            )
+        return self.streams[name]
+
+
+@dataclass
+class FakeStore:
+    """One shard's items; `failures` meet the next calls, one each, after the work is done."""
+
+    generation: int = 0
+    state: bytes | None = None
+    rows: dict[str, list[Refused]] = field(default_factory=dict)
+    failures: list[Exception | None] = field(default_factory=list)
+
+    def take_over(self) -> Taken:
+        self.generation += 1
+        self._maybe_fail()
+        return Taken(self.generation, self.state)
+
+    def save(self, generation: int, state: bytes) -> None:
+        if generation != self.generation:
+            raise Superseded("another owner")
+        self.state = state
+        self._maybe_fail()
+
+    def refuse(self, rows: Sequence[Refused]) -> list[str]:
+        key = f"{rows[0].era}#{rows[0].position}"
+        self.rows[key] = list(rows)
+        self._maybe_fail()
+        return [key]
+
+    def refused(self) -> dict[str, list[Refused]]:
+        return dict(self.rows)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.rows.pop(key, None)
+
+    def _maybe_fail(self) -> None:
+        failure = self.failures.pop(0) if self.failures else None
+        if failure is not None:
+            raise failure

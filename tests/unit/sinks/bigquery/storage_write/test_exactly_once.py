@@ -1,0 +1,208 @@
+"""The sink over any schedule of crashes, lost answers, former owners that go on, replays from any checkpoint and
+changed rules: every row is there once."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumer.domain.chunks import Chunk
+from consumer.domain.dead_letters import ShareGuard, ShareLimit
+from consumer.domain.errors import DeliveryError, RequestRefused, Superseded, TransientError
+from consumer.domain.ledger import Ledger, Ticket
+from consumer.domain.records import Position, Record
+from consumer.sinks.base import Outcome
+from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.sink import Append, StorageWriteSink
+from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
+
+RULES = [rules(), rules(tables=3), rules(bad=5), rules(name="other")]
+
+seeds = st.integers(0, 2**32).map(Random)
+
+
+@dataclass
+class World:
+    """A shard, its backend, and every checkpoint ever taken on it as a number of records before it."""
+
+    records: int
+    random: Random
+    bigquery: FakeBigQuery = field(default_factory=FakeBigQuery)
+    store: FakeStore = field(default_factory=FakeStore)
+    dead: set[int] = field(default_factory=set)
+    checkpoints: list[int] = field(default_factory=lambda: [0])
+
+    def process(self, own: Rules) -> "Process":
+        return Process(self, own, self.random.choice(self.checkpoints))
+
+
+class Process:
+    """One life of a shard process. It delivers as `Delivery` does: chunks in order, lanes in order, side by side."""
+
+    def __init__(self, world: World, own: Rules, start: int) -> None:
+        self.world = world
+        self.place = start
+        self.ended = False
+        self.ledger = Ledger()
+        self.lanes: dict[str, deque[list[Append]]] = {}
+        self.waiting: list[tuple[Chunk, Ticket, list[list[Append]]]] = []
+        self.sink = StorageWriteSink(
+            writer=world.bigquery,
+            store=world.store,
+            rules=own,
+            maker_of=NumberRows,
+            guard=ShareGuard(ShareLimit(1.0, 10)),
+            start=Position(str(start), 0) if start else None,
+            max_request_bytes=30,
+        )
+
+    def step(self) -> None:
+        act = self.world.random.choice([self.read, self.send, self.send, self.checkpoint])
+        try:
+            act()
+        except DeliveryError:
+            pass  # repeated at another step
+        except Superseded:
+            self.ended = True
+
+    def read(self) -> None:
+        size = self.world.random.randint(1, 7)
+        numbers = range(self.place + 1, min(self.place + size, self.world.records) + 1)
+        if not numbers:
+            return
+        # a number past the last record's: sequence numbers are sparse, but grow
+        chunk = Chunk(tuple(Record(b"", "key", str(number)) for number in numbers), 1)
+        prepared = self.sink.prepare(chunk)
+        self.place = numbers[-1]
+        self.bury(chunk, [one.index for one in prepared.rejections])
+        pending = [[request] for request in prepared.requests]
+        for one in pending:
+            self.lanes.setdefault(one[0].table, deque()).append(one)
+        self.waiting.append((chunk, self.ledger.track(chunk), pending))
+        self.settle()
+
+    def send(self) -> None:
+        lanes = [lane for lane in self.lanes.values() if lane]
+        if not lanes:
+            return
+        lane = self.world.random.choice(lanes)
+        pending = lane[0]
+        outcome = self.attempt(pending[-1])
+        request = pending.pop()
+        pending += outcome.again
+        chunk = next(
+            chunk
+            for chunk, _, requests in self.waiting
+            if pending in requests and chunk.end == request.progress.end
+        )
+        self.bury(chunk, [one.index for one in outcome.rejections])
+        if not pending:
+            lane.popleft()
+        self.settle()
+
+    def attempt(self, request: Append) -> Outcome[Append]:
+        if self.world.random.random() < 0.15:
+            self.world.bigquery.troubles = ["lost"]
+        if self.world.random.random() < 0.05:
+            self.world.store.failures = [TransientError("answer lost")]
+        try:
+            return self.sink.send(request)
+        except RequestRefused as error:
+            return self.sink.split(request, str(error))
+        finally:
+            self.world.bigquery.troubles, self.world.store.failures = [], []
+
+    def settle(self) -> None:
+        """In any order of completion; only the ledger knows how far it goes."""
+        for one in list(self.waiting):
+            if not any(one[2]):
+                self.waiting.remove(one)
+                one[1].resolve()
+
+    def checkpoint(self) -> None:
+        watermark = self.ledger.watermark
+        if watermark is None:
+            return
+        self.sink.before_checkpoint(watermark)
+        before = int(watermark.sequence_number)
+        there = {*self.world.bigquery.rows(), *self.world.dead}
+        assert there >= set(range(1, before + 1))  # I1
+        if self.world.random.random() < 0.8:  # else the process dies before the KCL has heard of it
+            self.world.checkpoints.append(before)
+
+    def bury(self, chunk: Chunk, indices: list[int]) -> None:
+        self.world.dead |= {int(chunk.records[index].sequence_number) for index in indices}
+
+    def reach_the_end(self) -> None:
+        while not self.ended and (self.place < self.world.records or self.waiting):
+            self.step()
+        while not self.ended and self.place not in self.world.checkpoints:
+            self.step()
+
+
+def lives(world: World, steps: list[int], choose_rules: bool) -> None:
+    zombies: list[Process] = []
+    own = RULES[0]
+    for count in steps:
+        own = world.random.choice(RULES) if choose_rules else own
+        process = world.process(own)
+        for _ in range(count):
+            (world.random.choice(zombies) if zombies and world.random.random() < 0.3 else process).step()
+            zombies = [zombie for zombie in zombies if not zombie.ended]
+        zombies.append(process)
+    last = world.process(own)
+    for _ in range(20):
+        world.random.choice([*zombies, last]).step()
+    while True:
+        last.reach_the_end()
+        if not last.ended:
+            break
+        last = world.process(own)
+    for zombie in zombies:
+        for _ in range(5):
+            zombie.step()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 60), seeds, st.lists(st.integers(0, 25), max_size=5))
+def test_crashes_former_owners_and_replays_leave_every_row_once(
+    records: int, random: Random, steps: list[int]
+) -> None:
+    world = World(records, random)
+    lives(world, steps, choose_rules=False)
+    assert sorted(world.bigquery.rows()) == list(range(1, records + 1))
+    for table in ("t0", "t1"):
+        assert world.bigquery.table(table) == sorted(world.bigquery.table(table))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 60),
+    seeds,
+    st.lists(st.integers(0, 25), max_size=5),
+    st.frozensets(st.integers(1, 60), max_size=9),
+)
+def test_rows_that_the_server_refuses_shift_no_count(
+    records: int, random: Random, steps: list[int], refused: frozenset[int]
+) -> None:
+    world = World(records, random)
+    world.bigquery.refused = refused
+    lives(world, steps, choose_rules=False)
+    everything = set(range(1, records + 1))
+    assert sorted(world.bigquery.rows()) == sorted(everything - refused)
+    assert world.dead == everything & refused
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 60), seeds, st.lists(st.integers(0, 25), min_size=1, max_size=5))
+def test_rules_that_change_in_between_leave_every_row_once(
+    records: int, random: Random, steps: list[int]
+) -> None:
+    world = World(records, random)
+    lives(world, steps, choose_rules=True)
+    rows = world.bigquery.rows()
+    assert len(rows) == len(set(rows))
+    # a record that one set of rules refuses and the next one takes may be in both places
+    assert set(rows) | world.dead == set(range(1, records + 1))

@@ -1,0 +1,57 @@
+"""The messages, against Google's own package: what one writes the other reads."""
+
+from typing import Any
+
+import pytest
+from google.cloud.bigquery_storage_v1 import types
+from google.rpc import status_pb2
+
+from consumer.sinks.bigquery.storage_write import messages
+from consumer.sinks.bigquery.storage_write.answers import StorageCode
+
+PAIRS = {
+    "AppendRowsRequest": types.AppendRowsRequest.pb().DESCRIPTOR,
+    "AppendRowsResponse": types.AppendRowsResponse.pb().DESCRIPTOR,
+    "CreateWriteStreamRequest": types.CreateWriteStreamRequest.pb().DESCRIPTOR,
+    "FinalizeWriteStreamRequest": types.FinalizeWriteStreamRequest.pb().DESCRIPTOR,
+    "FinalizeWriteStreamResponse": types.FinalizeWriteStreamResponse.pb().DESCRIPTOR,
+    "StorageError": types.StorageError.pb().DESCRIPTOR,
+    "WriteStream": types.WriteStream.pb().DESCRIPTOR,
+    "Status": status_pb2.Status.DESCRIPTOR,
+}
+
+
+def shape(descriptor: Any, mine: Any) -> dict[int, object]:
+    """By number: name, kind and, for messages, the shape of the fields of `descriptor` that `mine` has too."""
+    theirs = {field.number: field for field in descriptor.fields}
+    found: dict[int, object] = {}
+    for field in mine.fields:
+        their = theirs[field.number]
+        inner = None if field.message_type is None else shape(their.message_type, field.message_type)
+        # an enum travels as an int32; Google's package calls a field type_
+        kind = field.TYPE_INT32 if their.type == field.TYPE_ENUM else their.type
+        found[field.number] = (their.name.rstrip("_"), kind, their.is_repeated, inner)
+    return found
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_fields_are_googles(name: str) -> None:
+    mine = getattr(messages, name).DESCRIPTOR
+    assert shape(PAIRS[name], mine) == shape(mine, mine)
+
+
+def test_the_codes_are_googles() -> None:
+    codes: Any = types.StorageError.StorageErrorCode
+    assert {code.name: code.value for code in StorageCode} == {
+        code.name: int(codes[code.name]) for code in StorageCode
+    }
+    assert int(types.WriteStream.Type.COMMITTED) == messages.COMMITTED
+
+
+def test_a_request_arrives_as_it_was_meant() -> None:
+    request = messages.AppendRowsRequest(write_stream="s")
+    request.offset.value = 0
+    request.arrow_rows.rows.serialized_record_batch = b"rows"
+    read = types.AppendRowsRequest.deserialize(request.SerializeToString())
+    assert "offset" in read
+    assert (read.write_stream, read.offset, read.arrow_rows.rows.serialized_record_batch) == ("s", 0, b"rows")
