@@ -33,6 +33,7 @@ PLACEHOLDERS = {
     "IMAGE_TAG": "1",
     "KEY_ID": "key",
     "PROJECT_ID": "project",
+    "PROJECT_NUMBER": "1234567890",
     "REGION": "eu-west-1",
     "SECURITY_GROUP_ID": "sg-1",
     "STREAM_OWNER_ID": "222222222222",
