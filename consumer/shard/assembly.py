@@ -162,9 +162,10 @@ def _storage_write_sink(settings: Settings, shard: str, start: Position | None) 
     from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
     from consumer.sinks.bigquery.storage_write.store import DynamoPositions
     from consumer.sinks.bigquery.storage_write.token import BearerToken
-    from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
+    from consumer.sinks.bigquery.storage_write.writer import GrpcWriter, use_gevent
     from consumer.sinks.google_identity import GoogleIdentity
 
+    use_gevent()
     timeouts = {
         "connect_timeout_seconds": settings.seconds("bigquery.connect_timeout"),
         "read_timeout_seconds": settings.seconds("bigquery.read_timeout"),

@@ -40,3 +40,22 @@ def bigquery_settings(
         "bigquery.credentials": "anonymous",
     }
     return load("bigquery", overrides={**_COMMON, **own, **(changes or {})})
+
+
+def storage_write_settings(
+    google_url: str, dynamodb_url: str, s3: S3Stub, changes: Mapping[str, str] | None = None
+) -> Settings:
+    """One chunk a batch: records arrive at one moment, and the next is sealed by their number."""
+    own = {
+        "applicationName": "player-log-bigquery",
+        "deadletter.bucket": s3.bucket,
+        "s3.endpoint_url": s3.url,
+        "dynamoDBEndpoint": dynamodb_url,
+        "bigquery.method": "storage_write",
+        "bigquery.project": "local-project",
+        "bigquery.dataset": "player_logs",
+        "bigquery.storage_endpoint": google_url,
+        "bigquery.credentials": "anonymous",
+        "chunk.max_records": "1",
+    }
+    return load("bigquery", overrides={**_COMMON, **own, **(changes or {})})

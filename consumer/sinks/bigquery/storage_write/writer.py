@@ -38,6 +38,11 @@ _OPTIONS = [
 ]
 
 
+def use_gevent() -> None:
+    """To be called once, before the first channel, in a process that gevent has patched."""
+    grpc.experimental.gevent.init_gevent()
+
+
 class Writer(Protocol):
     """What the sink asks of the Storage Write API. Calls block; they raise CallFailed, TransientError or SetupError."""
 
@@ -65,7 +70,6 @@ class GrpcWriter:
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
     ) -> None:
-        grpc.experimental.gevent.init_gevent()
         self._endpoint = urlsplit(endpoint or DEFAULT_ENDPOINT)
         self._token = token
         self._unary_seconds = connect_timeout_seconds + read_timeout_seconds

@@ -1,0 +1,325 @@
+"""What the sink does with each outcome, with a BigQuery and a store that are scripted."""
+
+import pytest
+
+from consumer.domain.chunks import Chunk
+from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
+from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
+from consumer.domain.records import Position, Record
+from consumer.sinks.bigquery.storage_write.answers import CallFailed, StorageCode
+from consumer.sinks.bigquery.storage_write.positions import decode_state
+from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.sink import Append, StorageWriteSink
+from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
+
+NO_LIMIT = ShareLimit(1.0, 10)
+
+
+class Bench:
+    """A shard's backend; `sink` makes processes on it."""
+
+    def __init__(self) -> None:
+        self.bigquery = FakeBigQuery()
+        self.store = FakeStore()
+
+    def sink(
+        self, start: str | None = None, *, own: Rules | None = None, limit: ShareLimit = NO_LIMIT
+    ) -> StorageWriteSink:
+        return StorageWriteSink(
+            writer=self.bigquery,
+            store=self.store,
+            rules=own or rules(tables=1),
+            maker_of=NumberRows,
+            guard=ShareGuard(limit),
+            start=None if start is None else Position(start, 0),
+            max_request_bytes=1000,
+        )
+
+    def rows(self) -> list[int]:
+        return self.bigquery.table("t0")
+
+
+def chunk(*numbers: int) -> Chunk:
+    return Chunk(tuple(Record(b"", "key", str(number)) for number in numbers), 1)
+
+
+def prepared(sink: StorageWriteSink, *numbers: int) -> Append:
+    (request,) = sink.prepare(chunk(*numbers)).requests
+    return request
+
+
+def deliver(sink: StorageWriteSink, *numbers: int) -> list[Rejection]:
+    """As Delivery does, without its patience."""
+    first = sink.prepare(chunk(*numbers))
+    pending, rejections = list(first.requests)[::-1], list(first.rejections)
+    while pending:
+        try:
+            outcome = sink.send(pending[-1])
+        except RequestRefused as error:
+            outcome = sink.split(pending[-1], str(error))
+        pending.pop()
+        pending += outcome.again
+        rejections += outcome.rejections
+    return rejections
+
+
+def checkpoint(sink: StorageWriteSink, number: int) -> None:
+    sink.before_checkpoint(Position(str(number), 0))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_appends_of_a_shard_go_to_one_stream_at_growing_offsets(bench: Bench) -> None:
+    sink = bench.sink()
+    deliver(sink, 1, 2)
+    deliver(sink, 3)
+    assert [(offset, count) for _, offset, count in bench.bigquery.appends] == [(0, 2), (2, 1)]
+    assert len(bench.bigquery.streams) == 1
+
+
+def test_a_stream_is_kept_before_its_first_row(bench: Bench) -> None:
+    sink = bench.sink()
+    request = prepared(sink, 1)
+    bench.store.failures = [TransientError("down")]
+    with pytest.raises(TransientError):
+        sink.send(request)
+    assert bench.rows() == []
+    sink.send(request)
+    state = decode_state(bench.store.state or b"")
+    assert [stream.name for stream in state.present.streams.values()] == list(bench.bigquery.streams)
+
+
+def test_a_lost_answer_is_a_success_when_the_rows_are_there(bench: Bench) -> None:
+    sink = bench.sink()
+    request = prepared(sink, 1, 2)
+    bench.bigquery.troubles = ["lost"]
+    with pytest.raises(TransientError):
+        sink.send(request)
+    assert sink.send(request).again == ()
+    deliver(sink, 3)
+    assert bench.rows() == [1, 2, 3]
+
+
+def test_rows_that_nobody_here_has_written_end_the_process(bench: Bench) -> None:
+    sink = bench.sink()
+    deliver(sink, 1)
+    next(iter(bench.bigquery.streams.values())).rows.append(99)
+    with pytest.raises(Superseded):
+        sink.send(prepared(sink, 2))
+
+
+def test_a_finalized_stream_ends_the_process_and_opens_no_other(bench: Bench) -> None:
+    zombie = bench.sink()
+    deliver(zombie, 1)
+    deliver(bench.sink(), 1, 2)
+    with pytest.raises(Superseded):
+        zombie.send(prepared(zombie, 2))
+    with pytest.raises(Superseded):
+        checkpoint(zombie, 1)
+    assert bench.rows() == [1, 2]
+
+
+def test_a_former_owner_cannot_open_a_stream(bench: Bench) -> None:
+    zombie = bench.sink()
+    request = prepared(zombie, 1)
+    deliver(bench.sink(), 1)
+    with pytest.raises(Superseded):
+        zombie.send(request)
+    assert bench.rows() == [1]
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (CallFailed(code="RESOURCE_EXHAUSTED", message="quota"), Throttled),
+        (CallFailed(code="INTERNAL", message="try again"), TransientError),
+        (CallFailed(code="OUT_OF_RANGE", message="beyond"), SetupError),
+        (CallFailed(code="PERMISSION_DENIED", message="no"), SetupError),
+        (CallFailed(code="NOT_FOUND", message="Not found: Table t"), SetupError),
+    ],
+)
+def test_a_failure_is_told_and_the_same_rows_go_to_the_same_offset(
+    bench: Bench, failure: CallFailed, error: type[Exception]
+) -> None:
+    sink = bench.sink()
+    request = prepared(sink, 1)
+    bench.bigquery.troubles = [failure, None]
+    with pytest.raises(error):
+        sink.send(request)
+    sink.send(request)
+    assert bench.rows() == [1]
+
+
+def test_a_stream_that_is_gone_is_followed_by_another(bench: Bench) -> None:
+    sink = bench.sink()
+    deliver(sink, 1, 2)
+    bench.bigquery.troubles = [
+        CallFailed(code="NOT_FOUND", message="expired", storage_code=StorageCode.STREAM_NOT_FOUND)
+    ]
+    outcome = sink.send(prepared(sink, 3))
+    assert outcome.backoff is not None
+    sink.send(outcome.again[0])
+    deliver(bench.sink(), 1, 2, 3, 4)
+    assert bench.rows() == [1, 2, 3, 4]
+
+
+def test_a_stream_that_is_gone_with_an_unanswered_request_holds_the_shard(bench: Bench) -> None:
+    sink = bench.sink()
+    request = prepared(sink, 1)
+    bench.bigquery.troubles = [
+        CallFailed(code="UNAVAILABLE", message="reset"),
+        CallFailed(code="NOT_FOUND", message="expired", storage_code=StorageCode.STREAM_NOT_FOUND),
+    ]
+    with pytest.raises(TransientError):
+        sink.send(request)
+    with pytest.raises(SetupError, match=r"docs/storage-write\.md"):
+        sink.send(request)
+
+
+def test_refused_rows_are_kept_before_the_rest_is_sent(bench: Bench) -> None:
+    bench.bigquery.refused = frozenset({2})
+    sink = bench.sink()
+    request = prepared(sink, 1, 2, 3)
+    bench.store.failures = [None, TransientError("answer lost")]
+    with pytest.raises(TransientError):
+        sink.send(request)
+    assert bench.rows() == []
+    outcome = sink.send(request)
+    assert outcome.rejections == [Rejection(1, "rejected", "refused")]
+    sink.send(outcome.again[0])
+    assert bench.rows() == [1, 3]
+
+
+def test_a_refused_row_is_refused_again_in_a_replay_though_the_server_would_take_it(bench: Bench) -> None:
+    bench.bigquery.refused = frozenset({2})
+    deliver(bench.sink(), 1, 2, 3)
+    bench.bigquery.refused = frozenset()
+    assert deliver(bench.sink(), 1, 2, 3, 4) == [Rejection(1, "rejected", "refused")]
+    assert bench.rows() == [1, 3, 4]
+
+
+def test_refused_rows_are_forgotten_once_a_checkpoint_has_passed_them(bench: Bench) -> None:
+    bench.bigquery.refused = frozenset({2})
+    sink = bench.sink()
+    deliver(sink, 1, 2, 3)
+    assert bench.store.rows
+    checkpoint(sink, 3)
+    assert not bench.store.rows
+
+
+def test_a_schema_that_refuses_everything_holds_the_lane(bench: Bench) -> None:
+    bench.bigquery.refused = frozenset(range(100))
+    sink = bench.sink(limit=ShareLimit(0.5, 10))
+    request = prepared(sink, *range(1, 21))
+    with pytest.raises(SetupError, match="refuses 20 of 20 rows"):
+        sink.send(request)
+    bench.bigquery.refused = frozenset()
+    sink.send(request)
+    assert bench.rows() == list(range(1, 21))
+
+
+def test_a_request_that_is_refused_as_a_whole_is_halved_down_to_the_row(bench: Bench) -> None:
+    sink = bench.sink()
+    too_large = CallFailed(code="INVALID_ARGUMENT", message="too large")
+    bench.bigquery.troubles = [too_large, too_large]
+    assert deliver(sink, 1, 2) == [Rejection(0, "rejected", "t0: INVALID_ARGUMENT: too large")]
+    assert bench.rows() == [2]
+    assert deliver(bench.sink(), 1, 2)[0].index == 0
+    assert bench.rows() == [2]
+
+
+def test_a_replay_from_an_older_checkpoint_passes_over_what_is_durable(bench: Bench) -> None:
+    sink = bench.sink()
+    for number in range(1, 7):
+        deliver(sink, number)
+    checkpoint(sink, 4)
+    again = bench.sink("2")
+    assert not any(deliver(again, number) for number in range(3, 9))
+    assert bench.rows() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("start", [None, "4", "6"])
+def test_reading_on_elsewhere_holds_the_shard_while_rows_past_the_mark_are_open(
+    bench: Bench, start: str | None
+) -> None:
+    sink = bench.sink()
+    deliver(sink, 1, 2)
+    checkpoint(sink, 2)
+    deliver(sink, 3, 4)
+    with pytest.raises(SetupError, match=r"2 rows were written past 2, and reading goes on at 7"):
+        bench.sink(start).prepare(chunk(7, 8))
+    bench.store.state = None  # what the documentation says
+    deliver(bench.sink(start), 7, 8)
+    assert bench.rows() == [1, 2, 3, 4, 7, 8]
+
+
+def test_a_gap_without_open_rows_begins_anew_and_survives_a_crash(bench: Bench) -> None:
+    sink = bench.sink()
+    deliver(sink, 1, 2)
+    checkpoint(sink, 2)
+    deliver(bench.sink("5"), 6, 7)
+    deliver(bench.sink("5"), 6, 7, 8)
+    assert bench.rows() == [1, 2, 6, 7, 8]
+
+
+def test_a_first_start_that_crashed_before_any_checkpoint_goes_on(bench: Bench) -> None:
+    deliver(bench.sink(), 1, 2)
+    deliver(bench.sink(), 1, 2, 3)
+    assert bench.rows() == [1, 2, 3]
+
+
+def test_a_first_start_whose_records_have_expired_since_holds_the_shard(bench: Bench) -> None:
+    deliver(bench.sink(), 1, 2)
+    with pytest.raises(SetupError, match="2 rows were written from 1 on"):
+        bench.sink().prepare(chunk(2, 3))
+
+
+def test_a_former_owners_stream_that_is_gone_holds_the_shard(bench: Bench) -> None:
+    deliver(bench.sink(), 1)
+    bench.bigquery.finalize_failures = [
+        CallFailed(code="NOT_FOUND", message="expired", storage_code=StorageCode.STREAM_NOT_FOUND)
+    ]
+    with pytest.raises(SetupError, match="the number of its rows"):
+        bench.sink().prepare(chunk(1))
+
+
+def test_a_start_while_bigquery_is_down_is_repeated(bench: Bench) -> None:
+    deliver(bench.sink(), 1)
+    bench.bigquery.finalize_failures = [CallFailed(code="UNAVAILABLE", message="down")]
+    sink = bench.sink()
+    with pytest.raises(TransientError):
+        sink.prepare(chunk(1, 2))
+    deliver(sink, 1, 2)
+    assert bench.rows() == [1, 2]
+
+
+@pytest.mark.parametrize("state", [b"{", b'{"version":2}', b"[]"])
+def test_a_state_of_another_version_holds_the_shard(bench: Bench, state: bytes) -> None:
+    bench.store.state = state
+    with pytest.raises(SetupError, match="cannot be read"):
+        bench.sink().prepare(chunk(1))
+
+
+def test_a_checkpoint_is_kept_before_it_is_asked_for(bench: Bench) -> None:
+    sink = bench.sink()
+    deliver(sink, 1, 2)
+    bench.store.failures = [TransientError("down")]
+    with pytest.raises(TransientError):
+        checkpoint(sink, 2)
+    checkpoint(sink, 2)
+    state = decode_state(bench.store.state or b"")
+    assert (state.mark, state.counts) == (Position("2", 0), {1: {"t0": 2}})
+
+
+def test_rows_written_under_former_rules_are_told_by_those(bench: Bench) -> None:
+    deliver(bench.sink(own=rules(tables=1)), 1, 2, 3)
+    deliver(bench.sink(own=rules(tables=1, bad=2)), 1, 2, 3, 4, 5)
+    assert bench.rows() == [1, 2, 3, 5]
+    sink = bench.sink(own=rules(tables=1))
+    assert deliver(sink, 1, 2, 3, 4, 5) == []
+    assert bench.rows() == [1, 2, 3, 5, 4]
+    checkpoint(sink, 5)
+    assert len(decode_state(bench.store.state or b"").eras) == 1

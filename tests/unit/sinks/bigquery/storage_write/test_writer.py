@@ -1,0 +1,118 @@
+"""gRPC calls against a real server that answers as Google documents."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
+from consumer.sinks.bigquery.storage_write.arrow import LogEncoder
+from consumer.sinks.bigquery.storage_write.token import BearerToken
+from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
+from tests.functional.harness.storage_write_stub import (
+    Aborted,
+    Codes,
+    Fault,
+    Silent,
+    StorageWriteStub,
+    refusal,
+)
+
+TABLE = "projects/p/datasets/d/tables/t"
+ENCODER = LogEncoder(key_column="player_id", time_column="time")
+Code = grpc.StatusCode
+
+
+@pytest.fixture(scope="module")
+def google() -> Iterator[StorageWriteStub]:
+    stub = StorageWriteStub()
+    yield stub
+    stub.close()
+
+
+@pytest.fixture
+def writer(google: StorageWriteStub) -> GrpcWriter:
+    google.fault = lambda append: None
+    return writer_to(google.url)
+
+
+def writer_to(url: str) -> GrpcWriter:
+    return GrpcWriter(
+        endpoint=url,
+        token=BearerToken(AnonymousCredentials),
+        connect_timeout_seconds=5,
+        read_timeout_seconds=0.5,
+    )
+
+
+def batch(*keys: str) -> bytes:
+    return ENCODER.batch(keys, ["2026-01-02T03:04:05.678Z"] * len(keys), [b"{}"] * len(keys))
+
+
+def append(writer: GrpcWriter, stream: str, offset: int, *keys: str) -> None:
+    writer.append(stream, offset, ENCODER.schema, batch(*keys))
+
+
+def test_rows_are_appended_and_counted(writer: GrpcWriter, google: StorageWriteStub) -> None:
+    stream = writer.create(TABLE)
+    append(writer, stream, 0, "a", "b")
+    append(writer, stream, 2, "c")
+    assert [row["player_id"] for row in google.streams[stream].rows] == ["a", "b", "c"]
+    assert writer.finalize([stream]) == writer.finalize([stream]) == {stream: 3}
+
+
+def test_many_streams_are_finalized_at_once(writer: GrpcWriter) -> None:
+    streams = [writer.create(TABLE) for _ in range(3)]
+    append(writer, streams[1], 0, "a")
+    assert writer.finalize(streams) == dict(zip(streams, [0, 1, 0], strict=True))
+    assert writer.finalize([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "storage_code"),
+    [
+        (Aborted(Code.UNAVAILABLE), "UNAVAILABLE", 0),
+        (Aborted(Code.RESOURCE_EXHAUSTED), "RESOURCE_EXHAUSTED", 0),
+        (Aborted(Code.PERMISSION_DENIED), "PERMISSION_DENIED", 0),
+        (Aborted(Code.INTERNAL, after=True), "INTERNAL", 0),
+        (Silent(), "DEADLINE_EXCEEDED", 0),
+        (refusal(Code.INTERNAL), "INTERNAL", 0),
+        (refusal(Code.NOT_FOUND, Codes.TABLE_NOT_FOUND), "NOT_FOUND", 1),
+        (refusal(Code.INVALID_ARGUMENT, Codes.STREAM_FINALIZED), "INVALID_ARGUMENT", 6),
+    ],
+)
+def test_a_failure_is_told_by_its_codes_and_the_next_append_goes_through(
+    fault: Fault, code: str, storage_code: int, writer: GrpcWriter, google: StorageWriteStub
+) -> None:
+    stream = writer.create(TABLE)
+    google.fault = lambda append: fault
+    with pytest.raises(CallFailed) as failure:
+        append(writer, stream, 0, "a")
+    assert (failure.value.code, failure.value.storage_code) == (code, storage_code)
+    google.fault = lambda append: None
+    append(writer, stream, len(google.streams[stream].rows), "b")
+    assert google.streams[stream].rows[-1]["player_id"] == "b"
+
+
+def test_offsets_are_the_servers_to_judge(writer: GrpcWriter) -> None:
+    stream = writer.create(TABLE)
+    append(writer, stream, 0, "a")
+    with pytest.raises(CallFailed, match="ALREADY_EXISTS") as exists:
+        append(writer, stream, 0, "a")
+    assert exists.value.storage_code == Codes.OFFSET_ALREADY_EXISTS
+    with pytest.raises(CallFailed, match="OUT_OF_RANGE"):
+        append(writer, stream, 2, "a")
+
+
+def test_bad_rows_come_by_index(writer: GrpcWriter, google: StorageWriteStub) -> None:
+    stream = writer.create(TABLE)
+    google.fault = lambda append: refusal(Code.INVALID_ARGUMENT, None, 1)
+    with pytest.raises(CallFailed) as failure:
+        append(writer, stream, 0, "a", "b")
+    assert failure.value.rows == (RowFault(1, "row 1 is bad"),)
+
+
+def test_nobody_at_the_endpoint_is_unavailable() -> None:
+    with pytest.raises(CallFailed, match="UNAVAILABLE"):
+        writer_to("http://127.0.0.1:1").create(TABLE)
