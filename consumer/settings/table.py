@@ -501,7 +501,7 @@ _BIGQUERY_SINK = (
     ),
     Setting(
         name="bigquery.method",
-        kind=Choice(("insert_all", "storage_write")),
+        kind=Choice(("insert_all", "storage_write", "load")),
         default="insert_all",
         backends=_BIGQUERY,
         meaning="how rows are written",
@@ -519,6 +519,20 @@ _BIGQUERY_SINK = (
         default="9MB",
         backends=_BIGQUERY,
         meaning="most bytes of one insertAll request (Google refuses more than 10 MB)",
+    ),
+    Setting(
+        name="bigquery.load_jobs_per_day",
+        kind=Integer(at_least=1, at_most=100_000),
+        default="1500",
+        backends=_BIGQUERY,
+        meaning="most load jobs that one shard begins for one table in 24 hours; BigQuery takes 1500 of all together",
+    ),
+    Setting(
+        name="bigquery.load_job_prefix",
+        kind=Text(form="letters, digits, _ and -", pattern=r"[A-Za-z0-9_-]{1,100}"),
+        default="kinesis",
+        backends=_BIGQUERY,
+        meaning="beginning of the ids of load jobs; another one makes a replay load the same rows again",
     ),
     Setting(
         name="bigquery.api_endpoint",

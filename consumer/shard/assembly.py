@@ -150,9 +150,11 @@ def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
 
 
 def _bigquery_sink(settings: Settings, shard: str) -> Sink[Any]:
-    from consumer.shard.bigquery_sinks import insert_all_sink
+    from consumer.shard import bigquery_sinks
 
-    return insert_all_sink(settings, shard)
+    if settings.text("bigquery.method") == "load":
+        return bigquery_sinks.load_sink(settings, shard)
+    return bigquery_sinks.insert_all_sink(settings, shard)
 
 
 def _storage_write_sink(settings: Settings, shard: str, start: Position | None) -> Sink[Any]:

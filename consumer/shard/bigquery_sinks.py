@@ -1,6 +1,9 @@
 """Builds the BigQuery sinks that write JSON, from the settings; imported by shard processes that use one."""
 
+import time
 from typing import Any
+
+import gevent
 
 from consumer.domain.routing import time_parser
 from consumer.settings import Settings
@@ -11,7 +14,7 @@ from consumer.sinks.bigquery.connection import HttpConnection
 from consumer.sinks.bigquery.metadata import Metadata
 from consumer.sinks.bigquery.requests import RequestLimits
 from consumer.sinks.bigquery.reshape import Reshaper
-from consumer.sinks.bigquery.rows import INSERT_ALL, FieldsRow, LogRow, RowEncoder, RowShape, Wrapping
+from consumer.sinks.bigquery.rows import INSERT_ALL, LINES, FieldsRow, LogRow, RowEncoder, RowShape, Wrapping
 from consumer.sinks.bigquery.sink import BigQuerySink
 from consumer.sinks.bigquery.times import PartitionTimes
 from consumer.sinks.google_identity import GoogleIdentity
@@ -29,6 +32,36 @@ def insert_all_sink(settings: Settings, shard: str) -> Sink[Any]:
             max_bytes=settings.integer("bigquery.max_request_bytes"),
         ),
         ignore_unknown=settings.text("bigquery.unknown_fields") == "ignore",
+    )
+
+
+def load_sink(settings: Settings, shard: str) -> Sink[Any]:
+    from consumer.sinks.bigquery.load.jobs import LoadJobs
+    from consumer.sinks.bigquery.load.requests import Destination
+    from consumer.sinks.bigquery.load.sieve import Sieve
+    from consumer.sinks.bigquery.load.sink import LoadSink
+
+    connection = _connection(settings)
+    destination = Destination(
+        project=settings.text("bigquery.project"),
+        dataset=settings.text("bigquery.dataset"),
+        location=settings.text("bigquery.location"),
+        stream=stream_name(settings),
+        shard=shard,
+        prefix=settings.text("bigquery.load_job_prefix"),
+        ignore_unknown=settings.text("bigquery.unknown_fields") == "ignore",
+    )
+    return LoadSink(
+        jobs=LoadJobs(connection, destination, sleep=gevent.sleep),
+        sieve=Sieve(
+            connection,
+            destination,
+            _encoder(settings, shard, INSERT_ALL),
+            settings.text("bigquery.partition_field"),
+        ),
+        encoder=_encoder(settings, shard, LINES),
+        jobs_per_day=settings.integer("bigquery.load_jobs_per_day"),
+        now=time.monotonic,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.errors import TransientError
+from consumer.domain.errors import DeliveryError
 from consumer.domain.records import Position
 
 
@@ -29,7 +29,7 @@ class Outcome[Request]:
 
     rejections: Sequence[Rejection] = ()
     again: Sequence[Request] = ()
-    backoff: TransientError | None = None
+    backoff: DeliveryError | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -52,9 +52,10 @@ def main() -> None:
     from local_bigquery.app import app
     from local_bigquery.engine import database
 
-    from consumer.local.bigquery import insert_all, storage_write
+    from consumer.local.bigquery import insert_all, load, storage_write
 
     insert_all.install(arguments.deduplication_seconds)
+    load.install()
     storage_write.install()
     rules = Rules()
     database.connection()

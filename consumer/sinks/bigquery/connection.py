@@ -1,5 +1,6 @@
 """A kept-alive HTTP connection pool to BigQuery's REST API, with or without credentials."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import google.auth.exceptions
@@ -19,8 +20,17 @@ class Connection(Protocol):
         """Status and body of the answer; raises TransientError or SetupError where there is none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`location` is where the answer says to go on, if it does."""
+
+    status: int
+    body: bytes
+    location: str | None = None
+
+
 class HttpConnection:
-    """Posts JSON through one urllib3 pool."""
+    """Requests through one urllib3 pool."""
 
     def __init__(
         self,
@@ -44,11 +54,19 @@ class HttpConnection:
         self._http: Any = None
 
     def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        url = f"{self._endpoint}{path}"
+        answer = self.request("POST", path, body)
+        return answer.status, answer.body
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
+    ) -> Answer:
+        """`path` may be a whole address. Raises TransientError or SetupError where there is no answer."""
+        url = path if path.startswith("http") else f"{self._endpoint}{path}"
+        headers = {"Content-Type": content_type} if body else {}
         try:
             if self._http is None:
                 self._http = self._authorized()
-            answer = self._http.request("POST", url, body=body, headers={"Content-Type": "application/json"})
+            answer = self._http.request(method, url, body=body or None, headers=headers)
         except google.auth.exceptions.TransportError as error:
             raise TransientError(f"credentials: {error}") from error
         except google.auth.exceptions.GoogleAuthError as error:
@@ -57,7 +75,7 @@ class HttpConnection:
             raise SetupError(f"credentials: {error}", setting="bigquery.credentials") from error
         except urllib3.exceptions.HTTPError as error:
             raise TransientError(f"{url}: {error}") from error
-        return int(answer.status), bytes(answer.data)
+        return Answer(int(answer.status), bytes(answer.data), answer.headers.get("Location"))
 
     def _authorized(self) -> Any:
         if self._identity.kind == "anonymous":

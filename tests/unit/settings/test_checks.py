@@ -188,6 +188,7 @@ def test_settings_that_do_not_fit_are_an_error(
         ("s3", {"deadletter__prefix": "player-log/dead/"}, "deadletter.prefix"),
         ("bigquery", {"bigquery__schema_file": EXAMPLE_SCHEMA}, "bigquery.schema_file"),
         ("bigquery", {"bigquery__unknown_fields": "ignore"}, "bigquery.unknown_fields"),
+        ("bigquery", {"bigquery__method": "load", "chunk__window": "57s"}, "chunk.window"),
     ],
 )
 def test_a_costly_or_dangerous_choice_is_a_warning(
@@ -207,6 +208,7 @@ def test_a_costly_or_dangerous_choice_is_a_warning(
         ("s3", {"maxActiveThreads": "0", "ignoreUnexpectedChildShards": "false"}),
         ("bigquery", {"bigquery__row": "fields", "bigquery__schema_file": EXAMPLE_SCHEMA}),
         ("bigquery", {"bigquery__clustering": "a, b,c"}),
+        ("bigquery", {"bigquery__method": "load", "chunk__window": "58s"}),
         (
             "bigquery",
             {

@@ -194,3 +194,16 @@ def test_without_an_endpoint_google_is_asked(monkeypatch: pytest.MonkeyPatch) ->
         connection(None).post(PATH, b"x")
     assert urls == [f"POST {DEFAULT_ENDPOINT}{PATH}"]
     assert DEFAULT_ENDPOINT.startswith("https://")
+
+
+def test_any_method_and_type_can_be_sent_and_an_address_to_go_on_at_comes_back(server: Loopback) -> None:
+    server.answers = [status(200, b"begun", Location=f"{server.url}/there?id=1"), status(200, b"done")]
+    bigquery = connection(server.url)
+    begun = bigquery.request("POST", "/jobs", b"{}")
+    assert (begun.status, begun.body, begun.location) == (200, b"begun", f"{server.url}/there?id=1")
+    done = bigquery.request("POST", begun.location, b"content", "application/octet-stream")
+    assert (done.body, done.location) == (b"done", None)
+    first, second = server.seen
+    assert (first.path, first.headers["content-type"]) == ("/jobs", "application/json")
+    assert (second.path, second.body) == ("/there?id=1", b"content")
+    assert second.headers["content-type"] == "application/octet-stream"

@@ -1,0 +1,1 @@
+"""BigQuery by load jobs: late, free of charge, and each row once."""

@@ -1,0 +1,72 @@
+"""Finds the rows that BigQuery would refuse, without storing any.
+
+A load job says that rows are bad, and names few of them. insertAll names each, and stores nothing when one row of the
+request is invalid and skipInvalidRows is not set: so every request carries one more row that is.
+"""
+
+import msgspec
+
+from consumer.domain.errors import SetupError, TransientError
+from consumer.sinks.bigquery.answers import InsertAllAnswer, RowError, request_error
+from consumer.sinks.bigquery.connection import Connection
+from consumer.sinks.bigquery.load.requests import Destination, LoadRequest
+from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits, cut
+from consumer.sinks.bigquery.rows import RowEncoder
+
+_HARMLESS = frozenset({"stopped", None, ""})
+_POISON_ROOM = 1_000
+
+_decode = msgspec.json.Decoder(InsertAllAnswer).decode
+
+
+class Sieve:
+    """`encoder` makes the rows of insertAll; `time_column` has a type that not every text fits."""
+
+    def __init__(
+        self, connection: Connection, destination: Destination, encoder: RowEncoder, time_column: str
+    ) -> None:
+        self._connection = connection
+        self._tables = f"/bigquery/v2/projects/{destination.project}/datasets/{destination.dataset}/tables"
+        self._encoder = encoder
+        self._poison = f'{{"json":{{"{time_column}":"no time at all"}}}}'.encode()
+        ignore = b"true" if destination.ignore_unknown else b"false"
+        self._head = b'{"skipInvalidRows":false,"ignoreUnknownValues":' + ignore + b',"rows":['
+        self._limits = RequestLimits(max_rows=500, max_bytes=9_000_000 - _POISON_ROOM)
+
+    def bad_rows(self, request: LoadRequest) -> dict[int, str]:
+        """The records that are refused, by index in the chunk, with BigQuery's words; none where it has nothing
+        against any. Raises TransientError, SetupError or RequestRefused."""
+        tables, _ = self._encoder.encode(request.chunk.records, request.indices)
+        bad: dict[int, str] = {}
+        for name, rows in tables.items():
+            # a row too large for insertAll may well be one for a job
+            for part in cut(name, rows, self._limits)[0]:
+                bad.update(self._ask(part))
+        return bad
+
+    def _ask(self, part: InsertRequest) -> dict[int, str]:
+        body = self._head + b",".join((*part.rows, self._poison)) + b"]}"
+        status, answer = self._connection.post(f"{self._tables}/{part.table}/insertAll", body)
+        if status != 200:
+            raise request_error(part.table, status, answer)
+        try:
+            entries = _decode(answer).insert_errors or []
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise TransientError(f"{part.table}: unreadable answer: {error}") from error
+        if not entries:
+            raise SetupError(
+                f"{part.table} takes a text that is no time in its partition column",
+                setting="bigquery.partition_field",
+            )
+        return {
+            part.indices[entry.index]: _words(error)
+            for entry in entries
+            if 0 <= entry.index < len(part.indices)
+            for error in (entry.errors or [])[:1]
+            if error.reason not in _HARMLESS
+        }
+
+
+def _words(error: RowError) -> str:
+    place = f" at {error.location}" if error.location else ""
+    return f"{error.reason}{place}: {error.message or ''}"
