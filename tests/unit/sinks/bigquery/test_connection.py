@@ -201,6 +201,7 @@ def test_any_method_and_type_can_be_sent_and_an_address_to_go_on_at_comes_back(s
     bigquery = connection(server.url)
     begun = bigquery.request("POST", "/jobs", b"{}")
     assert (begun.status, begun.body, begun.location) == (200, b"begun", f"{server.url}/there?id=1")
+    assert begun.location is not None
     done = bigquery.request("POST", begun.location, b"content", "application/octet-stream")
     assert (done.body, done.location) == (b"done", None)
     first, second = server.seen
