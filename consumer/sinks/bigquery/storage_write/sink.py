@@ -215,6 +215,10 @@ class StorageWriteSink:
         except positions.UnknownState as error:
             raise SetupError(f"what is kept of the shard cannot be read: {error}", setting=SETTING) from error
         refused = self._store.refused()
+        if taken.state is None:
+            # of a count that somebody has removed
+            self._store.forget(refused)
+            refused = {}
         state.close_streams(self._finalized(state.open_streams()))
         state.begin(self._rules)
         shard = _Shard(taken.generation, state, self._start)

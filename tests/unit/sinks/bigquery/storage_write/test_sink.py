@@ -323,3 +323,12 @@ def test_rows_written_under_former_rules_are_told_by_those(bench: Bench) -> None
     assert bench.rows() == [1, 2, 3, 5, 4]
     checkpoint(sink, 5)
     assert len(decode_state(bench.store.state or b"").eras) == 1
+
+
+def test_a_count_that_begins_anew_remembers_no_refused_rows(bench: Bench) -> None:
+    bench.bigquery.refused = frozenset({2})
+    deliver(bench.sink(), 1, 2)
+    bench.bigquery.refused = frozenset()
+    bench.store.state = None
+    deliver(bench.sink("1"), 2, 3)
+    assert bench.rows() == [1, 2, 3]
