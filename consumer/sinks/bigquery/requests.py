@@ -1,7 +1,9 @@
 """Cutting rows into insertAll requests."""
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from consumer.domain.dead_letters import Rejection
 from consumer.sinks.bigquery.rows import TableRows
@@ -59,31 +61,35 @@ class InsertRequest:
 
 def cut(table: str, rows: TableRows, limits: RequestLimits) -> tuple[list[InsertRequest], list[Rejection]]:
     """Requests within the limits, in shard order, and the rows that are too large for any request."""
+    rows, rejections = _without_too_large(rows, limits.max_row_bytes)
     requests = [
-        InsertRequest(table, tuple(rows.indices[i] for i in places), tuple(rows.rows[i] for i in places))
-        for places in _slices(rows, limits)
-    ]
-    largest = limits.max_row_bytes
-    rejections = [
-        Rejection(index, "too_large", f"a row of {len(row)} bytes; BigQuery takes {largest}")
-        for index, row in zip(rows.indices, rows.rows, strict=True)
-        if len(row) > largest
+        InsertRequest(table, tuple(rows.indices[begin:end]), tuple(rows.rows[begin:end]))
+        for begin, end in _ranges([len(row) + 1 for row in rows.rows], limits)  # a row and its comma
     ]
     return requests, rejections
 
 
-def _slices(rows: TableRows, limits: RequestLimits) -> Iterator[list[int]]:
-    largest, most = limits.max_row_bytes, limits.max_rows
-    places: list[int] = []
-    size = 0
-    for place, row in enumerate(rows.rows):
-        length = len(row) + 1  # the comma
-        if length > largest + 1:
-            continue
-        if places and (len(places) >= most or size + length > largest):
-            yield places
-            places, size = [], 0
-        places.append(place)
-        size += length
-    if places:
-        yield places
+def _without_too_large(rows: TableRows, largest: int) -> tuple[TableRows, list[Rejection]]:
+    if max(map(len, rows.rows), default=0) <= largest:
+        return rows, []
+    kept = TableRows()
+    rejections: list[Rejection] = []
+    for index, row in zip(rows.indices, rows.rows, strict=True):
+        if len(row) > largest:
+            detail = f"a row of {len(row)} bytes; BigQuery takes {largest}"
+            rejections.append(Rejection(index, "too_large", detail))
+        else:
+            kept.indices.append(index)
+            kept.rows.append(row)
+    return kept, rejections
+
+
+def _ranges(sizes: Sequence[int], limits: RequestLimits) -> Iterator[tuple[int, int]]:
+    """From each range's first row to the one after its last."""
+    begin = 0
+    while begin < len(sizes):
+        end = min(begin + limits.max_rows, len(sizes))
+        if sum(sizes[begin:end]) > limits.max_row_bytes:
+            end = begin + max(1, bisect_right(list(accumulate(sizes[begin:end])), limits.max_row_bytes))
+        yield begin, end
+        begin = end

@@ -209,7 +209,7 @@ class RowEncoder:
 def _json_text(key: object) -> str:
     try:
         if isinstance(key, str):
-            return f'"{key}"' if key.isalnum() and key.isascii() else _encode(key).decode()
+            return _encode(key).decode()
         # without key digits any value is taken; a STRING column wants text
         return "null" if key is None else _encode(_encode(key).decode()).decode()
     except UnicodeEncodeError as error:

@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from typing import Any
 
 from consumer.domain.routing import TimeParser
 
@@ -13,6 +14,8 @@ https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#streaming_in
 
 _DAY_MS = 86_400_000
 _OWN_NOTATION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?Z").fullmatch
+_SECOND = len("2001-02-03T04:05:06")
+_REMEMBERED_SECONDS = 10_000
 _NOTHING = re.compile(r"(?!)").fullmatch
 
 
@@ -32,26 +35,29 @@ class PartitionTimes:
         self._arrival_text = ""
         self._arrival_day = -1
         self._oldest = self._newest = ""
+        self._seconds: set[str] = set()
+        self._fractions: set[str] = set()
 
-    def own_time(self, value: object, arrival_ms: int) -> str | None:
+    def own_time(self, value: Any, arrival_ms: int) -> str | None:
         """The text for a record's time value, None where it holds no time; raises OutOfRange.
 
         A value in BigQuery's own notation comes out as it is; others that the parser takes are put into it.
         """
-        if value is None:
-            return None
-        moment = self._parse(value)
-        if moment is None:
-            return None
-        if value.__class__ is str and self._own_notation(value) is not None:
-            text: str = value
-        else:
-            text = _text(moment)
         if arrival_ms // _DAY_MS != self._arrival_day:
             self._set_bounds(arrival_ms)
+        # a second and a fraction that were each part of a good text make a good one together
+        if value.__class__ is str and value[:_SECOND] in self._seconds and value[_SECOND:] in self._fractions:
+            return value
+        moment = None if value is None else self._parse(value)
+        if moment is None:
+            return None
+        is_own = value.__class__ is str and self._own_notation(value) is not None
+        text: str = value if is_own else _text(moment)
         # years have four digits, so days compare as texts do
         if not self._oldest <= text[:10] <= self._newest:
             raise OutOfRange(f"time {text} is too far from arrival {self.arrival_time(arrival_ms)}")
+        if is_own:
+            self._remember(text)
         return text
 
     def arrival_time(self, arrival_ms: int) -> str:
@@ -61,11 +67,18 @@ class PartitionTimes:
             self._arrival_text = _text(_moment(arrival_ms))
         return self._arrival_text
 
+    def _remember(self, text: str) -> None:
+        if len(self._seconds) >= _REMEMBERED_SECONDS:
+            self._seconds.clear()
+        self._seconds.add(text[:_SECOND])
+        self._fractions.add(text[_SECOND:])
+
     def _set_bounds(self, arrival_ms: int) -> None:
         self._arrival_day = arrival_ms // _DAY_MS
         today = _moment(arrival_ms)
         self._oldest = _text(today - datetime.timedelta(days=OLDEST_DAYS))[:10]
         self._newest = _text(today + datetime.timedelta(days=NEWEST_DAYS))[:10]
+        self._seconds.clear()
 
 
 def _moment(time_ms: int) -> datetime.datetime:

@@ -131,3 +131,32 @@ def test_every_text_is_canonical_and_means_the_same_time(moment: datetime.dateti
     assert CANONICAL.fullmatch(text)
     # read back from its text, since Python calls a time inside of a clock change unequal to everything
     assert datetime.datetime.fromisoformat(text) == datetime.datetime.fromisoformat(moment.isoformat())
+
+
+SECONDS = st.sampled_from(
+    [
+        "2023-11-14T22:13:20",
+        "2023-11-14T24:00:00",
+        "2023-11-31T00:00:00",
+        "2013-01-01T00:00:00",
+        "2023-W46-2T00:00:00",
+    ]
+)
+FRACTIONS = st.sampled_from(["Z", ".123Z", ".5Z", ",120Z", "z", "+00:00", ""])
+
+
+@given(st.lists(st.builds("".join, st.tuples(SECONDS, FRACTIONS)), max_size=20), st.booleans())
+def test_what_was_read_before_changes_no_answer(values: list[str], a_year_later: bool) -> None:
+    used = times()
+    for value in values:
+        assert answer(used, value, ARRIVAL_MS) == answer(times(), value, ARRIVAL_MS)
+    later_ms = ARRIVAL_MS + a_year_later * 400 * 86_400_000
+    for value in values:
+        assert answer(used, value, later_ms) == answer(times(), value, later_ms)
+
+
+def answer(partition_times: PartitionTimes, value: str, arrival_ms: int) -> str | None:
+    try:
+        return partition_times.own_time(value, arrival_ms)
+    except OutOfRange as error:
+        return f"out of range: {error}"
