@@ -4,10 +4,11 @@ import threading
 from pathlib import Path
 
 from tests.functional.conftest import StartShard
+from tests.functional.harness.bigquery_stub import BigQueryStub, error
 from tests.functional.harness.event_log import EventLog
 from tests.functional.harness.kcl import record, records
 from tests.functional.harness.s3_stub import ACCESS_DENIED, SLOW_DOWN, S3Stub, held_until
-from tests.functional.harness.shard_settings import ONE_RECORD_A_CHUNK, s3_settings
+from tests.functional.harness.shard_settings import ONE_RECORD_A_CHUNK, bigquery_settings, s3_settings
 
 
 def test_an_outage_shows_what_is_retried_what_is_in_flight_and_that_the_kcl_is_not_to_blame(
@@ -118,3 +119,31 @@ def test_a_supervisor_that_is_gone_stops_no_delivery(
     kcl.process(records([1]))
     kcl.shut_down()
     assert kcl.confirmed == [("1", None)]
+
+
+def test_a_table_that_vanishes_holds_its_records_loudly_and_is_healed_when_it_is_back(
+    s3: S3Stub, bigquery: BigQueryStub, start_shard: StartShard, events: EventLog
+) -> None:
+    gone = True
+    bigquery.answer = lambda insert: (
+        error(404, "notFound") if gone and insert.table == "player_log_a" else None
+    )
+    kcl = start_shard(bigquery_settings(bigquery, s3, ONE_RECORD_A_CHUNK), events=events.path)
+    kcl.initialize()
+    players = enumerate((b"b", b"a", b"c"), 1)
+    kcl.process([record(number, b'{"player_id":"%b"}' % player) for number, player in players])
+    line = events.logged("delivery failed")
+    assert line.level == "ERROR"
+    assert "player_log_a: HTTP 404 notFound" in line.message
+    assert "bigquery.dataset" in line.message
+    status = events.status(lambda event: event.counters.get("chunks_delivered") == 2)
+    assert status.retrying is not None
+    assert "player_log_a" in status.retrying
+    kcl.tick_until_confirmed(1)
+    assert kcl.confirmed == [("1", None)]
+    assert s3.dead_letters == []
+
+    gone = False
+    kcl.tick_until_confirmed(3)
+    assert sorted(bigquery.tables) == ["player_log_a", "player_log_b", "player_log_c"]
+    assert events.logged("works again").level == "INFO"
