@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from consumer.local.bench import flat_level
 from consumer.local.bench.backend import Backend, discarding
 from consumer.local.bench.cases import Case, cases
 from consumer.local.bench.kcl import BenchError
@@ -50,3 +51,9 @@ def test_the_result_becomes_a_table(tmp_path: Path) -> None:
     text = section({"level": "shard", "command": "bin/bench", "runs": 2, "machine": machine, "rows": rows})
     assert len(rows[0]["cpu_seconds_per_million_of_runs"]) == 2
     assert "| none | only acknowledges | 700 | " in text
+
+
+def test_the_cost_of_each_tenth_is_told(tmp_path: Path) -> None:
+    rows = flat_level.measure(40_000, folder=tmp_path, say=lambda line: None)
+    assert [row["records"] for row in rows if row["backend"] == "s3"] == [*range(4_000, 40_001, 4_000)]
+    assert {row["backend"] for row in rows} == {"s3", "bigquery"}

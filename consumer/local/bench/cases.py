@@ -48,6 +48,11 @@ def cases(records: int) -> list[Case]:
     return made
 
 
+def usual_cases(size: int, records: int = 400_000) -> list[Case]:
+    """The shard process of each backend, with its usual format."""
+    return [_case(backend, next(iter(formats)), size, records) for backend, formats in FORMATS.items()]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Format:
     settings: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from consumer.local.bench import page, shard_level
+from consumer.local.bench import flat_level, memory_level, page, shard_level
 from consumer.local.bench.cases import cases
 from consumer.local.bench.kcl import BenchError
 from consumer.local.child import ChildError
@@ -30,11 +30,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "level",
         choices=LEVELS,
-        help="shard: CPU time and memory of one shard process by backend, format and size of records",
+        help="shard: CPU time and memory of one shard process by backend, format and size of records; flat: the"
+        " same through 10 million records; memory: under load and under an outage",
     )
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="medians of so many (default 3)")
     parser.add_argument(
-        "--records", type=int, metavar="N", help="records a run, fewer where they are large (default 400000)"
+        "--runs", type=int, default=3, metavar="N", help="of level shard: medians of so many (default 3)"
+    )
+    parser.add_argument(
+        "--records",
+        type=int,
+        metavar="N",
+        help="records a run: 400000 (shard), fewer where they are large; 10000000 (flat)",
     )
     parser.add_argument(
         "--only", metavar="PATTERN", help="cases whose backend, format or size matches, as 's3.*700'"
@@ -57,7 +63,7 @@ def bench_main(argv: Sequence[str]) -> int:
         "level": arguments.level,
         "command": " ".join(["bin/bench", *argv]),
         "machine": machine(),
-        "runs": arguments.runs,
+        "runs": arguments.runs if arguments.level == "shard" else 1,
         "rows": rows,
     }
     print(json.dumps(result, indent=1) if arguments.json else page.section(result))
@@ -73,7 +79,15 @@ def _shard(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[s
     return shard_level.measure(chosen, runs=arguments.runs, folder=folder, say=say)
 
 
-LEVELS = {"shard": _shard}
+def _flat(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    return flat_level.measure(arguments.records or 10_000_000, folder=folder, say=say)
+
+
+def _memory(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    return memory_level.measure(folder=folder, say=say)
+
+
+LEVELS = {"shard": _shard, "flat": _flat, "memory": _memory}
 
 
 def machine() -> dict[str, str | int]:

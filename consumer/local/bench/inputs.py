@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 RECORDS_PER_MESSAGE = 4000
 _MESSAGE_BYTES = 4_000_000
@@ -47,6 +47,9 @@ class Line:
     text: bytes
     records: int
     number_sum: int
+
+    def without_text(self) -> "Line":
+        return replace(self, text=b"")
 
 
 def number_sum(records: int) -> int:

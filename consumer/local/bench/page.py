@@ -16,10 +16,17 @@ record been lost.
 
 type Columns = Sequence[tuple[str, str]]
 
-_TITLES = {"shard": "One shard process"}
+_TITLES = {
+    "shard": "One shard process",
+    "flat": "Cost and number of records",
+    "memory": "Memory limits",
+}
 _TEXTS = {
     "shard": "Messages of the KCL's protocol through the real shard process, JSON checked, into a backend in another"
     " process that takes everything and keeps nothing. Start-up is not in the CPU seconds per million.",
+    "flat": "One shard process from its first record to its last: each row is the tenth that ends there.",
+    "memory": "The allowance is `delivery.max_in_flight_bytes` and 40 MiB. In an outage the backend answers 503 until"
+    " the shard process has stopped reading.",
 }
 _COLUMNS: dict[str, Columns] = {
     "shard": (
@@ -31,6 +38,20 @@ _COLUMNS: dict[str, Columns] = {
         ("peak_rss_mib", "peak RSS, MiB"),
         ("peak_pss_mib", "peak PSS, MiB"),
         ("start_cpu_seconds", "start, CPU s"),
+    ),
+    "flat": (
+        ("backend", "backend"),
+        ("records", "records so far"),
+        ("cpu_seconds_per_million", "CPU s per million"),
+        ("rss_mib", "RSS, MiB"),
+    ),
+    "memory": (
+        ("backend", "backend"),
+        ("state", "state"),
+        ("start_rss_mib", "RSS at start, MiB"),
+        ("peak_rss_mib", "peak RSS, MiB"),
+        ("peak_pss_mib", "peak PSS, MiB"),
+        ("allowed_mib", "allowance, MiB"),
     ),
 }
 

@@ -50,10 +50,11 @@ def run(case: Case, backend: Backend, folder: Path) -> Run:
         child.end_shard()
         seconds = time.perf_counter() - began
         cost = child.close()
-    return Run(seconds, cost, _check_arrived(case, backend, number_sum))
+    return Run(seconds, cost, check_arrived(case, backend, number_sum))
 
 
 def start(case: Case, backend: Backend, folder: Path) -> Child:
+    """The case's program; nothing is said to it yet."""
     environment = {}
     if case.is_shard_process:
         settings_file = folder / "settings.json"
@@ -63,7 +64,8 @@ def start(case: Case, backend: Backend, folder: Path) -> Child:
     return Child(program, folder, environment)
 
 
-def _check_arrived(case: Case, backend: Backend, number_sum: int) -> int:
+def check_arrived(case: Case, backend: Backend, number_sum: int) -> int:
+    """The number of requests; raises BenchError unless every record of the case is there, and once."""
     arrived = backend.arrived()
     expected = (case.input.count, number_sum) if case.delivers else (0, 0)
     if (arrived.records, arrived.number_sum) != expected:

@@ -1,0 +1,91 @@
+"""Level `memory`: a shard process' memory under full load, and while its backend refuses everything."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from consumer.local.bench.backend import Backend, discarding
+from consumer.local.bench.cases import Case, settings_of, usual_cases
+from consumer.local.bench.inputs import Line
+from consumer.local.bench.kcl import BenchError, Child
+from consumer.local.bench.shard_level import MIB, check_arrived, start
+
+_STILL_SECONDS = 3.0
+"""A callback that has not returned for so long waits for room."""
+
+_POLL_SECONDS = 0.2
+_FILL_SECONDS = 100.0
+ALLOWANCE_MIB = 40
+
+
+def measure(*, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """A row for each backend and state; raises BenchError when a record did not arrive."""
+    rows: list[dict[str, Any]] = []
+    with discarding(folder) as backend:
+        for case in usual_cases(700):
+            for state, outage in (("load", False), ("outage", True)):
+                rows.append({"backend": case.backend, "state": state, **_peak(case, backend, folder, outage)})
+                say(str(rows[-1]))
+    return rows
+
+
+def _peak(case: Case, backend: Backend, folder: Path, outage: bool) -> dict[str, Any]:
+    backend.behave(outage=outage)
+    limit = settings_of(case, backend.url, folder).integer("delivery.max_in_flight_bytes")
+    with start(case, backend, folder) as child:
+        child.initialize()
+        at_start = child.rss_bytes()
+        feed = _Feed(child, case)
+        if outage:
+            feed.wait_until_it_is_stuck()
+            backend.behave()
+        number_sum = feed.finish()
+        cost = child.close()
+    check_arrived(case, backend, number_sum)
+    return {
+        "limit_mib": round(limit / MIB),
+        "start_rss_mib": round(at_start / MIB, 1),
+        "peak_rss_mib": round(cost.peak_rss_bytes / MIB, 1),
+        "peak_pss_mib": round(cost.peak_pss_bytes / MIB, 1),
+        "allowed_mib": round(limit / MIB) + ALLOWANCE_MIB,
+    }
+
+
+class _Feed:
+    """Gives a child its records from a thread, since a full shard process lets its caller wait."""
+
+    def __init__(self, child: Child, case: Case) -> None:
+        self._child = child
+        self._lines: list[Line] = []
+        self._failure: BenchError | None = None
+        self._thread = threading.Thread(target=self._give, args=(case,), daemon=True)
+        self._thread.start()
+
+    def wait_until_it_is_stuck(self) -> None:
+        """Raises BenchError when all records went in."""
+        deadline = time.monotonic() + _FILL_SECONDS
+        given, since = -1, time.monotonic()
+        while time.monotonic() - since < _STILL_SECONDS:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise self._failure or BenchError("the in-flight limit was never reached")
+            if len(self._lines) != given:
+                given, since = len(self._lines), time.monotonic()
+            time.sleep(_POLL_SECONDS)
+
+    def finish(self) -> int:
+        """Wait until everything is delivered; returns the sum of the payloads' numbers."""
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return sum(line.number_sum for line in self._lines)
+
+    def _give(self, case: Case) -> None:
+        try:
+            for line in case.input.lines():
+                self._child.call(line.text)
+                self._lines.append(line.without_text())
+            self._child.end_shard()
+        except BenchError as error:
+            self._failure = error
