@@ -26,6 +26,8 @@ def prepare_backend(settings: Settings, patience: Patience, log: Log) -> None:
         tables = BigQueryTables(settings)
     except Unusable as error:
         raise StartFailed(str(error)) from error
-    prepare([*aws_steps(settings), *positions_steps(settings), tables.ensure_dataset], patience=patience, log=log)
+    prepare(
+        [*aws_steps(settings), *positions_steps(settings), tables.ensure_dataset], patience=patience, log=log
+    )
     prepare(tables.table_steps(), patience=patience, log=log)
     prepare(view_steps(settings), patience=patience, log=log)

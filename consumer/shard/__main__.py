@@ -1,6 +1,10 @@
 """`python3 -m consumer.shard`: what the KCL starts for each shard."""
 
-from gevent import monkey
+from consumer.shard.orphans import end_when_orphaned
+
+end_when_orphaned()
+
+from gevent import monkey  # noqa: E402 - what follows takes a while, and the JVM may end meanwhile
 
 monkey.patch_all()
 

@@ -21,7 +21,6 @@ from consumer.shard.status import EventSocket, say, send_to_stderr
 from consumer.shard.tip import Tip, fetched_ahead
 
 STATUS_SECONDS = 1.0
-ORPHAN_CHECK_SECONDS = 1.0
 UNCLAIMED_DRAIN_FACTOR = 3
 """A draining process that nobody shuts down would hold its shard for ever: after so many times the drain it ends,
 and the KCL starts anew."""
@@ -39,7 +38,6 @@ def main() -> NoReturn:
     _handle_signals(processor, drain_seconds(settings) * UNCLAIMED_DRAIN_FACTOR)
     reader = LineReader(descriptors[0])
     gevent.spawn(_report_status, processor, reader)
-    gevent.spawn(_end_when_orphaned, os.getppid())
     # what is loaded by now lives as long as the process
     gc.collect()
     gc.freeze()
@@ -106,13 +104,6 @@ def _report_status(processor: ShardProcessor, reader: LineReader) -> None:
 def _report(processor: ShardProcessor, reader: LineReader) -> None:
     if processor.pipeline is not None and processor.status is not None:
         processor.status.report(processor.pipeline, waiting_since=reader.waiting_since)
-
-
-def _end_when_orphaned(parent: int) -> None:
-    """EOF tells a process that reads; one that waits for its backend inside a callback does not read (I10)."""
-    while os.getppid() == parent:
-        gevent.sleep(ORPHAN_CHECK_SECONDS)
-    _exit(0)
 
 
 def _say_crashed(error: BaseException, processor: ShardProcessor, send: Callable[[Event], None]) -> None:
