@@ -35,6 +35,8 @@ _KEPT_START_SECONDS = 90
 #: Short waits, so that a demo shows several chunks a shard and ends soon.
 _DEMO_SETTINGS = {"chunk.grace": "1s", "checkpoint.interval": "2s", "http.port": "0"}
 _DEMO_WINDOWS: dict[Backend, str] = {"s3": "5s", "bigquery": "1s"}
+#: A load job costs the embedded stack more than a request does.
+_LOAD_WINDOW = "15s"
 
 
 class DemoError(Exception):
@@ -223,7 +225,9 @@ def _deliver(
 
 def _chosen(backend: Backend, state_dir: Path, given: dict[str, str]) -> dict[str, str]:
     """The demo's own settings beneath those given on the command line."""
-    own = {"chunk.window": _DEMO_WINDOWS[backend], "worker.state_dir": str(state_dir / "workers")}
+    loads = backend == "bigquery" and given.get("bigquery.method") == "load"
+    window = _LOAD_WINDOW if loads else _DEMO_WINDOWS[backend]
+    own = {"chunk.window": window, "worker.state_dir": str(state_dir / "workers")}
     return {**_DEMO_SETTINGS, **own, **settings_for(backend, given)}
 
 

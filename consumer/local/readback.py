@@ -93,7 +93,9 @@ class BigQueryReader:
         self._time = time_column
 
     def tables(self) -> list[str]:
-        return sorted(table.table_id for table in self._client.list_tables(self._dataset))
+        """Names of the tables; a view over them would show every row again."""
+        listed = self._client.list_tables(self._dataset)
+        return sorted(table.table_id for table in listed if table.table_type == "TABLE")
 
     def count(self, prefix: str) -> int:
         """Rows of all tables whose names start so; 0 as long as there is none."""
