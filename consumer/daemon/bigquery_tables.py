@@ -74,7 +74,9 @@ class BigQueryTables:
         """Makes the table, or checks the one that is there; raises Mendable with every difference."""
         table = self._find(name)
         if table is not None:
-            table = self._with_all_columns(table)
+            if self._adds_columns_to(table):
+                changed = table
+                table = self._ask(name, lambda: self._client.update_table(changed, ["schema"], **self._once))
             self._refuse_differences(table)
             return f"table {self._path(name)} takes rows{self._notes(table)}"
         self._ask(
@@ -83,9 +85,11 @@ class BigQueryTables:
         return f"table {self._path(name)} is made and takes rows"
 
     def finds_table(self, name: str) -> bool:
-        """Whether the table is there; raises Mendable with every difference when it is not as it has to be."""
+        """Whether the table is there; raises Mendable with every difference when it is not as it has to be, and would
+        not be made so at start."""
         table = self._find(name)
         if table is not None:
+            self._adds_columns_to(table)
             self._refuse_differences(table)
         return table is not None
 
@@ -120,15 +124,15 @@ class BigQueryTables:
         except NotFound:
             return None
 
-    def _with_all_columns(self, table: bigquery.Table) -> bigquery.Table:
-        """The table after missing columns were added, where that is wanted and possible."""
+    def _adds_columns_to(self, table: bigquery.Table) -> bool:
+        """Puts missing columns into the table's resource where that is wanted and possible; whether any was."""
         if not self._settings.flag("bigquery.add_columns"):
-            return table
+            return False
         if not any(additions(self._columns, _columns(table.schema))):
-            return table
+            return False
         merged = with_columns(self._columns, [field.to_api_repr() for field in table.schema])
         table.schema = [bigquery.SchemaField.from_api_repr(field) for field in merged]
-        return self._ask(table.table_id, lambda: self._client.update_table(table, ["schema"], **self._once))
+        return True
 
     def _refuse_differences(self, table: bigquery.Table) -> None:
         faults = [*self._partition_faults(table), *differences(self._columns, _columns(table.schema))]

@@ -168,7 +168,9 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.stop()
 
 
-def settings_of(method: str, embedded: str, bigquery: BigQueryStub, s3: S3Stub, folder: Path) -> Settings:
+def settings_of(
+    method: str, embedded: str, bigquery: BigQueryStub, s3: S3Stub, folder: Path, **more: str
+) -> Settings:
     schema = folder / "schema.json"
     schema.write_text(json.dumps(SCHEMA))
     changes = {
@@ -180,6 +182,7 @@ def settings_of(method: str, embedded: str, bigquery: BigQueryStub, s3: S3Stub, 
         "bigquery.key_digits": "0",
         "bigquery.metadata_columns": "true",
         "chunk.window": "60s",
+        **{f"bigquery.{name}": text for name, text in more.items()},
     }
     return bigquery_settings(bigquery, s3, changes)
 
@@ -247,3 +250,35 @@ def test_a_row_of_the_wrong_type_or_with_a_field_without_a_column_is_buried_alon
         ("102", "rejected"),
         ("104", "rejected"),
     ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("unknown", ["ignore", "overflow"])
+def test_fields_without_a_column_are_left_out_or_kept_aside(
+    method: str,
+    unknown: str,
+    embedded: str,
+    bigquery: BigQueryStub,
+    s3: S3Stub,
+    start_shard: StartShard,
+    tmp_path: Path,
+) -> None:
+    name = f"{unknown}_{method}"
+    settings = settings_of(
+        method, embedded, bigquery, s3, tmp_path, unknown_fields=unknown, table_prefix=name
+    )
+    prepared(settings)
+    row = {"player_id": PLAYER, "time": TIME, "n": 1, "new": {"a": [1]}, "nested": {"nested_string": "x"}}
+    if unknown == "overflow":
+        row["spells"] = [{"name": "Skydragon"}, {"name": "Cats", "talk": True}]
+    kcl = start_shard(settings)
+    kcl.initialize()
+    kcl.process([record(1, json.dumps(row).encode())])
+    kcl.end_shard()
+    assert s3.dead_letters == []
+    [found] = rows_of(settings, embedded)
+    assert found["nested"]["nested_string"] == "x"
+    assert "new" not in found
+    if unknown == "overflow":
+        assert found["overflow"] == {"new": {"a": [1]}, "spells": [{}, {"talk": True}]}
+        assert [spell["name"] for spell in found["spells"]] == ["Skydragon", "Cats"]

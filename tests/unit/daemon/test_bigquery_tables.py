@@ -246,10 +246,14 @@ def test_every_table_that_a_record_can_go_to_is_made(client: Mock, digits: str, 
 
 
 def test_missing_columns_are_added_when_that_is_wanted(client: Mock) -> None:
-    table = existing([bigquery.SchemaField("id", "STRING", description="kept"), *COLUMNS[:2]])
-    client.get_table.return_value = table
+    client.get_table.return_value = existing(COLUMNS[:2])
     client.update_table.side_effect = lambda changed, fields, **options: changed
     tables = BigQueryTables(settings(add_columns="true", metadata_columns="true"), client)
+    assert tables.finds_table("player_log_0")
+    client.update_table.assert_not_called()
+    client.get_table.return_value = existing(
+        [bigquery.SchemaField("id", "STRING", description="kept"), *COLUMNS[:2]]
+    )
     assert tables.ensure_table("player_log_0").startswith("table project.logs.player_log_0 takes rows")
     changed, fields = client.update_table.call_args.args
     assert fields == ["schema"]
