@@ -10,7 +10,8 @@ import sys
 from consumer.settings import Settings
 from consumer.shard.assembly import build_pipeline
 build_pipeline(Settings.parse(sys.stdin.buffer.read()), print, "shardId-000000000000")
-print(*sorted({name for name in sys.modules if name in ("google.auth", "google.cloud.bigquery", "boto3", "grpc")}))
+heavy = {"google.auth", "google.cloud.bigquery", "boto3", "grpc", "pyarrow"}
+print(*sorted(heavy & sys.modules.keys()))
 """
 
 
@@ -32,3 +33,9 @@ def test_a_shard_process_of_s3_loads_nothing_of_google() -> None:
 def test_a_shard_process_of_bigquery_loads_google_s_credentials_and_not_its_clients() -> None:
     overrides = {"bigquery.project": "project", "bigquery.dataset": "dataset", "deadletter.bucket": "bucket"}
     assert loaded(load("bigquery", overrides=overrides).dump()) == ["boto3", "google.auth"]
+
+
+def test_a_shard_process_of_storage_write_loads_grpc_and_arrow_and_not_googles_clients() -> None:
+    overrides = {"bigquery.project": "project", "bigquery.dataset": "dataset", "deadletter.bucket": "bucket"}
+    settings = load("bigquery", overrides={**overrides, "bigquery.method": "storage_write"})
+    assert loaded(settings.dump()) == ["boto3", "google.auth", "grpc", "pyarrow"]

@@ -7,10 +7,10 @@ import pytest
 
 from consumer.domain.checkpoints import CheckpointPolicy, CheckpointState
 from consumer.domain.chunks import Chunker, ChunkLimits
-from consumer.domain.errors import ProtocolError
+from consumer.domain.errors import ProtocolError, Superseded, TransientError
 from consumer.domain.ledger import Ledger
-from consumer.domain.records import Record
-from consumer.shard.checkpointing import Checkpointing
+from consumer.domain.records import Position, Record
+from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointing
 from consumer.shard.pipeline import InFlightLimits, Pipeline
 from tests.unit.shard.fakes import (
     Clock,
@@ -45,6 +45,7 @@ class Shard:
         self.delivery = FakeDelivery(self.log)
         self.checkpointer = FakeCheckpointer(self.log)
         self.wakeup = FakeWakeup(self.log, self.clock)
+        self.unkept: list[Exception] = []
         status, self.events = quiet_status(self.clock)
         limits = ChunkLimits(
             window_ms=WINDOW_MS, max_bytes=10_000, max_records=chunk_records, grace_ms=GRACE_MS
@@ -54,7 +55,7 @@ class Shard:
             chunker=Chunker(limits),
             ledger=Ledger(),
             delivery=self.delivery,
-            checkpoints=Checkpointing(state, status, now=self.clock),
+            checkpoints=Checkpointing(state, status, before=self._keep, now=self.clock),
             limits=InFlightLimits(max_chunks=max_chunks, max_bytes=max_bytes),
             status=status,
             wakeup=self.wakeup,
@@ -88,6 +89,11 @@ class Shard:
 
     def passes(self, seconds: float) -> None:
         self.clock.now += seconds
+
+    def _keep(self, position: Position) -> None:
+        if self.unkept:
+            self.log.append(f"not kept {position}")
+            raise self.unkept.pop(0)
 
     @contextmanager
     def _callback(self) -> Iterator[int]:
@@ -274,6 +280,28 @@ def test_an_invalid_state_ends_the_process() -> None:
     shard.checkpointer.refusals = ["InvalidStateException"]
     with pytest.raises(ProtocolError, match="InvalidStateException"):
         shard.tick()
+
+
+def test_a_checkpoint_is_put_off_while_the_sink_cannot_keep_what_it_rests_on() -> None:
+    shard = Shard(interval=60)
+    shard.unkept = [TransientError("down")]
+    shard.accept(record(1))
+    shard.delivery.finish(1)
+    assert shard.tick() == ["not kept 1"]
+    assert shard.tick() == []
+    shard.passes(CHECKPOINT_RETRY_SECONDS)
+    assert shard.tick() == ["checkpoint 1"]
+    assert "WARNING: checkpoint put off: down" in messages(shard.events)
+
+
+def test_a_superseded_process_asks_for_no_more_checkpoints() -> None:
+    shard = Shard(interval=0)
+    shard.unkept = [Superseded("taken over")]
+    shard.accept(record(1))
+    shard.delivery.finish(1)
+    assert shard.tick() == ["not kept 1"]
+    assert shard.tick() == shard.end() == []
+    assert shard.pipeline.state == "lease_lost"
 
 
 def test_a_chunk_that_becomes_durable_during_a_checkpoint_is_not_overlooked() -> None:
