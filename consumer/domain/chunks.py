@@ -6,7 +6,7 @@ The one exception is `Chunker.seal_idle`, which seals where the next record woul
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from consumer.domain.records import Position, Record
 
@@ -35,19 +35,24 @@ class Chunk:
 
     records: tuple[Record, ...]
     size_bytes: int
+    count: int = field(init=False)
+    first: Record = field(init=False)
+    end: Position = field(init=False)
 
-    @property
-    def first(self) -> Record:
-        return self.records[0]
-
-    @property
-    def end(self) -> Position:
-        return self.records[-1].position
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", len(self.records))
+        object.__setattr__(self, "first", self.records[0])
+        object.__setattr__(self, "end", self.records[-1].position)
 
     @property
     def name(self) -> str:
         """`<first sequence>[.<sub>]-<records>`: fixes which records are inside (I2)."""
-        return f"{self.first.position}-{len(self.records)}"
+        return f"{self.first.position}-{self.count}"
+
+    def release(self) -> None:
+        """Let go of the records, most of what a shard process holds, once nobody will look at them any more; what
+        the chunk is called, how many it had and where it ends stays known."""
+        object.__setattr__(self, "records", ())
 
 
 class Chunker:

@@ -131,10 +131,12 @@ class Delivery[Request]:
         with turn:
             prepared = self._prepare(chunk)
             turns = [self._turn_of(request) for request in prepared.requests]
+        if prepared.is_all:
+            chunk.release()
         rejections = [*prepared.rejections, *self._send_all(prepared.requests, turns)]
         rejections = self._hold_while_suspicious(chunk, rejections)
         # counted before they are written: chunks that pass at the same time count each other
-        self._guard.count(len(chunk.records), len(rejections))
+        self._guard.count(chunk.count, len(rejections))
         if rejections:
             self._bury(chunk, rejections)
         self._status.delivered(chunk, dead_letters=len(rejections))
@@ -218,7 +220,7 @@ class Delivery[Request]:
     def _hold_while_suspicious(self, chunk: Chunk, rejections: list[Rejection]) -> list[Rejection]:
         """Keep the chunk while too many records are bad, asking again in case the cause was mended meanwhile."""
         attempt = 0
-        while not self._guard.allows(len(chunk.records), len(rejections)):
+        while not self._guard.allows(chunk.count, len(rejections)):
             self._status.holding(chunk, rejections)
             self._waiting.after(SetupError("too many dead letters", setting="deadletter.max_ratio"), attempt)
             attempt += 1

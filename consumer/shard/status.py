@@ -57,7 +57,7 @@ class ShardStatus:
 
     def delivered(self, chunk: Chunk, *, dead_letters: int) -> None:
         self.count("chunks_delivered")
-        self.count("records_delivered", len(chunk.records) - dead_letters)
+        self.count("records_delivered", chunk.count - dead_letters)
         self.count("bytes_delivered", chunk.size_bytes)
         self.count("dead_letters", dead_letters)
 
@@ -90,7 +90,7 @@ class ShardStatus:
     def holding(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
         first = rejections[0]
         held = (
-            f"{len(rejections)} of {len(chunk.records)} records would become dead letters, more than"
+            f"{len(rejections)} of {chunk.count} records would become dead letters, more than"
             f" deadletter.max_ratio allows; the first: {first.reason}: {first.detail}."
             " Mend the producer or the schema, or set deadletter.max_ratio = 1 and restart"
         )

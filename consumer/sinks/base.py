@@ -12,10 +12,14 @@ from consumer.domain.records import Position
 
 @dataclass(frozen=True, slots=True)
 class Prepared[Request]:
-    """A chunk cut into independent requests, and the records that no request can carry."""
+    """A chunk cut into independent requests, and the records that no request can carry.
+
+    `is_all` tells that the chunk's records are needed no more: no answer can reject one of them.
+    """
 
     requests: Sequence[Request]
     rejections: Sequence[Rejection] = ()
+    is_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

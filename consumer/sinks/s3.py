@@ -75,7 +75,8 @@ class S3Sink(Unordered):
             request = self._request(key, chunk.records, indices, rejections)
             if request.records:
                 requests.append(request)
-        return Prepared(requests, sorted(rejections, key=lambda rejection: rejection.index))
+        rejections.sort(key=lambda rejection: rejection.index)
+        return Prepared(requests, rejections, is_all=not rejections)
 
     def lane(self, request: PutRequest) -> str:
         return self._bucket

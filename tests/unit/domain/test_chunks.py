@@ -224,3 +224,12 @@ def test_limits_below_one_are_refused(name: str) -> None:
 def test_a_negative_grace_is_refused() -> None:
     with pytest.raises(ValueError, match="must be positive"):
         ChunkLimits(window_ms=1, max_bytes=1, max_records=1, grace_ms=-1)
+
+
+def test_a_released_chunk_still_tells_its_name_and_where_it_ends() -> None:
+    chunk = chunk_of([b"1", b"2", b"3"], first=7)
+    told = (chunk.name, chunk.count, chunk.first, chunk.end, chunk.size_bytes)
+    chunk.release()
+    assert chunk.records == ()
+    assert (chunk.name, chunk.count, chunk.first, chunk.end, chunk.size_bytes) == told
+    assert (chunk.name, chunk.count, chunk.end) == ("7-3", 3, Position("9", 0))

@@ -214,3 +214,8 @@ def test_what_is_not_json_stays_rejected() -> None:
     rejections = [Rejection(0, "not_json", "why")]
     prepared = sink().reconsider(chunk_of([b"nope"]), rejections)
     assert (prepared.requests, prepared.rejections) == ((), rejections)
+
+
+def test_a_chunk_without_rejections_is_needed_no_more() -> None:
+    assert sink().prepare(chunk_of([b"1", b"2"])).is_all
+    assert not sink().prepare(chunk_of([b"1", b"nonsense"])).is_all
