@@ -1,0 +1,106 @@
+"""From records to Arrow rows, and which records make none."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from consumer.domain.records import Record
+from consumer.settings.values import Value
+from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, LogRows, Rows
+from consumer.sinks.bigquery.storage_write.rules import Rules
+
+ARRIVAL_MS = 1_767_322_000_000
+KEY = "a" * 32
+
+
+def maker(**changes: Value) -> LogRows:
+    settings: dict[str, Value] = {
+        "bigquery.table_prefix": "player_log",
+        "bigquery.key_digits": 1,
+        "bigquery.partition_field": "time",
+        "record.key_field": "player_id",
+        "record.time_field": "time",
+        "record.time_format": "iso8601",
+    }
+    return LogRows(Rules(1, settings | changes))
+
+
+def records(*payloads: bytes | dict[str, Any]) -> list[Record]:
+    return [
+        Record(one if isinstance(one, bytes) else json.dumps(one).encode(), "key", str(number), 0, ARRIVAL_MS)
+        for number, one in enumerate(payloads)
+    ]
+
+
+def decoded(own: LogRows, rows: Rows) -> list[dict[str, Any]]:
+    schema = pa.ipc.read_schema(pa.py_buffer(own.schema))
+    batch: list[dict[str, Any]] = pa.ipc.read_record_batch(pa.py_buffer(own.batch(rows)), schema).to_pylist()
+    return batch
+
+
+def test_a_row_is_key_time_and_the_record_as_it_came() -> None:
+    own = maker()
+    payload = '{"player_id":"A1", "time":"2026-01-02T03:04:05.678901Z","name":"Zoë ✨"}'.encode()
+    tables, rejections = own.make(records(payload), [0])
+    (row,) = decoded(own, tables["player_log_a"])
+    assert rejections == []
+    assert row["player_id"] == "A1"
+    assert row["time"].isoformat() == "2026-01-02T03:04:05.678901+00:00"
+    assert row["log"].encode() == payload
+
+
+def test_a_record_without_a_time_has_that_of_its_arrival() -> None:
+    own = maker()
+    tables, _ = own.make(records({"player_id": KEY}), [0])
+    (row,) = decoded(own, tables["player_log_a"])
+    assert row["time"].timestamp() * 1000 == ARRIVAL_MS
+
+
+def test_rows_go_to_the_tables_of_their_keys_in_order() -> None:
+    some = records(*({"player_id": f"{digit}{number}"} for number, digit in enumerate("abab")))
+    tables, _ = maker().make(some, range(4))
+    assert {name: rows.indices for name, rows in tables.items()} == {
+        "player_log_a": [0, 2],
+        "player_log_b": [1, 3],
+    }
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"not json", "not_json"),
+        (b"[1]", "not_an_object"),
+        (b'{"time":null}', "no_key"),
+        (b'{"player_id":""}', "no_key"),
+        (b'{"player_id":"xyz"}', "bad_key"),
+        (b'{"player_id":7}', "bad_key"),
+        (b'{"player_id":"a\\ud800"}', "bad_key"),
+        (b'{"player_id":"a","time":"1999-01-01T00:00:00Z"}', "time_out_of_range"),
+        (b'{"player_id":"a","x":"%b"}' % (b"y" * MAX_ROW_BYTES), "too_large"),
+    ],
+)
+def test_a_record_that_makes_no_row_is_told_by_its_index(payload: bytes, reason: str) -> None:
+    good = {"player_id": KEY}
+    tables, rejections = maker().make(records(good, payload, good), [0, 1, 2])
+    assert [(one.index, one.reason) for one in rejections] == [(1, reason)]
+    assert tables["player_log_a"].indices == [0, 2]
+
+
+def test_without_key_digits_any_key_has_its_place() -> None:
+    own = maker(**{"bigquery.key_digits": 0})
+    tables, rejections = own.make(
+        records({"player_id": 7}, {"player_id": None}, {"player_id": "x"}), range(3)
+    )
+    assert rejections == []
+    assert [row["player_id"] for row in decoded(own, tables["player_log"])] == ["7", None, "x"]
+
+
+def test_parts_stay_below_the_limit_and_lose_nothing() -> None:
+    rows = Rows(list(range(5)), (list("abcde"),), [40, 40, 40, 200, 10])
+    parts = list(rows.parts(100))
+    assert [part.indices for part in parts] == [[0, 1], [2], [3], [4]]
+    assert [cell for part in parts for cell in part.cells[0]] == list("abcde")
+    assert list(rows.part(5, 5).parts(100)) == []
+    assert rows.without({1, 3}).indices == [0, 2, 4]
