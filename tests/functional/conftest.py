@@ -1,5 +1,6 @@
 """Everything that a test starts, and ends again however the test ends."""
 
+import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from consumer.local.child import Process
 from consumer.settings import Settings
 from tests.functional.harness.bigquery_stub import BigQueryStub
 from tests.functional.harness.daemon import FUNCTIONAL, Daemon
@@ -75,3 +77,21 @@ def start(java: Path, tmp_path: Path) -> Iterator[StartDaemon]:
     yield start
     for daemon in daemons:
         daemon.__exit__()
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an embedded BigQuery."""
+    folder = tmp_path_factory.mktemp("bigquery")
+    process = Process.spawn(
+        "consumer.local.bigquery",
+        str(folder / "data"),
+        "--dataset",
+        "player_logs",
+        log=folder / "log",
+        environment=os.environ,
+    )
+    try:
+        yield f"http://127.0.0.1:{process.wait_ready(60)['port']}"
+    finally:
+        process.stop()

@@ -7,8 +7,6 @@ column. They go through a real shard process into the embedded BigQuery.
 
 import base64
 import json
-import os
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +17,6 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from consumer.daemon.bigquery_tables import BigQueryTables
-from consumer.local.child import Process
 from consumer.settings import Settings
 from tests.functional.conftest import StartShard
 from tests.functional.harness.bigquery_stub import BigQueryStub
@@ -148,24 +145,6 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"payload": [True, "3"]}, {"payload": [True, "3"]}),
     ({"payload": None}, {}),
 ]
-
-
-@pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an embedded BigQuery."""
-    folder = tmp_path_factory.mktemp("bigquery")
-    process = Process.spawn(
-        "consumer.local.bigquery",
-        str(folder / "data"),
-        "--dataset",
-        "player_logs",
-        log=folder / "log",
-        environment=os.environ,
-    )
-    try:
-        yield f"http://127.0.0.1:{process.wait_ready(60)['port']}"
-    finally:
-        process.stop()
 
 
 def settings_of(
