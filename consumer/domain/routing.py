@@ -8,6 +8,7 @@ _HEX = frozenset("0123456789abcdef")
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 _MINUTE_MS = 60_000
+_FEW_MINUTES = 100
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?", re.ASCII)
 """float() takes more: nan, 1_000, digits of other scripts."""
 
@@ -56,10 +57,13 @@ class PartitionPaths:
 
     def group(self, times_ms: list[int]) -> dict[str, list[int] | None]:
         """Indices of `times_ms` by path, in order; `None` for the indices where one path takes them all."""
-        minutes = {time // _MINUTE_MS for time in times_ms}
-        paths = {self._path(minute) for minute in minutes}
-        if len(paths) == 1:
-            return {paths.pop(): None}
+        if not times_ms:
+            return {}
+        first, last = min(times_ms) // _MINUTE_MS, max(times_ms) // _MINUTE_MS
+        if last - first < _FEW_MINUTES:
+            paths = {self._path(minute) for minute in range(first, last + 1)}
+            if len(paths) == 1:
+                return {paths.pop(): None}
         groups: dict[str, list[int]] = {}
         for index, time in enumerate(times_ms):
             groups.setdefault(self._path(time // _MINUTE_MS), []).append(index)

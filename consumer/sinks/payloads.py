@@ -140,11 +140,10 @@ def _any_number(digits: str) -> float:
 
 def _all_utf8(payloads: Sequence[bytes]) -> bool:
     """The JSON decoder does not look inside the strings that it skips."""
-    joined = b"\n".join(payloads)
-    if joined.isascii():
+    if all(map(bytes.isascii, payloads)):
         return True
     try:
-        joined.decode()
+        b"\n".join(payloads).decode()
     except UnicodeDecodeError:
         return False
     return True
