@@ -19,6 +19,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from consumer.local.aws import connections, kinesis
 from consumer.local.child import Child
+from consumer.local.faults.connection import App, Message, Receive, Scope, Send
 from consumer.local.faults.layer import FaultLayer
 from consumer.local.faults.requests import aws_request
 
@@ -42,6 +43,27 @@ def application() -> Application:
     return one_at_a_time
 
 
+class AnswerAtEnd:
+    """An ASGI application that lets another finish before any of its answer is sent.
+
+    hypercorn's WSGI threads wait for each piece to be sent, and for ever where an HTTP/2 client was killed at that
+    moment; there are as few of them as processors. A coroutine that waits costs nobody anything.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            answer.append(message)
+
+        await self._app(scope, receive, keep)
+        for message in answer:
+            await send(message)
+
+
 def _config(listener: socket.socket) -> Config:
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
@@ -58,7 +80,7 @@ async def _serve(listener: socket.socket) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     connections.install()
     moto: Any = AsyncioWSGIMiddleware(application(), MAX_BODY_BYTES)
-    layer: Any = FaultLayer(moto, aws_request)
+    layer: Any = FaultLayer(AnswerAtEnd(moto), aws_request)
     await serve(layer, _config(listener), mode="asgi", shutdown_trigger=stop.wait)
 
 
