@@ -78,7 +78,11 @@ def test_a_fields_row_whose_time_is_filled_or_rewritten_keeps_all_other_fields(
     assert encode_one(payload, fields_row()) == (f"logs_{key[0].lower()}", expected)
 
 
-@given(st.lists(payloads | spelled(st.dictionaries(st.sampled_from(["k", "t", "x"]), scalars)), max_size=6))
+@given(
+    st.lists(
+        payloads | spelled(st.dictionaries(st.sampled_from(["k", "t", "x"]), scalars)), min_size=1, max_size=6
+    )
+)
 @pytest.mark.parametrize("digits", [0, 1, 2])
 @pytest.mark.parametrize("shape", [log_row(), fields_row(), fields_row(column="other")])
 def test_I1_I5_every_record_is_a_row_or_a_rejection_and_no_payload_is_an_exception(
