@@ -10,8 +10,9 @@ _HEAD = """# Benchmarks
 
 Made by `python -m consumer.local.bench.page docs/benchmarks/*.json > docs/benchmarks.md` from what the commands named
 below printed with `--json`. Figures are medians. CPU seconds are user and system time of the measured process alone;
-they tell more than wall time where a machine is shared. Every run counted what arrived, and would have failed had a
-record been lost.
+they tell more than wall time where a machine is shared, but they too grow with the work that others give it: these
+runs had some twenty processes for two cores, so compare rows, not absolute figures. Every run counted what arrived,
+and would have failed had a record been lost.
 """
 
 type Columns = Sequence[tuple[str, str]]
@@ -74,7 +75,9 @@ def section(result: dict[str, Any]) -> str:
 
 def page(results: Sequence[dict[str, Any]]) -> str:
     """All of docs/benchmarks.md."""
-    return "\n".join([_HEAD, *(f"{section(result)}\n" for result in results)])
+    order = list(_TITLES)
+    in_order = sorted(results, key=lambda result: order.index(result["level"]))
+    return "\n".join([_HEAD, *(f"{section(result)}\n" for result in in_order)])
 
 
 def _described(machine: dict[str, Any]) -> str:
