@@ -112,7 +112,8 @@ _DELIVERY = (
         name="delivery.max_in_flight_bytes",
         kind=Size(at_least="1MiB", at_most="4GiB"),
         default="96MiB",
-        meaning="payload bytes of sealed, undelivered chunks at which a shard process stops reading",
+        meaning="bytes of sealed, undelivered chunks at which a shard process stops reading; BigQuery's rows count"
+        " beside the payloads they are made of",
     ),
     Setting(
         name="delivery.max_in_flight_chunks",

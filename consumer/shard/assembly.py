@@ -16,6 +16,7 @@ from consumer.domain.records import Position
 from consumer.domain.retries import RetryPolicy
 from consumer.domain.routing import time_parser
 from consumer.settings import Settings
+from consumer.settings.table import Backend
 from consumer.shard.checkpointing import Checkpointing
 from consumer.shard.delivery import Delivery, Waiting, exit_soon
 from consumer.shard.pipeline import InFlightLimits, Pipeline
@@ -28,6 +29,8 @@ DRAIN_SHARE_OF_GRACE = 0.7
 """The rest of shutdownGraceMillis is for the KCL: it asks the shards one after the other, then closes leases."""
 
 _FALLBACK_GRACE_SECONDS = 25.0
+_HELD_COPIES: dict[Backend, int] = {"s3": 1, "bigquery": 2}
+"""What an undelivered chunk is held as: S3's object takes the place of the records, rows stand beside them."""
 
 
 def build_pipeline(
@@ -46,7 +49,7 @@ def build_pipeline(
         ),
         limits=InFlightLimits(
             max_chunks=settings.integer("delivery.max_in_flight_chunks"),
-            max_bytes=settings.integer("delivery.max_in_flight_bytes"),
+            max_bytes=settings.integer("delivery.max_in_flight_bytes") // _HELD_COPIES[settings.backend],
         ),
         status=status,
         wakeup=GeventEvent(),
