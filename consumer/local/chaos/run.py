@@ -20,7 +20,7 @@ from consumer.local.chaos.world import DEDUPLICATION_SECONDS, World, effective, 
 from consumer.local.progress import Progress
 from consumer.settings.table import Backend
 
-_FIRST_SECONDS = 120.0
+_FIRST_SECONDS = 300.0
 #: Longer than the KCL may leave a shard alone: two minutes after a leader is gone, two for an answer that got lost.
 _STALL_SECONDS = 300.0
 _DRAIN_POLL_SECONDS = 2.0
