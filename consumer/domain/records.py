@@ -4,7 +4,7 @@ import msgspec
 
 
 class Position(msgspec.Struct, frozen=True, gc=False):
-    """A place in one shard. Positions are compared for equality only: order is the order of arrival."""
+    """A place in one shard. The core compares positions for equality only: order is the order of arrival."""
 
     sequence_number: str
     sub_sequence_number: int
