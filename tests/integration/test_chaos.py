@@ -21,6 +21,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+@pytest.mark.skipif(
+    "CONSUMER_CHAOS" not in os.environ, reason="a run of minutes; CONSUMER_CHAOS=1 bin/test -k faults"
+)
 @pytest.mark.timeout(900)
 def test_under_faults_nothing_is_lost_and_nothing_is_doubled() -> None:
     done = subprocess.run(
