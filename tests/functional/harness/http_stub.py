@@ -88,7 +88,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         stub = self.server.stub
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = (
+                True  # the client was killed meanwhile, and no backend takes half a request
+            )
+            return
         with stub.changed:
             stub.requests += 1
             number = stub.requests
