@@ -47,15 +47,20 @@ def build_pipeline(
         checkpoints=Checkpointing(
             CheckpointState(checkpoint_policy), status, before=partial(_before_checkpoint, sink)
         ),
-        limits=InFlightLimits(
-            max_chunks=settings.integer("delivery.max_in_flight_chunks"),
-            max_bytes=settings.integer("delivery.max_in_flight_bytes") // _HELD_COPIES[settings.backend],
-        ),
+        limits=in_flight_limits(settings),
         status=status,
         wakeup=GeventEvent(),
         drain_seconds=drain_seconds(settings),
     )
     return pipeline, status
+
+
+def in_flight_limits(settings: Settings) -> InFlightLimits:
+    """In payload bytes, of which a chunk may hold several copies."""
+    return InFlightLimits(
+        max_chunks=settings.integer("delivery.max_in_flight_chunks"),
+        max_bytes=settings.integer("delivery.max_in_flight_bytes") // _HELD_COPIES[settings.backend],
+    )
 
 
 def _chunk_limits(settings: Settings) -> ChunkLimits:

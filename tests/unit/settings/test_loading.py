@@ -249,3 +249,13 @@ def test_one_setting_can_be_looked_up_whatever_the_others_are(tmp_path: Path) ->
     assert look_up("s3", "worker.state_dir", file=file, environment=environment) == "/from/environment"
     assert look_up("bigquery", "worker.state_dir", file=tmp_path / "none") == "var/state"
     assert look_up("s3", "s3.bucket") is None
+
+
+@pytest.mark.parametrize("backend", ["s3", "bigquery"])
+def test_leases_move_at_once_unless_a_file_says_otherwise(backend: Backend) -> None:
+    """A graceful hand-over that is cut short leaves a shard that the KCL reads never again."""
+    names = {"bigquery.project": "project", "bigquery.dataset": "dataset", "deadletter.bucket": "bucket"}
+    overrides = {"s3.bucket": "bucket"} if backend == "s3" else names
+    assert load(backend, overrides=overrides).kcl["isGracefulLeaseHandoffEnabled"] == "false"
+    given = {**overrides, "isGracefulLeaseHandoffEnabled": "true"}
+    assert load(backend, overrides=given).kcl["isGracefulLeaseHandoffEnabled"] == "true"
