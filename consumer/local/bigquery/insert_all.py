@@ -4,7 +4,8 @@ As it comes, an insertId counts as seen before its row is stored, so the repeat 
 swallowed; any failure of the engine makes rows `invalid`, so a client drops good ones; and every request
 walks all ids seen in the last minute, and the whole catalogue. Here ids count once their rows are stored,
 only failures of the data make rows invalid, and ids expire from the front of a queue. Inserts into one
-table take turns, so that a repeat that overtakes its original finds it done.
+table take turns, so that a repeat that overtakes its original finds it done; and so do the engine's commits,
+which undo one another's work where they meet.
 """
 
 import functools
@@ -20,10 +21,13 @@ from local_bigquery import errors
 from local_bigquery.catalog import tabledata, tables
 from local_bigquery.engine import database
 from local_bigquery.engine.database import quote
+from local_bigquery.models import TableFieldSchema
 
 #: How long Google remembers an insertId, at best.
 #: https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#dataconsistency
 DEDUPLICATION_SECONDS = 60.0
+
+_commits = threading.Lock()
 
 type Row = tuple[int, str | None, dict[str, Any]]  # index in the request, insertId, columns
 
@@ -144,17 +148,35 @@ def execute(table: str, schema: Any, rows: list[dict[str, Any]], cursor: Any = N
     if cursor is not None:
         cursor.execute(statement, values)
         return
-    with database.cursor() as own:
+    with _commits, database.cursor() as own:
         own.execute(statement, values)
 
 
 def _refuse_missing_table(project: str, dataset: str, table: str) -> None:
-    """What insertAll needs of `load`, which walks the whole catalogue: half of a request's time."""
+    """What insertAll needs of `load`, which walks the whole catalogue."""
     try:
-        with database.cursor() as cursor:
-            cursor.sql(f"SELECT 1 FROM {tables.name(project, dataset, table)} LIMIT 0")
-    except duckdb.CatalogException:
+        columns(project, dataset, table)
+    except errors.BigQueryError:
         tables.load(project, dataset, table)
+
+
+def columns(project: str, dataset: str, table: str) -> list[TableFieldSchema]:
+    """The columns of a table, which change with the version of its project's schema and cost a walk of the catalogue.
+
+    Raises BigQueryError where there is no such table.
+    """
+    with database.cursor() as cursor:
+        catalogue = quote(f"__ducklake_metadata_{project}")
+        [version] = cursor.execute(
+            f"SELECT max(schema_version) FROM {catalogue}.ducklake_snapshot"
+        ).fetchone() or [0]
+    return _columns(project, dataset, table, version)
+
+
+@functools.lru_cache(maxsize=1024)
+def _columns(project: str, dataset: str, table: str, version: int) -> list[TableFieldSchema]:
+    found: list[TableFieldSchema] = tables.columns(project, dataset, table)
+    return found
 
 
 def install(window_seconds: float = DEDUPLICATION_SECONDS) -> None:
@@ -163,5 +185,6 @@ def install(window_seconds: float = DEDUPLICATION_SECONDS) -> None:
     tabledata._deduplicate = lambda table, rows: rows
     tabledata._insert = inserts.insert
     tabledata.load = _refuse_missing_table
+    tabledata.columns = columns
     tabledata.insert_all = _engine_failures_are_transient(tabledata.insert_all)
     errors.STATUSES["backendError"] = (503, "UNAVAILABLE")

@@ -60,13 +60,15 @@ def main() -> None:
     from local_bigquery.app import app
     from local_bigquery.engine import database
 
-    from consumer.local.bigquery import insert_all, load, storage_write
+    from consumer.local.bigquery import insert_all, load, row_counts, storage_write
 
     insert_all.install(arguments.deduplication_seconds)
     load.install()
     storage_write.install()
+    row_counts.add_to(app)
     rules = Rules()
-    database.connection()
+    # a request is one small statement: handing it to other threads costs more than they save
+    database.connection().execute("SET threads = 1")
     listener = socket.create_server((_HOST, 0), backlog=256)
     grpc_server, grpc_port = storage_write.serve(_HOST, rules)
     child.ready(port=listener.getsockname()[1], grpc_port=grpc_port)
