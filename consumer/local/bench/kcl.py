@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -11,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from consumer.local.bench.usage import cpu_time, kilobytes
 from consumer.local.child import ROOT, tail
 
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _SAMPLE_SECONDS = 0.2
 
 
@@ -43,7 +42,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=_environment(environment),
+                env=child_environment(environment),
             )
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
@@ -75,8 +74,8 @@ class Child:
         )
         self._start_cpu_seconds = self.cpu_seconds()
 
-    def call(self, message: bytes) -> None:
-        """Send a message; every checkpoint asked for meanwhile is granted. Returns with the status."""
+    def call(self, message: bytes) -> dict[str, Any]:
+        """Send a message; every checkpoint asked for meanwhile is granted. Returns the status."""
         try:
             view = memoryview(message)
             while view:
@@ -85,6 +84,7 @@ class Child:
                 os.write(self._input, json.dumps({**answer, "error": None}).encode() + b"\n")
         except BrokenPipeError:
             raise self._failed() from None
+        return answer
 
     def end_shard(self) -> None:
         self.call(b'{"action":"shardEnded"}\n')
@@ -107,11 +107,10 @@ class Child:
 
     def cpu_seconds(self) -> float:
         """User and system time up to this moment."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+        return cpu_time(self.pid).own
 
     def rss_bytes(self) -> int:
-        return _kilobytes(Path(f"/proc/{self.pid}/status"), "VmRSS") * 1024
+        return kilobytes(Path(f"/proc/{self.pid}/status"), "VmRSS") * 1024
 
     def _next(self) -> dict[str, Any]:
         for line in self._output:
@@ -138,7 +137,7 @@ class _MemoryWatch:
         """Take the last sample; returns the peak of the resident memory in bytes."""
         self.stop()
         self._sample()
-        return _kilobytes(self._proc / "status", "VmHWM") * 1024
+        return kilobytes(self._proc / "status", "VmHWM") * 1024
 
     def stop(self) -> None:
         self._stop.set()
@@ -150,20 +149,14 @@ class _MemoryWatch:
 
     def _sample(self) -> None:
         try:
-            pss = _kilobytes(self._proc / "smaps_rollup", "Pss") * 1024
+            pss = kilobytes(self._proc / "smaps_rollup", "Pss") * 1024
         except OSError:  # it has ended
             return
         self.peak_pss_bytes = max(self.peak_pss_bytes, pss)
 
 
-def _kilobytes(path: Path, name: str) -> int:
-    match = re.search(rf"^{name}:\s+(\d+) kB", path.read_text(), re.MULTILINE)
-    if match is None:
-        raise OSError(f"no {name} in {path}")
-    return int(match[1])
-
-
-def _environment(added: Mapping[str, str]) -> dict[str, str]:
+def child_environment(added: Mapping[str, str]) -> dict[str, str]:
+    """Ours, with keys that no AWS knows."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CONSUMER_"))}
     keys = {
         "AWS_ACCESS_KEY_ID": "bench",

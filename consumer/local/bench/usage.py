@@ -1,0 +1,75 @@
+"""What processes have cost so far, by Linux' /proc."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTime:
+    """User and system seconds: of a process, and of its children that have ended and been waited for."""
+
+    own: float
+    ended_children: float
+
+
+@dataclass(frozen=True, slots=True)
+class TreeTime:
+    """Seconds of a process, and of all its descendants, ended ones included."""
+
+    root: float
+    descendants: float
+
+    def since(self, before: "TreeTime") -> "TreeTime":
+        return TreeTime(self.root - before.root, self.descendants - before.descendants)
+
+
+def cpu_time(pid: int) -> CpuTime:
+    """Raises OSError when there is no such process."""
+    times = [int(ticks) / _TICKS_PER_SECOND for ticks in _fields(pid)[11:15]]
+    return CpuTime(times[0] + times[1], times[2] + times[3])
+
+
+def tree_time(pid: int) -> TreeTime:
+    """Raises OSError when there is no such process."""
+    root = cpu_time(pid)
+    living = [cpu_time(child) for child in descendants(pid)]
+    return TreeTime(root.own, root.ended_children + sum(each.own + each.ended_children for each in living))
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Children, their children and so on, of those that run."""
+    parents: dict[int, list[int]] = {}
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and (parent := _parent(int(entry.name))) is not None:
+            parents.setdefault(parent, []).append(int(entry.name))
+    waiting = [pid]
+    while waiting:
+        children = parents.get(waiting.pop(), [])
+        yield from children
+        waiting += children
+
+
+def kilobytes(path: Path, name: str) -> int:
+    """A line of a file as /proc/PID/status; raises OSError when it is not there."""
+    match = re.search(rf"^{name}:\s+(\d+) kB", path.read_text(), re.MULTILINE)
+    if match is None:
+        raise OSError(f"no {name} in {path}")
+    return int(match[1])
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(_fields(pid)[1])
+    except OSError:  # it has ended meanwhile
+        return None
+
+
+def _fields(pid: int) -> list[str]:
+    """Of /proc/PID/stat, from the state on: a name may hold blanks and parentheses."""
+    return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
