@@ -61,7 +61,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
         }
     ),
     "duckdb": frozenset({"consumer.local.bigquery"}),
-    "gevent": frozenset({"consumer.shard"}),
+    "gevent": frozenset({"consumer.shard", "consumer.local.bench.programs"}),
     "google": frozenset(
         {
             "consumer.sinks.bigquery.connection",

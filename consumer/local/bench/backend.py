@@ -1,7 +1,6 @@
 """The bench's end of `consumer.local.bench.discard`."""
 
 import contextlib
-import json
 import os
 import urllib.request
 from collections.abc import Iterator
@@ -10,8 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from consumer.local.bench.discard import Behaviour
 from consumer.local.child import Process
 
+USUAL = Behaviour()
 _START_SECONDS = 20
 
 
@@ -23,6 +24,8 @@ class Arrived(msgspec.Struct, frozen=True):
     bytes: int
     records: int
     number_sum: int
+    unbroken: int
+    """Records from the first number on, up to the first that is missing; 0 unless numbers are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,9 @@ class Backend:
         with urllib.request.urlopen(self.url) as answer:
             return msgspec.json.decode(answer.read(), type=Arrived)
 
-    def behave(self, *, latency_seconds: float = 0.0, outage: bool = False) -> None:
+    def behave(self, behaviour: Behaviour = USUAL) -> None:
         """From here on; what has arrived is forgotten."""
-        body = json.dumps({"latency_seconds": latency_seconds, "outage": outage}).encode()
+        body = msgspec.json.encode(behaviour)
         with urllib.request.urlopen(f"{self.url}/behave", data=body) as answer:
             answer.read()
 

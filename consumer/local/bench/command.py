@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from consumer.local.bench import flat_level, memory_level, page, shard_level
+from consumer.local.bench import flat_level, memory_level, originals_level, page, shard_level
 from consumer.local.bench.cases import cases
 from consumer.local.bench.kcl import BenchError
 from consumer.local.child import ChildError
@@ -31,22 +31,48 @@ def _parser() -> argparse.ArgumentParser:
         "level",
         choices=LEVELS,
         help="shard: CPU time and memory of one shard process by backend, format and size of records; flat: the"
-        " same through 10 million records; memory: under load and under an outage",
+        " same through 10 million records; memory: under load and under an outage; originals: the systems that the"
+        " daemon replaces, and the daemon, at one request latency",
     )
     parser.add_argument(
-        "--runs", type=int, default=3, metavar="N", help="of level shard: medians of so many (default 3)"
+        "--runs",
+        type=int,
+        default=3,
+        metavar="N",
+        help="of levels shard and originals: medians of so many (default 3)",
     )
     parser.add_argument(
         "--records",
         type=int,
         metavar="N",
-        help="records a run: 400000 (shard), fewer where they are large; 10000000 (flat)",
+        help="records a run: 400000 (shard), fewer where they are large; 10000000 (flat); 200000 (originals)",
     )
     parser.add_argument(
         "--only", metavar="PATTERN", help="cases whose backend, format or size matches, as 's3.*700'"
     )
+    originals = parser.add_argument_group("level originals")
+    originals.add_argument(
+        "--delay-ms", type=_delay_ms, default=100, metavar="N", help="latency of a request, 50 to 500 (100)"
+    )
+    originals.add_argument(
+        "--seconds", type=float, default=20, metavar="S", help="a run begins no batch after this time (20)"
+    )
+    originals.add_argument("--batch", type=int, default=500, metavar="N", help="records in a batch (500)")
+    originals.add_argument(
+        "--players", type=int, default=40, metavar="N", help="in a batch, one of them new in each (40)"
+    )
+    originals.add_argument(
+        "--new-table-seconds", type=float, default=5, metavar="S", help="a new table is not found so long (5)"
+    )
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     return parser
+
+
+def _delay_ms(text: str) -> int:
+    value = int(text)
+    if not 50 <= value <= 500:
+        raise argparse.ArgumentTypeError(f"not from 50 to 500: {text}")
+    return value
 
 
 def bench_main(argv: Sequence[str]) -> int:
@@ -63,7 +89,7 @@ def bench_main(argv: Sequence[str]) -> int:
         "level": arguments.level,
         "command": " ".join(["bin/bench", *argv]),
         "machine": machine(),
-        "runs": arguments.runs if arguments.level == "shard" else 1,
+        "runs": arguments.runs if arguments.level in ("shard", "originals") else 1,
         "rows": rows,
     }
     print(json.dumps(result, indent=1) if arguments.json else page.section(result))
@@ -87,7 +113,23 @@ def _memory(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[
     return memory_level.measure(folder=folder, say=say)
 
 
-LEVELS = {"shard": _shard, "flat": _flat, "memory": _memory}
+def _originals(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    conditions = originals_level.Conditions(
+        delay_ms=arguments.delay_ms,
+        seconds=arguments.seconds,
+        batch=arguments.batch,
+        players=arguments.players,
+        new_table_seconds=arguments.new_table_seconds,
+    )
+    chosen = [
+        case
+        for case in originals_level.systems(arguments.records or 200_000)
+        if re.search(arguments.only or "", f"{case.backend}, {case.name}")
+    ]
+    return originals_level.measure(chosen, conditions, runs=arguments.runs, folder=folder, say=say)
+
+
+LEVELS = {"shard": _shard, "flat": _flat, "memory": _memory, "originals": _originals}
 
 
 def machine() -> dict[str, str | int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from consumer.local.bench.backend import Backend, discarding
 from consumer.local.bench.cases import Case, settings_of, usual_cases
+from consumer.local.bench.discard import Behaviour
 from consumer.local.bench.inputs import Line
 from consumer.local.bench.kcl import BenchError, Child
 from consumer.local.bench.shard_level import MIB, check_arrived, start
@@ -32,7 +33,7 @@ def measure(*, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]
 
 
 def _peak(case: Case, backend: Backend, folder: Path, outage: bool) -> dict[str, Any]:
-    backend.behave(outage=outage)
+    backend.behave(Behaviour(outage=outage))
     limit = settings_of(case, backend.url, folder).integer("delivery.max_in_flight_bytes")
     with start(case, backend, folder) as child:
         child.initialize()

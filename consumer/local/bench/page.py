@@ -21,6 +21,7 @@ _TITLES = {
     "shard": "One shard process",
     "flat": "Cost and number of records",
     "memory": "Memory limits",
+    "originals": "The systems that the daemon replaces",
 }
 _TEXTS = {
     "shard": "Messages of the KCL's protocol through the real shard process, JSON checked, into a backend in another"
@@ -28,6 +29,14 @@ _TEXTS = {
     "flat": "One shard process from its first record to its last: each row is the tenth that ends there.",
     "memory": "The allowance is `delivery.max_in_flight_bytes` and 40 MiB. In an outage the backend answers 503 until"
     " the shard process has stopped reading.",
+    "originals": "Each system is really run, as one process and at the same request latency: a backend on"
+    " loopback answers each request after it. All are given the same records (700 bytes), a batch after the other,"
+    " until the records or the time is over (the last column says which); a batch that fails is given again as a"
+    " whole, as Lambda does. Average time is what a batch keeps the system busy, what is left to deliver at the end"
+    " divided among the batches; interval is what lies between batches; the total average time is the sum of both."
+    " Records/s is average records by average time, total records/s by total average time. The error rate is the"
+    " share of batches that failed: in each batch one player is new, and a table just created takes no rows for a"
+    " while (`--new-table-seconds`).",
 }
 _COLUMNS: dict[str, Columns] = {
     "shard": (
@@ -53,6 +62,20 @@ _COLUMNS: dict[str, Columns] = {
         ("peak_rss_mib", "peak RSS, MiB"),
         ("peak_pss_mib", "peak PSS, MiB"),
         ("allowed_mib", "allowance, MiB"),
+    ),
+    "originals": (
+        ("backend", "backend"),
+        ("system", "system"),
+        ("delay_ms", "request latency, ms"),
+        ("peak_rss_mib", "maximum memory, MiB"),
+        ("total_average_seconds", "total average time, s"),
+        ("average_seconds", "average time, s"),
+        ("interval_seconds", "interval, s"),
+        ("average_records", "average records"),
+        ("records_per_second", "records/s"),
+        ("total_records_per_second", "total records/s"),
+        ("error_rate_percent", "error rate, %"),
+        ("ended_by", "ended by"),
     ),
 }
 

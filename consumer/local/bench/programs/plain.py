@@ -5,7 +5,6 @@ and checkpointed after it.
 """
 
 import gzip
-import json
 import sys
 from collections import defaultdict
 from typing import Any
@@ -58,22 +57,16 @@ class _BigQueryProcessor(_Processor):
     ROWS = 500
 
     def __init__(self, url: str) -> None:
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud import bigquery
+        from consumer.local.bench.programs import insert_all
 
-        self._client = bigquery.Client(
-            project="project",
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-            client_options={"api_endpoint": url},
-        )
+        self._row = insert_all.row
+        self._client = insert_all.client(url)
 
     def deliver(self, shard: str, records: list[Any]) -> None:
         tables: dict[str, list[dict[str, str]]] = defaultdict(list)
         for record in records:
-            text = record.binary_data.decode()
-            log = json.loads(text)
-            row = {"player_id": log["player_id"], "time": log["time"], "log": text}
-            tables[log["player_id"][0]].append(row)
+            row = self._row(record.binary_data)
+            tables[row["player_id"][0]].append(row)
         for digit, rows in tables.items():
             for start in range(0, len(rows), self.ROWS):
                 self._insert(f"project.dataset.player_log_{digit}", rows[start : start + self.ROWS])
