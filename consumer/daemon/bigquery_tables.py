@@ -14,9 +14,10 @@ from google.cloud import bigquery
 from consumer.daemon.bigquery_api import BigQueryApi, NotFound
 from consumer.daemon.preparation import Mendable, NotReady, Step, Unusable
 from consumer.daemon.table_options import TableOptions
-from consumer.daemon.table_schema import additions, differences, expected_columns, with_columns
+from consumer.daemon.table_schema import additions, differences, with_columns
 from consumer.domain.routing import table_names
 from consumer.settings import Settings
+from consumer.settings.columns import expected_columns
 from consumer.settings.schema import Column, canonical_type
 
 _PROBE_ROW = {"__is_this_table_ready": True}

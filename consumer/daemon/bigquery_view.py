@@ -6,9 +6,9 @@ from google.cloud import bigquery
 
 from consumer.daemon.bigquery_api import BigQueryApi, NotFound
 from consumer.daemon.preparation import Mendable, Step
-from consumer.daemon.table_schema import expected_columns
 from consumer.domain.routing import table_names
 from consumer.settings import Settings
+from consumer.settings.columns import expected_columns
 
 
 def view_steps(settings: Settings, client: bigquery.Client | None = None) -> list[Step]:

@@ -1,32 +1,11 @@
-"""The columns that the tables must have, and how an existing table differs from them."""
+"""How an existing table differs from the columns that it must have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from consumer.settings import Settings
-from consumer.settings.schema import METADATA_COLUMNS, Column, read_schema
-
-
-def expected_columns(settings: Settings) -> tuple[Column, ...]:
-    """The columns of `bigquery.row`: key, time and log, or those of the schema file; then those that the daemon
-    fills itself. Raises SchemaError."""
-    if settings.text("bigquery.row") == "fields":
-        columns = read_schema(settings.path("bigquery.schema_file"))
-        if settings.text("bigquery.unknown_fields") == "overflow":
-            columns += (Column(name=settings.text("bigquery.overflow_column"), type="JSON"),)
-    else:
-        columns = (
-            Column(name=settings.text("record.key_field"), type="STRING"),
-            Column(name=settings.text("bigquery.partition_field"), type="TIMESTAMP", mode="REQUIRED"),
-            Column(name="log", type="JSON"),
-        )
-    if settings.flag("bigquery.metadata_columns"):
-        types = ("STRING", "STRING", "TIMESTAMP")
-        named = zip(METADATA_COLUMNS, types, strict=True)
-        columns += tuple(Column(name=name, type=kind) for name, kind in named)
-    return columns
+from consumer.settings.schema import Column
 
 
 def differences(expected: tuple[Column, ...], actual: tuple[Column, ...], path: str = "") -> Iterator[str]:

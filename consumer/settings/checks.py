@@ -216,18 +216,6 @@ def _log_columns(values: Values, report: _Report) -> Iterator[Finding]:
         yield report.error("bigquery.partition_field", message)
 
 
-def _storage_write(values: Values, report: _Report) -> Iterator[Finding]:
-    if values.get("bigquery.method") != "storage_write":
-        return
-    if values.get("bigquery.row") == "fields":
-        message = "takes rows of the shape bigquery.row = log only, as yet"
-        yield report.error("bigquery.method", message)
-    if values.get("bigquery.metadata_columns"):
-        yield report.error(
-            "bigquery.metadata_columns", "is not there yet with bigquery.method = storage_write"
-        )
-
-
 def _load(values: Values, report: _Report) -> Iterator[Finding]:
     if values.get("bigquery.method") != "load":
         return
@@ -321,7 +309,6 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _log_columns,
     _row_columns,
     _clustering,
-    _storage_write,
     _google_identity,
     _load,
 )

@@ -167,7 +167,7 @@ def _bigquery_sink(settings: Settings, shard: str) -> Sink[Any]:
 
 def _storage_write_sink(settings: Settings, shard: str, start: Position | None) -> Sink[Any]:
     from consumer.sinks.aws import dynamodb_client
-    from consumer.sinks.bigquery.storage_write.rows import LogRows
+    from consumer.sinks.bigquery.storage_write.makers import row_maker
     from consumer.sinks.bigquery.storage_write.rules import rules_of
     from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
     from consumer.sinks.bigquery.storage_write.store import DynamoPositions
@@ -193,7 +193,7 @@ def _storage_write_sink(settings: Settings, shard: str, start: Position | None) 
         ),
         store=DynamoPositions(client, table=settings.text("bigquery.positions_table"), shard=shard),
         rules=rules_of(settings),
-        maker_of=LogRows,
+        maker_of=partial(row_maker, shard=shard),
         guard=_guard(settings),
         start=start,
         max_request_bytes=settings.integer("bigquery.max_request_bytes"),

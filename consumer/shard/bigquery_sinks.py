@@ -5,20 +5,16 @@ from typing import Any
 
 import gevent
 
-from consumer.domain.routing import time_parser
 from consumer.settings import Settings
-from consumer.settings.schema import read_schema
+from consumer.settings.columns import schema_columns
 from consumer.shard.assembly import stream_name
 from consumer.sinks.base import Sink
 from consumer.sinks.bigquery.connection import HttpConnection
-from consumer.sinks.bigquery.metadata import Metadata
+from consumer.sinks.bigquery.encoders import row_encoder
 from consumer.sinks.bigquery.requests import RequestLimits
-from consumer.sinks.bigquery.reshape import Reshaper
-from consumer.sinks.bigquery.rows import INSERT_ALL, LINES, FieldsRow, LogRow, RowEncoder, RowShape, Wrapping
+from consumer.sinks.bigquery.rows import INSERT_ALL, LINES, RowEncoder, Wrapping
 from consumer.sinks.bigquery.sink import BigQuerySink
-from consumer.sinks.bigquery.times import PartitionTimes
 from consumer.sinks.google_identity import GoogleIdentity
-from consumer.sinks.payloads import RoutingReader
 
 
 def insert_all_sink(settings: Settings, shard: str) -> Sink[Any]:
@@ -76,41 +72,6 @@ def _connection(settings: Settings) -> HttpConnection:
 
 
 def _encoder(settings: Settings, shard: str, wrapping: Wrapping) -> RowEncoder:
-    key_field = settings.text("record.key_field")
-    return RowEncoder(
-        reader=RoutingReader(key_field=key_field, time_field=settings.text("record.time_field")),
-        shape=_shape(settings, shard, wrapping),
-        stream=stream_name(settings),
-        shard=shard,
-        table_prefix=settings.text("bigquery.table_prefix"),
-        key_field=key_field,
-        key_digits=settings.integer("bigquery.key_digits"),
-        wrapping=wrapping,
-    )
-
-
-def _shape(settings: Settings, shard: str, wrapping: Wrapping) -> RowShape:
-    time_column, time_format = settings.text("bigquery.partition_field"), settings.text("record.time_format")
-    times = PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
-    metadata = Metadata(shard=shard, times=times) if settings.flag("bigquery.metadata_columns") else None
-    if settings.text("bigquery.row") == "log":
-        return LogRow(
-            key_column=settings.text("record.key_field"),
-            time_column=time_column,
-            times=times,
-            wrapping=wrapping,
-            metadata=metadata,
-        )
-    overflows = settings.text("bigquery.unknown_fields") == "overflow"
-    return FieldsRow(
-        time_field=settings.text("record.time_field"),
-        time_column=time_column,
-        times=times,
-        wrapping=wrapping,
-        metadata=metadata,
-        reshaper=Reshaper(
-            read_schema(settings.path("bigquery.schema_file")),
-            json_as_text=wrapping.json_as_text,
-            overflow=settings.text("bigquery.overflow_column") if overflows else None,
-        ),
+    return row_encoder(
+        settings, schema_columns(settings), stream=stream_name(settings), shard=shard, wrapping=wrapping
     )

@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from consumer.local.child import Process
 from consumer.settings import Settings
 from tests.functional.harness.bigquery_stub import BigQueryStub
 from tests.functional.harness.daemon import FUNCTIONAL, Daemon
+from tests.functional.harness.dynamodb_stub import DynamoStub
 from tests.functional.harness.event_log import EventLog
 from tests.functional.harness.kcl import Kcl
 from tests.functional.harness.s3_stub import S3Stub
@@ -23,6 +25,13 @@ type StartDaemon = Callable[..., Daemon]
 @pytest.fixture
 def s3() -> Iterator[S3Stub]:
     stub = S3Stub()
+    yield stub
+    stub.close()
+
+
+@pytest.fixture
+def dynamodb() -> Iterator[DynamoStub]:
+    stub = DynamoStub()
     yield stub
     stub.close()
 
@@ -79,9 +88,16 @@ def start(java: Path, tmp_path: Path) -> Iterator[StartDaemon]:
         daemon.__exit__()
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """The addresses of an embedded BigQuery: REST and gRPC."""
+
+    url: str
+    storage_url: str
+
+
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an embedded BigQuery."""
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     folder = tmp_path_factory.mktemp("bigquery")
     process = Process.spawn(
         "consumer.local.bigquery",
@@ -92,6 +108,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         environment=os.environ,
     )
     try:
-        yield f"http://127.0.0.1:{process.wait_ready(60)['port']}"
+        ports = process.wait_ready(60)
+        yield Embedded(f"http://127.0.0.1:{ports['port']}", f"http://127.0.0.1:{ports['grpc_port']}")
     finally:
         process.stop()

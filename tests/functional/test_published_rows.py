@@ -1,4 +1,4 @@
-"""Rows of every kind come out of the tables equal to what went in, by every method that takes fields.
+"""Rows of every kind come out of the tables equal to what went in, by every method.
 
 The cases are those of google-cloud-bigquery's own system tests (tests/system/test_client.py and tests/data of that
 project): rows with NULL, a record in a record, repeated records in repeated records, every scalar type; and a JSON
@@ -7,6 +7,7 @@ column. They go through a real shard process into the embedded BigQuery.
 
 import base64
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -18,14 +19,14 @@ from google.cloud import bigquery
 
 from consumer.daemon.bigquery_tables import BigQueryTables
 from consumer.settings import Settings
-from tests.functional.conftest import StartShard
+from tests.functional.conftest import Embedded, StartShard
 from tests.functional.harness.bigquery_stub import BigQueryStub
+from tests.functional.harness.dynamodb_stub import DynamoStub
 from tests.functional.harness.kcl import record
 from tests.functional.harness.s3_stub import S3Stub
 from tests.functional.harness.shard_settings import bigquery_settings
 
-METHODS = ("insert_all", "load")
-"""storage_write takes rows of the shape `log` only."""
+METHODS = ("insert_all", "load", "storage_write")
 
 PLAYER = "0123456789abcdef0123456789abcdef"
 TIME = "2023-11-14T22:00:00.000Z"
@@ -147,14 +148,35 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+type Configure = Callable[..., Settings]
+
+
+@pytest.fixture
+def configure(
+    embedded: Embedded, bigquery: BigQueryStub, dynamodb: DynamoStub, s3: S3Stub, tmp_path: Path
+) -> Configure:
+    def settings(method: str, **more: str) -> Settings:
+        return settings_of(method, embedded, bigquery, dynamodb, s3, tmp_path, **more)
+
+    return settings
+
+
 def settings_of(
-    method: str, embedded: str, bigquery: BigQueryStub, s3: S3Stub, folder: Path, **more: str
+    method: str,
+    embedded: Embedded,
+    bigquery: BigQueryStub,
+    dynamodb: DynamoStub,
+    s3: S3Stub,
+    folder: Path,
+    **more: str,
 ) -> Settings:
     schema = folder / "schema.json"
     schema.write_text(json.dumps(SCHEMA))
     changes = {
         "bigquery.method": method,
-        "bigquery.api_endpoint": embedded,
+        "bigquery.api_endpoint": embedded.url,
+        "bigquery.storage_endpoint": embedded.storage_url,
+        "dynamoDBEndpoint": dynamodb.url,
         "bigquery.row": "fields",
         "bigquery.schema_file": str(schema),
         "bigquery.table_prefix": f"rows_{method}",
@@ -166,11 +188,11 @@ def settings_of(
     return bigquery_settings(bigquery, s3, changes)
 
 
-def rows_of(settings: Settings, endpoint: str) -> list[dict[str, Any]]:
+def rows_of(settings: Settings) -> list[dict[str, Any]]:
     client = bigquery.Client(
         project=settings.text("bigquery.project"),
         credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-        client_options={"api_endpoint": endpoint},
+        client_options={"api_endpoint": settings.text("bigquery.api_endpoint")},
     )
     table = f"{settings.text('bigquery.dataset')}.{settings.text('bigquery.table_prefix')}"
     return [dict(row) for row in client.query_and_wait(f"SELECT * FROM `{table}` ORDER BY n")]
@@ -185,9 +207,9 @@ def prepared(settings: Settings) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_published_rows_come_out_as_they_went_in(
-    method: str, embedded: str, bigquery: BigQueryStub, s3: S3Stub, start_shard: StartShard, tmp_path: Path
+    method: str, configure: Configure, s3: S3Stub, start_shard: StartShard
 ) -> None:
-    settings = settings_of(method, embedded, bigquery, s3, tmp_path)
+    settings = configure(method)
     prepared(settings)
     given = [{"player_id": PLAYER, "time": TIME, "n": n, **row} for n, (row, _) in enumerate(CASES)]
     messages = [record(n + 1, json.dumps(row).encode()) for n, row in enumerate(given)]
@@ -197,7 +219,7 @@ def test_published_rows_come_out_as_they_went_in(
     kcl.end_shard()
     assert s3.dead_letters == []
     empty: dict[str, Any] = {one["name"]: [] if one["mode"] == "REPEATED" else None for one in SCHEMA}
-    for n, (row, (_, expected)) in enumerate(zip(rows_of(settings, embedded), CASES, strict=True)):
+    for n, (row, (_, expected)) in enumerate(zip(rows_of(settings), CASES, strict=True)):
         own = {"player_id": PLAYER, "time": datetime(2023, 11, 14, 22, tzinfo=UTC), "n": n}
         metadata = {
             "_shard": "shardId-000000000001",
@@ -209,11 +231,11 @@ def test_published_rows_come_out_as_they_went_in(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_row_of_the_wrong_type_or_with_a_field_without_a_column_is_buried_alone(
-    method: str, embedded: str, bigquery: BigQueryStub, s3: S3Stub, start_shard: StartShard, tmp_path: Path
+    method: str, configure: Configure, s3: S3Stub, start_shard: StartShard
 ) -> None:
-    settings = settings_of(method, embedded, bigquery, s3, tmp_path)
+    settings = configure(method)
     prepared(settings)
-    before = len(rows_of(settings, embedded))
+    before = len(rows_of(settings))
     given: list[dict[str, Any]] = [{"age": 1}, {"age": "old"}, {"age": 2}, {"no_such_column": 1}, {"age": 3}]
     messages = [
         record(n, json.dumps({"player_id": PLAYER, "time": TIME, "n": n, **row}).encode())
@@ -223,7 +245,7 @@ def test_a_row_of_the_wrong_type_or_with_a_field_without_a_column_is_buried_alon
     kcl.initialize()
     kcl.process(messages)
     kcl.end_shard()
-    rows = rows_of(settings, embedded)[before:]
+    rows = rows_of(settings)[before:]
     assert [row["n"] for row in rows] == [101, 103, 105]
     assert [(one["sequence_number"], one["reason"]) for one in s3.dead_letters] == [
         ("102", "rejected"),
@@ -234,18 +256,10 @@ def test_a_row_of_the_wrong_type_or_with_a_field_without_a_column_is_buried_alon
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("unknown", ["ignore", "overflow"])
 def test_fields_without_a_column_are_left_out_or_kept_aside(
-    method: str,
-    unknown: str,
-    embedded: str,
-    bigquery: BigQueryStub,
-    s3: S3Stub,
-    start_shard: StartShard,
-    tmp_path: Path,
+    method: str, unknown: str, configure: Configure, s3: S3Stub, start_shard: StartShard
 ) -> None:
     name = f"{unknown}_{method}"
-    settings = settings_of(
-        method, embedded, bigquery, s3, tmp_path, unknown_fields=unknown, table_prefix=name
-    )
+    settings = configure(method, unknown_fields=unknown, table_prefix=name)
     prepared(settings)
     row = {"player_id": PLAYER, "time": TIME, "n": 1, "new": {"a": [1]}, "nested": {"nested_string": "x"}}
     if unknown == "overflow":
@@ -255,7 +269,7 @@ def test_fields_without_a_column_are_left_out_or_kept_aside(
     kcl.process([record(1, json.dumps(row).encode())])
     kcl.end_shard()
     assert s3.dead_letters == []
-    [found] = rows_of(settings, embedded)
+    [found] = rows_of(settings)
     assert found["nested"]["nested_string"] == "x"
     assert "new" not in found
     if unknown == "overflow":

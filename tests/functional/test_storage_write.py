@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import grpc
 import pytest
@@ -29,13 +30,6 @@ Code = grpc.StatusCode
 @pytest.fixture
 def google() -> Iterator[StorageWriteStub]:
     stub = StorageWriteStub()
-    yield stub
-    stub.close()
-
-
-@pytest.fixture
-def dynamodb() -> Iterator[DynamoStub]:
-    stub = DynamoStub()
     yield stub
     stub.close()
 
@@ -131,6 +125,39 @@ def test_a_killed_process_is_followed_by_one_that_adds_only_what_is_missing(
     second.process(logs(3, 4, 5, 6, 7, 8))
     second.tick_until_confirmed(8)
     assert numbers(google) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_fields_are_written_once_though_some_records_fit_no_row(
+    configure: Configure, google: StorageWriteStub, s3: S3Stub, start_shard: StartShard, tmp_path: Path
+) -> None:
+    schema = tmp_path / "schema.json"
+    columns = {"player_id": "STRING", "time": "TIMESTAMP", "n": "INTEGER"}
+    schema.write_text(json.dumps([{"name": name, "type": kind} for name, kind in columns.items()]))
+    settings = configure(
+        {
+            "bigquery.row": "fields",
+            "bigquery.schema_file": str(schema),
+            "chunk.max_records": "3",
+            "bigquery.metadata_columns": "true",
+        }
+    )
+    given = [
+        record(number, json.dumps({"player_id": "0", "n": "none" if number % 3 == 0 else number}).encode())
+        for number in range(1, 10)
+    ]
+    first = started(start_shard(settings))
+    first.process(given[:3])
+    first.tick_until_confirmed(3)
+    first.answer = lambda request: None
+    first.give(given[3:6])
+    google.wait_until(lambda: [row["n"] for row in google.rows()] == [1, 2, 4, 5])
+    first.kill()
+    second = started(start_shard(settings), "3")
+    second.process(given[3:])
+    second.tick_until_confirmed(9)
+    assert [row["n"] for row in google.rows()] == [1, 2, 4, 5, 7, 8]
+    assert {row["_shard"] for row in google.rows()} == {SHARD}
+    assert {one["sequence_number"] for one in s3.dead_letters} == {"3", "6", "9"}
 
 
 def test_a_former_owner_adds_nothing_and_checkpoints_nothing(

@@ -8,6 +8,7 @@ from consumer.daemon.bigquery_view import view_steps
 from consumer.daemon.log import Log
 from consumer.daemon.preparation import Patience, prepare
 from consumer.settings import Settings
+from tests.functional.conftest import Embedded
 from tests.functional.harness.bigquery_stub import BigQueryStub
 from tests.functional.harness.s3_stub import S3Stub
 from tests.functional.harness.shard_settings import bigquery_settings
@@ -22,17 +23,17 @@ def client_of(settings: Settings, endpoint: str) -> google_bigquery.Client:
 
 
 def test_a_conflict_is_told_until_it_is_mended_then_the_tables_are_ready_and_the_view_reads_them(
-    embedded: str, bigquery: BigQueryStub, s3: S3Stub
+    embedded: Embedded, bigquery: BigQueryStub, s3: S3Stub
 ) -> None:
     changes = {
-        "bigquery.api_endpoint": embedded,
+        "bigquery.api_endpoint": embedded.url,
         "bigquery.table_prefix": "conflict",
         "bigquery.view": "all_conflicts",
         "bigquery.labels": "team=games",
         "bigquery.partition_expiry_days": "3650",
     }
     settings = bigquery_settings(bigquery, s3, changes)
-    client = client_of(settings, embedded)
+    client = client_of(settings, embedded.url)
     tables = BigQueryTables(settings)
     tables.ensure_dataset()
     wrong = google_bigquery.Table(

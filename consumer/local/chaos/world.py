@@ -21,6 +21,7 @@ DEDUPLICATION_SECONDS = 7 * 86_400.0
 
 _READ_TIMEOUT_SECONDS = 8.0
 _SETTINGS = {
+    "chunk.window": "4s",
     "chunk.grace": "2s",
     "checkpoint.interval": "2s",
     "retry.max": "2s",
@@ -34,15 +35,11 @@ _SETTINGS = {
     "jvm.options": "-XX:+UseSerialGC -Xmx512m -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false",
 }
 _WRITES = {"insert_all": "insertAll", "storage_write": "AppendRows"}
-_WINDOWS: dict[Backend, str] = {"s3": "4s", "bigquery": "2s"}
 
 
 def settings_of(given: Mapping[str, str]) -> dict[Backend, dict[str, str]]:
     """The settings of each backend's workers, with those given on the command line."""
-    return {
-        backend: settings_for(backend, {**_SETTINGS, "chunk.window": _WINDOWS[backend], **given})
-        for backend in BACKENDS
-    }
+    return {backend: settings_for(backend, {**_SETTINGS, **given}) for backend in BACKENDS}
 
 
 def effective(stack: Stack, chosen: Mapping[Backend, Mapping[str, str]]) -> dict[Backend, Settings]:

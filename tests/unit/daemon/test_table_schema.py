@@ -1,7 +1,8 @@
 import pytest
 
-from consumer.daemon.table_schema import additions, differences, expected_columns, with_columns
+from consumer.daemon.table_schema import additions, differences, with_columns
 from consumer.settings import PROJECT_ROOT, Settings, load
+from consumer.settings.columns import expected_columns
 from consumer.settings.schema import Column, ColumnMode
 
 

@@ -315,13 +315,3 @@ def test_counts_of_rows_are_kept_in_a_table_of_the_application_unless_set() -> N
     own = {**chosen, "bigquery.positions_table": "own"}
     assert load("bigquery", overrides=own).text("bigquery.positions_table") == "own"
     assert load("bigquery", overrides=VALID["bigquery"])["bigquery.positions_table"] is None
-
-
-@pytest.mark.parametrize(
-    ("key", "text"), [("bigquery__row", "fields"), ("bigquery__metadata_columns", "true")]
-)
-def test_what_storage_write_cannot_do_yet_is_refused(key: str, text: str) -> None:
-    chosen = {"bigquery__method": "storage_write", "bigquery__schema_file": EXAMPLE_SCHEMA, key: text}
-    errors = [found for found in findings("bigquery", **chosen) if found[0] is Severity.ERROR]
-    assert len(errors) == 1
-    assert "storage_write" in errors[0][2] or errors[0][1] == "bigquery.method"

@@ -20,7 +20,7 @@ from consumer.sinks.payloads import RoutingReader
 MAX_ROW_BYTES = 9_500_000
 """AppendRows takes requests under 10 MB. A constant, since the verdict on a record must not change with a setting."""
 
-_ROW_OVERHEAD_BYTES = 64
+ROW_OVERHEAD_BYTES = 64
 
 
 @dataclass(slots=True)
@@ -76,8 +76,12 @@ class RowMaker(Protocol):
         """A record batch of the schema, in Arrow's IPC format."""
 
 
+def too_large(index: int, size: int) -> Rejection:
+    return Rejection(index, "too_large", f"a row of {size} bytes; BigQuery takes {MAX_ROW_BYTES}")
+
+
 class LogRows:
-    """`row = log`: the key, the time, and the whole record as text for a JSON column."""
+    """`row = log` without metadata columns: the key, the time, and the whole record as text for a JSON column."""
 
     def __init__(self, rules: Rules) -> None:
         time_format = rules.text("record.time_format")
@@ -114,10 +118,9 @@ class LogRows:
             except OutOfRange as error:
                 rejections.append(Rejection(index, "time_out_of_range", str(error)))
                 continue
-            size = len(data) + _ROW_OVERHEAD_BYTES
+            size = len(data) + ROW_OVERHEAD_BYTES
             if size > MAX_ROW_BYTES:
-                detail = f"a row of {size} bytes; BigQuery takes {MAX_ROW_BYTES}"
-                rejections.append(Rejection(index, "too_large", detail))
+                rejections.append(too_large(index, size))
                 continue
             rows = tables.get(table)
             if rows is None:

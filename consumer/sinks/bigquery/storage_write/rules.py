@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from consumer.settings import Settings
-from consumer.settings.schema import Column, read_schema
+from consumer.settings.columns import schema_columns
+from consumer.settings.schema import Column
 from consumer.settings.values import Value
 
 VERSION = 1
@@ -18,6 +19,9 @@ RULE_SETTINGS = (
     "bigquery.key_digits",
     "bigquery.row",
     "bigquery.partition_field",
+    "bigquery.unknown_fields",
+    "bigquery.overflow_column",
+    "bigquery.metadata_columns",
     "record.key_field",
     "record.time_field",
     "record.time_format",
@@ -25,7 +29,10 @@ RULE_SETTINGS = (
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """Two equal rules put the same records into the same tables, in the same order, and refuse the same ones."""
+    """Two equal rules put the same records into the same tables, in the same order, and refuse the same ones.
+
+    `columns` are those of the schema file, none for `bigquery.row = log`.
+    """
 
     version: int
     settings: Mapping[str, Value]
@@ -33,6 +40,14 @@ class Rules(msgspec.Struct, frozen=True):
 
     def text(self, key: str) -> str:
         return str(self.settings[key])
+
+    def integer(self, key: str) -> int:
+        value = self.settings[key]
+        assert isinstance(value, int)
+        return value
+
+    def flag(self, key: str) -> bool:
+        return self.settings[key] is True
 
     def table_path(self, table: str) -> str:
         """As the Storage Write API names tables."""
@@ -42,10 +57,5 @@ class Rules(msgspec.Struct, frozen=True):
 
 def rules_of(settings: Settings) -> Rules:
     """The rules that the settings make; reads the schema file. Raises SchemaError."""
-    columns = read_schema(settings.path("bigquery.schema_file")) if _has_schema(settings) else ()
     chosen = {key: settings[key] for key in RULE_SETTINGS if settings[key] is not None}
-    return Rules(VERSION, chosen, columns)
-
-
-def _has_schema(settings: Settings) -> bool:
-    return settings.text("bigquery.row") == "fields"
+    return Rules(VERSION, chosen, schema_columns(settings))

@@ -1,0 +1,54 @@
+"""From the settings to the encoder of JSON rows that they ask for."""
+
+from consumer.domain.routing import time_parser
+from consumer.settings.columns import RowSettings
+from consumer.settings.schema import Column
+from consumer.sinks.bigquery.metadata import Metadata
+from consumer.sinks.bigquery.reshape import Reshaper
+from consumer.sinks.bigquery.rows import FieldsRow, LogRow, RowEncoder, RowShape, Wrapping
+from consumer.sinks.bigquery.times import PartitionTimes
+from consumer.sinks.payloads import RoutingReader
+
+
+def row_encoder(
+    settings: RowSettings, schema: tuple[Column, ...], *, stream: str, shard: str, wrapping: Wrapping
+) -> RowEncoder:
+    """`schema` holds the columns of the schema file, for `bigquery.row = fields`."""
+    key_field = settings.text("record.key_field")
+    return RowEncoder(
+        reader=RoutingReader(key_field=key_field, time_field=settings.text("record.time_field")),
+        shape=_shape(settings, schema, shard, wrapping),
+        stream=stream,
+        shard=shard,
+        table_prefix=settings.text("bigquery.table_prefix"),
+        key_field=key_field,
+        key_digits=settings.integer("bigquery.key_digits"),
+        wrapping=wrapping,
+    )
+
+
+def _shape(settings: RowSettings, schema: tuple[Column, ...], shard: str, wrapping: Wrapping) -> RowShape:
+    time_column, time_format = settings.text("bigquery.partition_field"), settings.text("record.time_format")
+    times = PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
+    metadata = Metadata(shard=shard, times=times) if settings.flag("bigquery.metadata_columns") else None
+    if settings.text("bigquery.row") == "log":
+        return LogRow(
+            key_column=settings.text("record.key_field"),
+            time_column=time_column,
+            times=times,
+            wrapping=wrapping,
+            metadata=metadata,
+        )
+    overflows = settings.text("bigquery.unknown_fields") == "overflow"
+    return FieldsRow(
+        time_field=settings.text("record.time_field"),
+        time_column=time_column,
+        times=times,
+        wrapping=wrapping,
+        metadata=metadata,
+        reshaper=Reshaper(
+            schema,
+            json_as_text=wrapping.json_as_text,
+            overflow=settings.text("bigquery.overflow_column") if overflows else None,
+        ),
+    )

@@ -1,0 +1,187 @@
+"""What fits a column of each type, as which value, and that neighbours have no say in it."""
+
+import datetime
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.settings.schema import Column, parse_schema
+from consumer.sinks.bigquery.storage_write.cells import ArrowWriter, BadCells, RowReader
+
+UTC = datetime.UTC
+NOON = datetime.datetime(2026, 1, 2, 12, 30, 15, tzinfo=UTC)
+
+
+def cells(columns: tuple[Column, ...], *rows: bytes, refuse_unknown: bool = True) -> list[dict[str, Any]]:
+    reader = RowReader(columns, refuse_unknown=refuse_unknown)
+    found: list[dict[str, Any]] = ArrowWriter(columns).batch([reader.read(row) for row in rows]).to_pylist()
+    return found
+
+
+def cell(kind: str, text: str) -> Any:
+    [row] = cells((Column("x", kind),), f'{{"x":{text}}}'.encode())
+    return row["x"]
+
+
+TAKEN = [
+    ("STRING", '"Zoë"', "Zoë"),
+    ("STRING", "12.50", "12.50"),
+    ("STRING", "true", "true"),
+    ("GEOGRAPHY", '"POINT(1 2)"', "POINT(1 2)"),
+    ("INTEGER", "-9223372036854775808", -(2**63)),
+    ("INTEGER", '"12"', 12),
+    ("INTEGER", "12.0", 12),
+    ("FLOAT", "1", 1.0),
+    ("FLOAT", '"-Infinity"', float("-inf")),
+    ("FLOAT", '"1e3"', 1000.0),
+    ("BOOLEAN", "true", True),
+    ("BOOLEAN", '"false"', False),
+    ("BYTES", '"AAEC"', b"\x00\x01\x02"),
+    ("TIMESTAMP", '"2026-01-02T12:30:15Z"', NOON),
+    ("TIMESTAMP", '"2026-01-02 13:30:15+01:00"', NOON),
+    ("TIMESTAMP", '"2026-01-02 12:30:15 UTC"', NOON),
+    ("TIMESTAMP", '"2026-01-02T12:30:15"', NOON),
+    ("TIMESTAMP", "1767357015", NOON),
+    ("DATE", '"2026-01-02"', NOON.date()),
+    ("TIME", '"12:30:15"', NOON.time()),
+    ("DATETIME", '"2026-01-02T12:30:15"', NOON.replace(tzinfo=None)),
+    ("DATETIME", '"2026-01-02 12:30"', NOON.replace(tzinfo=None, second=0)),
+    ("NUMERIC", "1.618033989", Decimal("1.618033989")),
+    ("NUMERIC", '"0.1234567895"', Decimal("0.123456790")),
+    (
+        "BIGNUMERIC",
+        "12345678901234567890.000000000000000001",
+        Decimal("12345678901234567890.000000000000000001"),
+    ),
+    ("JSON", '{"a": [1, null]}', '{"a": [1, null]}'),
+    ("JSON", '"text"', '"text"'),
+]
+
+
+KINDS = sorted({kind for kind, _, _ in TAKEN})
+
+
+@pytest.mark.parametrize(("kind", "text", "value"), TAKEN)
+def test_values_that_a_column_takes(kind: str, text: str, value: object) -> None:
+    found = cell(kind, text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("STRING", '["a"]'),
+        ("STRING", '"\\ud800"'),
+        ("INTEGER", "9223372036854775808"),
+        ("INTEGER", "1.5"),
+        ("INTEGER", '"many"'),
+        ("INTEGER", "true"),
+        ("FLOAT", '"far"'),
+        ("BOOLEAN", '"maybe"'),
+        ("BYTES", '"%%"'),
+        ("TIMESTAMP", '"soon"'),
+        ("TIMESTAMP", '"0001-01-01T00:00:00+05:00"'),
+        ("DATE", '"2026-02-30"'),
+        ("TIME", '"12:30:15Z"'),
+        ("DATETIME", '"2026-01-02T12:30:15Z"'),
+        ("NUMERIC", '"NaN"'),
+        ("NUMERIC", "1e30"),
+        ("BIGNUMERIC", "1e40"),
+        ("GEOGRAPHY", "1"),
+    ],
+)
+def test_values_that_a_column_does_not_take(kind: str, text: str) -> None:
+    with pytest.raises(BadCells):
+        cell(kind, text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_null_and_a_missing_field_are_null(kind: str) -> None:
+    assert cells((Column("x", kind),), b'{"x":null}', b"{}") == [{"x": None}, {"x": None}]
+
+
+@pytest.mark.parametrize("row", [b"{}", b'{"x":null}'])
+def test_a_required_column_wants_a_value(row: bytes) -> None:
+    with pytest.raises(BadCells):
+        cells((Column("x", "STRING", "REQUIRED"),), row)
+
+
+NESTED = parse_schema(
+    json.dumps(
+        [
+            {"name": "n", "type": "INTEGER"},
+            {
+                "name": "r",
+                "type": "RECORD",
+                "mode": "REPEATED",
+                "fields": [
+                    {"name": "d", "type": "NUMERIC"},
+                    {"name": "j", "type": "JSON", "mode": "REPEATED"},
+                    {"name": "s", "type": "RECORD", "fields": [{"name": "t", "type": "TIMESTAMP"}]},
+                ],
+            },
+        ]
+    ).encode()
+)
+
+
+def test_records_in_records_and_names_in_other_letters() -> None:
+    row = b'{"N":"7","r":[{"D":1.5,"j":[{"a":1},"b"],"S":{"T":"2026-01-02 12:30:15 UTC"}},{"s":null}]}'
+    assert cells(NESTED, row) == [
+        {
+            "n": 7,
+            "r": [
+                {"d": Decimal("1.5"), "j": ['{"a":1}', '"b"'], "s": {"t": NOON}},
+                {"d": None, "j": [], "s": None},
+            ],
+        }
+    ]
+
+
+@pytest.mark.parametrize("row", [b'{"n":1,"z":2}', b'{"n":1,"r":[{"z":2}]}', b'{"N":1,"r":[{"S":{"z":2}}]}'])
+def test_a_field_without_a_column_is_refused_or_left_out(row: bytes) -> None:
+    with pytest.raises(BadCells, match="z"):
+        cells(NESTED, row)
+    [left] = cells(NESTED, row, refuse_unknown=False)
+    assert left["n"] == 1
+    assert "z" not in json.dumps(left)
+
+
+_json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | st.sampled_from(["2026-01-02T12:30:15Z", "2026-01-02", "12:30:15", "1e3", "AAEC", "nan", "0x1"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xXyz"), inner, max_size=2),
+    max_leaves=4,
+)
+_COLUMNS = (
+    *(Column(f"c{number}", kind) for number, kind in enumerate(KINDS)),
+    Column("rep", "INTEGER", "REPEATED"),
+    Column("rec", "RECORD", fields=(Column("x", "FLOAT"), Column("y", "NUMERIC", "REPEATED"))),
+)
+_rows = st.dictionaries(
+    st.sampled_from([*(column.name for column in _COLUMNS), "C1", "unknown"]), _json_values, max_size=3
+)
+
+
+@given(st.lists(_rows, min_size=1, max_size=6), st.booleans())
+def test_what_becomes_of_a_row_does_not_depend_on_its_neighbours(
+    rows: list[dict[str, Any]], refuse_unknown: bool
+) -> None:
+    alone: list[dict[str, Any] | None] = []
+    for row in rows:
+        try:
+            alone += cells(_COLUMNS, json.dumps(row).encode(), refuse_unknown=refuse_unknown)
+        except BadCells:
+            alone.append(None)
+    good = [json.dumps(row).encode() for row, found in zip(rows, alone, strict=True) if found is not None]
+    together = cells(_COLUMNS, *good, refuse_unknown=refuse_unknown)
+    assert repr(together) == repr([found for found in alone if found is not None])

@@ -1,0 +1,135 @@
+"""Rows of columns with types: which records make one, what it holds, and who chooses between the makers."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from consumer.domain.records import Record
+from consumer.settings.schema import Column
+from consumer.settings.values import Value
+from consumer.sinks.bigquery.storage_write.makers import row_maker
+from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, LogRows, RowMaker, Rows
+from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.typed_rows import TypedRows
+
+ARRIVAL_MS = 1_767_322_000_000
+SCHEMA = (
+    Column("player_id", "STRING"),
+    Column("time", "TIMESTAMP", "REQUIRED"),
+    Column("score", "INTEGER"),
+    Column("name", "STRING"),
+)
+
+
+def maker(**changes: Value) -> RowMaker:
+    settings: dict[str, Value] = {
+        "bigquery.table_prefix": "player_log",
+        "bigquery.key_digits": 1,
+        "bigquery.row": "fields",
+        "bigquery.partition_field": "time",
+        "bigquery.unknown_fields": "reject",
+        "bigquery.overflow_column": "overflow",
+        "bigquery.metadata_columns": False,
+        "record.key_field": "player_id",
+        "record.time_field": "time",
+        "record.time_format": "iso8601",
+    }
+    chosen = settings | {key.replace("__", "."): value for key, value in changes.items()}
+    return row_maker(
+        Rules(1, chosen, SCHEMA if chosen["bigquery.row"] == "fields" else ()), shard="shardId-7"
+    )
+
+
+def records(*contents: dict[str, Any]) -> list[Record]:
+    return [
+        Record(json.dumps(one).encode(), "key", str(number), 0, ARRIVAL_MS)
+        for number, one in enumerate(contents, 100)
+    ]
+
+
+def decoded(own: RowMaker, rows: Rows) -> list[dict[str, Any]]:
+    schema = pa.ipc.read_schema(pa.py_buffer(own.schema))
+    batch: list[dict[str, Any]] = pa.ipc.read_record_batch(pa.py_buffer(own.batch(rows)), schema).to_pylist()
+    return batch
+
+
+def test_plain_log_rows_have_a_maker_of_their_own() -> None:
+    assert isinstance(maker(bigquery__row="log"), LogRows)
+    assert isinstance(maker(bigquery__row="log", bigquery__metadata_columns=True), TypedRows)
+    assert isinstance(maker(), TypedRows)
+
+
+def test_fields_become_cells_and_a_record_without_a_time_has_that_of_its_arrival() -> None:
+    own = maker()
+    tables, rejections = own.make(records({"player_id": "a1", "score": "12", "Name": 5}), [0])
+    assert rejections == []
+    [row] = decoded(own, tables["player_log_a"])
+    assert row["time"].timestamp() * 1000 == ARRIVAL_MS
+    assert (row["player_id"], row["score"], row["name"]) == ("a1", 12, "5")
+
+
+def test_a_record_that_does_not_fit_is_rejected_alone_and_for_the_reason() -> None:
+    own = maker()
+    some = records(
+        {"player_id": "a1", "score": 1},
+        {"player_id": "a2", "score": "many"},
+        {"player_id": "a3", "rank": 1},
+        {"player_id": "b4", "score": None},
+        {"player_id": "a5", "score": 5},
+        {"score": 6},
+    )
+    tables, rejections = own.make(some, range(6))
+    assert {name: rows.indices for name, rows in tables.items()} == {
+        "player_log_a": [0, 4],
+        "player_log_b": [3],
+    }
+    assert [row["score"] for row in decoded(own, tables["player_log_a"])] == [1, 5]
+    found = {rejection.index: (rejection.reason, rejection.detail) for rejection in rejections}
+    assert found.keys() == {1, 2, 5}
+    assert found[1][0] == "rejected"
+    assert "score" in found[1][1]
+    assert "rank" in found[2][1]
+    assert found[5][0] == "no_key"
+
+
+def test_a_table_of_which_no_row_fits_is_not_there() -> None:
+    tables, rejections = maker().make(records({"player_id": "a1", "score": "many"}), [0])
+    assert (tables, len(rejections)) == ({}, 1)
+
+
+def test_a_row_too_large_for_any_request_is_rejected() -> None:
+    some = records({"player_id": "a1", "name": "x" * MAX_ROW_BYTES}, {"player_id": "a2"})
+    tables, [rejection] = maker().make(some, [0, 1])
+    assert (rejection.index, rejection.reason) == (0, "too_large")
+    assert tables["player_log_a"].indices == [1]
+
+
+def test_unknown_fields_are_left_out_or_kept_aside() -> None:
+    some = records({"player_id": "a1", "rank": {"a": [1]}})
+    left_out = maker(bigquery__unknown_fields="ignore")
+    tables, rejections = left_out.make(some, [0])
+    assert rejections == []
+    assert "rank" not in decoded(left_out, tables["player_log_a"])[0]
+    aside = maker(bigquery__unknown_fields="overflow")
+    tables, rejections = aside.make(some, [0])
+    assert rejections == []
+    assert json.loads(decoded(aside, tables["player_log_a"])[0]["overflow"]) == {"rank": {"a": [1]}}
+
+
+def test_metadata_columns_stand_beside_the_log() -> None:
+    own = maker(bigquery__row="log", bigquery__metadata_columns=True)
+    record = {"player_id": "a1", "n": 1}
+    tables, _ = own.make(records(record), [0])
+    [row] = decoded(own, tables["player_log_a"])
+    assert json.loads(row["log"]) == record
+    assert (row["_shard"], row["_sequence_number"]) == ("shardId-7", "100")
+    assert row["_arrived_at"].timestamp() * 1000 == ARRIVAL_MS
+
+
+def test_parts_of_the_rows_make_batches_of_their_own() -> None:
+    own = maker()
+    tables, _ = own.make(records(*({"player_id": "a", "score": n} for n in range(10))), range(10))
+    parts = list(tables["player_log_a"].parts(300))
+    assert len(parts) > 1
+    assert [row["score"] for part in parts for row in decoded(own, part)] == list(range(10))
