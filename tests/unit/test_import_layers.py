@@ -81,7 +81,13 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "hypercorn": frozenset({"consumer.local.aws"}),
     "local_bigquery": frozenset({"consumer.local.bigquery"}),
     "moto": frozenset({"consumer.local.aws"}),
-    "pyarrow": frozenset({"consumer.sinks.bigquery.storage_write.arrow", "consumer.local.bigquery"}),
+    "pyarrow": frozenset(
+        {
+            "consumer.sinks.bigquery.storage_write.arrow",
+            "consumer.sinks.bigquery.storage_write.cells",
+            "consumer.local.bigquery",
+        }
+    ),
 }
 
 # What consumer.domain may import beside the standard library and itself.
