@@ -29,8 +29,9 @@ DRAIN_SHARE_OF_GRACE = 0.7
 """The rest of shutdownGraceMillis is for the KCL: it asks the shards one after the other, then closes leases."""
 
 _FALLBACK_GRACE_SECONDS = 25.0
-_HELD_COPIES: dict[Backend, int] = {"s3": 1, "bigquery": 2}
-"""What an undelivered chunk is held as: S3's object takes the place of the records, rows stand beside them."""
+_HELD_BYTES_PER_BYTE: dict[Backend, int] = {"s3": 1, "bigquery": 4}
+"""What a payload byte of an undelivered chunk takes in memory: S3's compressed object takes the place of the records,
+BigQuery's rows stand beside them, and both are many small objects."""
 
 
 def build_pipeline(
@@ -56,10 +57,10 @@ def build_pipeline(
 
 
 def in_flight_limits(settings: Settings) -> InFlightLimits:
-    """In payload bytes, of which a chunk may hold several copies."""
+    """In payload bytes, so that what is held for them stays within the setting."""
     return InFlightLimits(
         max_chunks=settings.integer("delivery.max_in_flight_chunks"),
-        max_bytes=settings.integer("delivery.max_in_flight_bytes") // _HELD_COPIES[settings.backend],
+        max_bytes=settings.integer("delivery.max_in_flight_bytes") // _HELD_BYTES_PER_BYTE[settings.backend],
     )
 
 
