@@ -167,8 +167,7 @@ class StorageWriteSink:
             self._writer.append(stream.name, lane.count - stream.base, self._maker.schema, request.batch)
         except CallFailed as failure:
             return self._after_failure(shard, lane, request, failure)
-        self._written(shard, lane, request)
-        return Outcome()
+        return self._written(shard, lane, request)
 
     def split(self, request: Append, refusal: str) -> Outcome[Append]:
         count = len(request.rows.indices)
@@ -286,19 +285,21 @@ class StorageWriteSink:
         lane.created = None
         return stream
 
-    def _written(self, shard: _Shard, lane: _Lane, request: Append) -> None:
+    def _written(self, shard: _Shard, lane: _Lane, request: Append) -> Outcome[Append]:
         count = len(request.rows.indices)
         lane.count += count
         request.progress.add(shard.state.present.number, request.table, count)
         self._guard.count(count, 0)
+        return Outcome(
+            counts={"storage_write_rows": count, "storage_write_bytes": len(request.batch or b"")}
+        )
 
     def _after_failure(
         self, shard: _Shard, lane: _Lane, request: Append, failure: CallFailed
     ) -> Outcome[Append]:
         meaning = meaning_of(failure)
         if meaning is Meaning.WRITTEN and request.unanswered:
-            self._written(shard, lane, request)
-            return Outcome()
+            return self._written(shard, lane, request)
         if meaning in (Meaning.WRITTEN, Meaning.FINALIZED):
             # a new process counts the rows of the stream, whoever has written them
             raise Superseded(f"{request.table}: {failure}") from failure

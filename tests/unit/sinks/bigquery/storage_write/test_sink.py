@@ -80,6 +80,16 @@ def test_appends_of_a_shard_go_to_one_stream_at_growing_offsets(bench: Bench) ->
     assert len(bench.bigquery.streams) == 1
 
 
+def test_written_rows_and_their_bytes_are_counted_once_though_the_answer_was_lost(bench: Bench) -> None:
+    sink = bench.sink()
+    request = prepared(sink, 1, 2)
+    bench.bigquery.troubles = ["lost"]
+    with pytest.raises(TransientError):
+        sink.send(request)
+    assert request.batch
+    assert sink.send(request).counts == {"storage_write_rows": 2, "storage_write_bytes": len(request.batch)}
+
+
 def test_a_stream_is_kept_before_its_first_row(bench: Bench) -> None:
     sink = bench.sink()
     request = prepared(sink, 1)
