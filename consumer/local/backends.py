@@ -80,10 +80,10 @@ def _spawn(backend: Backend, state_dir: Path, settings: Mapping[str, str]) -> Ru
 
 @contextlib.contextmanager
 def started(state_dir: Path, settings: Mapping[Backend, Mapping[str, str]]) -> Iterator[list[Running]]:
-    """Both backends against the stack of a state directory; whatever happens, none outlives the block."""
+    """The backends of the settings against the stack of a state directory; none outlives the block."""
     running: list[Running] = []
     try:
-        for backend in BACKENDS:
+        for backend in settings:
             running.append(_spawn(backend, state_dir, settings[backend]))
         yield running
     finally:

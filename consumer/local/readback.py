@@ -106,6 +106,10 @@ class BigQueryReader:
 
         Raises OSError when it does not answer.
         """
+        return sum(self.counts(prefix).values())
+
+    def counts(self, prefix: str) -> dict[str, int]:
+        """The same by table."""
         fields = {"project": self._stack.project, "dataset": self._stack.dataset, "prefix": prefix}
         url = f"{self._stack.bigquery_endpoint}{ROWS_PATH}"
         try:
@@ -114,7 +118,8 @@ class BigQueryReader:
             raise OSError(f"{url}: {error}") from error
         if answer.status != 200:
             raise OSError(f"{url}: {answer.status}")
-        return int(answer.json()["rows"])
+        tables: dict[str, int] = answer.json()["tables"]
+        return tables
 
     def rows(self) -> Iterator[Row]:
         """All rows of all tables, of the shape `bigquery.row = log`."""

@@ -209,6 +209,7 @@ def test_many_writers_on_sixteen_tables_store_every_row_once(stack: Stack, table
     assert failures == []
     reader = BigQueryReader(stack, time_column="time")
     assert reader.count("player_log_") == 16 * 4 * 40
+    assert reader.counts("player_log_") == {f"player_log_{digit}": 4 * 40 for digit in DIGITS}
     assert Counter(row.table for row in reader.rows()) == {f"player_log_{digit}": 4 * 40 for digit in DIGITS}
     assert reader.count("none_") == 0
     with client_of(stack) as client:

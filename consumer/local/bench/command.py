@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from consumer.local.bench import flat_level, memory_level, originals_level, page, shard_level
+from consumer.local.backends import BackendError
+from consumer.local.bench import flat_level, latency_level, memory_level, originals_level, page, shard_level
 from consumer.local.bench.cases import cases
 from consumer.local.bench.kcl import BenchError
 from consumer.local.child import ChildError
@@ -32,7 +33,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=LEVELS,
         help="shard: CPU time and memory of one shard process by backend, format and size of records; flat: the"
         " same through 10 million records; memory: under load and under an outage; originals: the systems that the"
-        " daemon replaces, and the daemon, at one request latency",
+        " daemon replaces, and the daemon, at one request latency; latency: from put to readable in the backend,"
+        " through the real KCL on the embedded stack",
     )
     parser.add_argument(
         "--runs",
@@ -48,14 +50,17 @@ def _parser() -> argparse.ArgumentParser:
         help="records a run: 400000 (shard), fewer where they are large; 10000000 (flat); 200000 (originals)",
     )
     parser.add_argument(
-        "--only", metavar="PATTERN", help="cases whose backend, format or size matches, as 's3.*700'"
+        "--only", metavar="PATTERN", help="cases whose backend, format, size or rate matches, as 's3.*700'"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="originals: a run begins no batch after this time (20); latency: of records at each rate (30)",
     )
     originals = parser.add_argument_group("level originals")
     originals.add_argument(
         "--delay-ms", type=_delay_ms, default=100, metavar="N", help="latency of a request, 50 to 500 (100)"
-    )
-    originals.add_argument(
-        "--seconds", type=float, default=20, metavar="S", help="a run begins no batch after this time (20)"
     )
     originals.add_argument("--batch", type=int, default=500, metavar="N", help="records in a batch (500)")
     originals.add_argument(
@@ -82,7 +87,7 @@ def bench_main(argv: Sequence[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             rows = LEVELS[arguments.level](arguments, Path(folder), progress.say)
-    except (BenchError, ChildError) as error:
+    except (BackendError, BenchError, ChildError) as error:
         print(f"bin/bench: {error}", file=sys.stderr)
         return 1
     result = {
@@ -116,7 +121,7 @@ def _memory(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[
 def _originals(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
     conditions = originals_level.Conditions(
         delay_ms=arguments.delay_ms,
-        seconds=arguments.seconds,
+        seconds=arguments.seconds or 20,
         batch=arguments.batch,
         players=arguments.players,
         new_table_seconds=arguments.new_table_seconds,
@@ -129,7 +134,22 @@ def _originals(arguments: argparse.Namespace, folder: Path, say: Say) -> list[di
     return originals_level.measure(chosen, conditions, runs=arguments.runs, folder=folder, say=say)
 
 
-LEVELS = {"shard": _shard, "flat": _flat, "memory": _memory, "originals": _originals}
+def _latency(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    chosen = [
+        case
+        for case in latency_level.CASES
+        if re.search(arguments.only or "", f"{case.backend}, {case.rate}")
+    ]
+    return latency_level.measure(chosen, seconds=arguments.seconds or 30, folder=folder, say=say)
+
+
+LEVELS = {
+    "shard": _shard,
+    "flat": _flat,
+    "memory": _memory,
+    "originals": _originals,
+    "latency": _latency,
+}
 
 
 def machine() -> dict[str, str | int]:

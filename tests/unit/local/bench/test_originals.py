@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from consumer.local.bench.batches import FIRST_NUMBER, Batch, Batches
+from consumer.local.bench.command import bench_main
 from consumer.local.bench.inputs import Input
 from consumer.local.bench.originals_level import feed
 from consumer.local.bench.originals_table import Attempt, Run, figures
@@ -109,3 +110,10 @@ def test_a_new_table_takes_no_rows_for_a_while() -> None:
     now = 105.0
     assert tables.takes_rows("player_log_a")
     assert not tables.takes_rows("player_log_b")
+
+
+@pytest.mark.parametrize("delay_ms", ["49", "501", "some"])
+def test_the_latency_of_requests_is_one_that_the_systems_have_seen(delay_ms: str) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        bench_main(["originals", "--delay-ms", delay_ms])
+    assert exit_info.value.code == 2
