@@ -78,6 +78,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "grpc": frozenset(
         {"consumer.local.bigquery.storage_write", "consumer.sinks.bigquery.storage_write.writer"}
     ),
+    "hpack": frozenset({"consumer.local.bench.kinesis"}),
     "hypercorn": frozenset({"consumer.local.aws"}),
     "local_bigquery": frozenset({"consumer.local.bigquery"}),
     "moto": frozenset({"consumer.local.aws"}),

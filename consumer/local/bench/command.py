@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from consumer.local.backends import BackendError
-from consumer.local.bench import flat_level, latency_level, memory_level, originals_level, page, shard_level
+from consumer.local.bench import (
+    flat_level,
+    kcl_level,
+    latency_level,
+    memory_level,
+    originals_level,
+    page,
+    shard_level,
+)
 from consumer.local.bench.cases import cases
 from consumer.local.bench.kcl import BenchError
 from consumer.local.child import ChildError
@@ -34,23 +42,27 @@ def _parser() -> argparse.ArgumentParser:
         help="shard: CPU time and memory of one shard process by backend, format and size of records; flat: the"
         " same through 10 million records; memory: under load and under an outage; originals: the systems that the"
         " daemon replaces, and the daemon, at one request latency; latency: from put to readable in the backend,"
-        " through the real KCL on the embedded stack",
+        " through the real KCL on the embedded stack; kcl: CPU time of the real KCL and its shard processes, reading"
+        " prepared answers of Kinesis, against children that only acknowledge",
     )
     parser.add_argument(
         "--runs",
         type=int,
         default=3,
         metavar="N",
-        help="of levels shard and originals: medians of so many (default 3)",
+        help="of levels shard, originals and kcl: medians of so many (default 3)",
     )
     parser.add_argument(
         "--records",
         type=int,
         metavar="N",
-        help="records a run: 400000 (shard), fewer where they are large; 10000000 (flat); 200000 (originals)",
+        help="records a run: 400000 (shard), fewer where they are large; 10000000 (flat); 200000 (originals);"
+        " 400000 of all shards together, and as many to warm up (kcl)",
     )
     parser.add_argument(
-        "--only", metavar="PATTERN", help="cases whose backend, format, size or rate matches, as 's3.*700'"
+        "--only",
+        metavar="PATTERN",
+        help="cases whose backend, format, size, rate or child matches, as 's3.*700'",
     )
     parser.add_argument(
         "--seconds",
@@ -69,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     originals.add_argument(
         "--new-table-seconds", type=float, default=5, metavar="S", help="a new table is not found so long (5)"
     )
+    parser.add_argument_group("level kcl").add_argument(
+        "--shards",
+        type=_numbers,
+        default=kcl_level.SHARDS,
+        metavar="N,…",
+        help="shards of the stream, all read by one worker (1,2,4,16)",
+    )
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     return parser
 
@@ -78,6 +97,13 @@ def _delay_ms(text: str) -> int:
     if not 50 <= value <= 500:
         raise argparse.ArgumentTypeError(f"not from 50 to 500: {text}")
     return value
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    values = tuple(int(word) for word in text.split(","))
+    if min(values) < 1:
+        raise argparse.ArgumentTypeError(f"not numbers of shards: {text}")
+    return values
 
 
 def bench_main(argv: Sequence[str]) -> int:
@@ -94,7 +120,7 @@ def bench_main(argv: Sequence[str]) -> int:
         "level": arguments.level,
         "command": " ".join(["bin/bench", *argv]),
         "machine": machine(),
-        "runs": arguments.runs if arguments.level in ("shard", "originals") else 1,
+        "runs": arguments.runs if arguments.level in ("shard", "originals", "kcl") else 1,
         "rows": rows,
     }
     print(json.dumps(result, indent=1) if arguments.json else page.section(result))
@@ -143,12 +169,22 @@ def _latency(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict
     return latency_level.measure(chosen, seconds=arguments.seconds or 30, folder=folder, say=say)
 
 
+def _kcl(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    chosen = [
+        case
+        for case in kcl_level.cases(arguments.shards, records=arguments.records or kcl_level.RECORDS)
+        if re.search(arguments.only or "", case.child)
+    ]
+    return kcl_level.measure(chosen, runs=arguments.runs, folder=folder, say=say)
+
+
 LEVELS = {
     "shard": _shard,
     "flat": _flat,
     "memory": _memory,
     "originals": _originals,
     "latency": _latency,
+    "kcl": _kcl,
 }
 
 

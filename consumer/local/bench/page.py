@@ -23,6 +23,7 @@ _TITLES = {
     "memory": "Memory limits",
     "originals": "The systems that the daemon replaces",
     "latency": "From put to readable",
+    "kcl": "The real KCL, end to end",
 }
 _TEXTS = {
     "shard": "Messages of the KCL's protocol through the real shard process, JSON checked, into a backend in another"
@@ -44,6 +45,11 @@ _TEXTS = {
     " between two looks at most. Records are not told apart: in a table, and in S3, the k-th record put counts as seen"
     " when k are there. Where a chunk overtakes the one before it, the longer times of the two get too short. A dead"
     " letter or a record written twice voids the run.",
+    "kcl": "A stub of Kinesis gives prepared answers of 10,000 records (700 bytes, CBOR over HTTP/2 without TLS) to one"
+    " worker of the real KCL, whose leases are in the embedded DynamoDB. Its children are shard processes that deliver"
+    " to a backend in another process, which takes everything and keeps nothing, or a program that only acknowledges."
+    " The records of a run belong to all its shards together; as many before them warm the JVM up and are not in the"
+    " CPU seconds per million. The ratio is to the child that only acknowledges.",
 }
 _COLUMNS: dict[str, Columns] = {
     "shard": (
@@ -93,6 +99,17 @@ _COLUMNS: dict[str, Columns] = {
         ("max_seconds", "max, s"),
         ("look_seconds", "between looks, s"),
     ),
+    "kcl": (
+        ("shards", "shards"),
+        ("child", "child"),
+        ("jvm_cpu_seconds_per_million", "JVM, CPU s per million"),
+        ("shards_cpu_seconds_per_million", "children, CPU s per million"),
+        ("cpu_seconds_per_million", "both, CPU s per million"),
+        ("ratio", "ratio"),
+        ("records_per_second", "records/s"),
+        ("jvm_start_cpu_seconds", "JVM until warm, CPU s"),
+        ("jvm_peak_rss_mib", "JVM, peak RSS, MiB"),
+    ),
 }
 
 
@@ -140,6 +157,8 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "–"
     return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 

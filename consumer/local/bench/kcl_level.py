@@ -1,0 +1,77 @@
+"""Level `kcl`: prepared answers of Kinesis through the real KCL and its shard processes into the discarding backend."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from consumer.local.bench.kcl import BenchError
+from consumer.local.bench.kcl_run import ACKNOWLEDGES, KclCase, KclRun, run, world
+from consumer.local.bench.shard_level import MIB
+
+SHARDS = (1, 2, 4, 16)
+CHILDREN = (ACKNOWLEDGES, "s3", "bigquery")
+RECORDS = 400_000
+
+
+def cases(shards: Sequence[int], *, records: int) -> list[KclCase]:
+    """All of them; so many records of all shards together are measured, and as many before them warm up. Raises
+    BenchError when that leaves none for a shard."""
+    if records < max(shards):
+        raise BenchError(f"{records} records are too few for {max(shards)} shards")
+    return [
+        KclCase(shards=number, child=child, records=records, warm_up=records)
+        for number in shards
+        for child in CHILDREN
+    ]
+
+
+def measure(
+    chosen: Sequence[KclCase], *, runs: int, folder: Path, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """A row for each case. Runs of different cases take turns, so that a busy machine troubles all alike.
+
+    Raises BenchError when a process fails or when a record did not arrive.
+    """
+    done: dict[KclCase, list[KclRun]] = {case: [] for case in chosen}
+    with world(folder) as shared:
+        for number in range(1, runs + 1):
+            for place, (case, its_runs) in enumerate(done.items()):
+                its_runs.append(run(case, shared, name=f"bench-{number}-{place}"))
+                say(f"run {number} of {runs}: {_told(case, its_runs[-1])}")
+    return rows(done)
+
+
+def rows(done: Mapping[KclCase, Sequence[KclRun]]) -> list[dict[str, Any]]:
+    """`ratio` is the cost of JVM and shard processes by that of the case that acknowledges as many shards, None
+    where that was not measured."""
+    floors = {case.shards: _total(its_runs) for case, its_runs in done.items() if case.child == ACKNOWLEDGES}
+    return [_row(case, its_runs, floors.get(case.shards)) for case, its_runs in done.items()]
+
+
+def _row(case: KclCase, runs: Sequence[KclRun], floor: float | None) -> dict[str, Any]:
+    return {
+        "shards": case.shards,
+        "child": case.child,
+        "records": runs[0].records,
+        "jvm_cpu_seconds_per_million": round(median(each.jvm_per_million for each in runs), 2),
+        "shards_cpu_seconds_per_million": round(median(each.shards_per_million for each in runs), 2),
+        "cpu_seconds_per_million": round(_total(runs), 2),
+        "cpu_seconds_per_million_of_runs": [round(each.per_million, 2) for each in runs],
+        "ratio": None if floor is None else round(_total(runs) / floor, 2),
+        "records_per_second": round(median(each.records / each.seconds for each in runs)),
+        "jvm_start_cpu_seconds": round(median(each.start.root for each in runs), 2),
+        "shards_start_cpu_seconds": round(median(each.start.descendants for each in runs), 2),
+        "jvm_peak_rss_mib": round(median(each.jvm_peak_rss_bytes for each in runs) / MIB, 1),
+    }
+
+
+def _total(runs: Sequence[KclRun]) -> float:
+    return median(each.per_million for each in runs)
+
+
+def _told(case: KclCase, a_run: KclRun) -> str:
+    return (
+        f"{case.shards} shards, {case.child}: {a_run.jvm_per_million:.2f} and {a_run.shards_per_million:.2f}"
+        f" CPU s per million (JVM, shard processes), {a_run.records / a_run.seconds:.0f} records/s"
+    )

@@ -1,0 +1,4 @@
+from consumer.local.bench.kinesis.server import main
+
+if __name__ == "__main__":
+    main()
