@@ -128,8 +128,8 @@ def _excerpt(body: bytes) -> str:
 def _errors_by_row(request: InsertRequest, entries: list[RowErrors]) -> dict[int, list[RowError]]:
     rows: dict[int, list[RowError]] = {}
     for entry in entries:
-        if not 0 <= entry.index < len(request.rows):
-            raise TransientError(f"{request.table}: answer about row {entry.index} of {len(request.rows)}")
+        if not 0 <= entry.index < len(request.indices):
+            raise TransientError(f"{request.table}: answer about row {entry.index} of {len(request.indices)}")
         rows.setdefault(entry.index, []).extend(entry.errors or [])
     return rows
 
@@ -158,8 +158,8 @@ def _rows_outcome(request: InsertRequest, rows: dict[int, list[RowError]]) -> Ou
 def _stored(request: InsertRequest, failed: dict[int, list[RowError]]) -> dict[str, int]:
     """What BigQuery bills: rows that are in."""
     if failed:
-        request = request.keep([place for place in range(len(request.rows)) if place not in failed])
-    return {"insert_all_rows": len(request.rows), "insert_all_billed_bytes": request.billed_bytes()}
+        request = request.keep([place for place in range(len(request.indices)) if place not in failed])
+    return {"insert_all_rows": len(request.indices), "insert_all_billed_bytes": request.billed_bytes()}
 
 
 def _worse(known: TransientError | None, errors: list[RowError]) -> TransientError | None:

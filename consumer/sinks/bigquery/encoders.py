@@ -44,7 +44,6 @@ def _shape(settings: RowSettings, schema: tuple[Column, ...], shard: str, wrappi
         time_field=settings.text("record.time_field"),
         time_column=time_column,
         times=times,
-        wrapping=wrapping,
         metadata=metadata,
         reshaper=Reshaper(
             schema,

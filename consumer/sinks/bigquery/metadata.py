@@ -16,6 +16,7 @@ class Metadata:
 
     def __init__(self, *, shard: str, times: PartitionTimes) -> None:
         shard_column, sequence_column, arrival_column = METADATA_COLUMNS
+        self._shard = shard
         self._head = f'"{shard_column}":{_encode(shard).decode()},"{sequence_column}":"'
         self._arrival = f'","{arrival_column}":"'
         self._times = times
@@ -23,6 +24,10 @@ class Metadata:
     def members(self, record: Record) -> bytes:
         arrived = self._times.arrival_time(record.arrival_ms)
         return f'{self._head}{record.position}{self._arrival}{arrived}"'.encode()
+
+    def values(self, record: Record) -> tuple[str, str, str]:
+        """In the order of the columns."""
+        return self._shard, str(record.position), self._times.arrival_time(record.arrival_ms)
 
     def spliced(self, data: bytes, record: Record) -> bytes:
         """A record with these members before its own; its own of the same names give way."""

@@ -2,19 +2,33 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Any, Protocol
+
+import msgspec
 
 from consumer.domain.dead_letters import Rejection
-from consumer.sinks.bigquery.rows import TableRows
-
-_HEAD = b'{"skipInvalidRows":true,"rows":['
-_HEAD_IGNORING = b'{"skipInvalidRows":true,"ignoreUnknownValues":true,"rows":['
-_TAIL = b"]}"
-_CONTENT = b'"json":'
+from consumer.domain.records import Record
+from consumer.sinks.bigquery.rows import Plan, TablePlans
 
 LEAST_BILLED_BYTES = 1024
 """insertAll bills a smaller row as one of this size: https://cloud.google.com/bigquery/pricing#data_ingestion_pricing"""
+
+ENVELOPE_BYTES = len(b'{"skipInvalidRows":true,"ignoreUnknownValues":false,"rows":[]}')
+
+_ROW_FRAME_BYTES = 2_048
+"""More than an insertId, a time, the daemon's own columns, and the names of all these: at most 300 characters each."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Body(msgspec.Struct, kw_only=True, rename="camel", gc=False):
+    """https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll#request-body"""
+
+    skip_invalid_rows: bool
+    ignore_unknown_values: bool
+    rows: Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,62 +40,90 @@ class RequestLimits:
 
     @property
     def max_row_bytes(self) -> int:
-        return self.max_bytes - len(_HEAD_IGNORING) - len(_TAIL)
+        return self.max_bytes - ENVELOPE_BYTES
+
+
+class RowMaker(Protocol):
+    """What makes rows of their plans; a RowEncoder."""
+
+    def rows(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[Any]: ...
+
+    def content_bytes(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[int]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class InsertRequest:
-    """Rows for one table; `indices` are those of their records in the chunk."""
+    """Rows for one table, made when they are sent; `indices` are those of their records in the chunk."""
 
     table: str
     indices: tuple[int, ...]
-    rows: tuple[bytes, ...]
+    plans: tuple[Plan, ...]
+    records: Sequence[Record] = field(repr=False)
+    maker: RowMaker = field(repr=False, compare=False)
+
+    def rows(self) -> list[Any]:
+        """As msgspec encodes them."""
+        return self.maker.rows(self._own_records(), self.plans)
 
     def body(self, *, ignore_unknown: bool = False) -> bytes:
         """With `ignore_unknown`, fields without a column are left out; otherwise they make their row invalid."""
         # with skipInvalidRows a bad row costs nothing but itself: without it every neighbour is sent twice
-        head = _HEAD_IGNORING if ignore_unknown else _HEAD
-        return b"%b%b%b" % (head, b",".join(self.rows), _TAIL)
+        return _encode(Body(skip_invalid_rows=True, ignore_unknown_values=ignore_unknown, rows=self.rows()))
 
     def billed_bytes(self) -> int:
-        """What the rows count for, by their JSON: the sizes that BigQuery takes are those of its column types."""
-        if not self.rows:
-            return 0
-        # the sequence numbers of neighbours are of one length, and so are their insertIds
-        wrapping = self.rows[0].index(_CONTENT) + len(_CONTENT) + 1
-        least = LEAST_BILLED_BYTES + wrapping
-        return sum([max(len(row), least) for row in self.rows]) - wrapping * len(self.rows)
+        """What the rows count for."""
+        sizes = self.maker.content_bytes(self._own_records(), self.plans)
+        return sum([max(size, LEAST_BILLED_BYTES) for size in sizes])
 
-    def keep(self, places: list[int]) -> "InsertRequest":
+    def keep(self, places: Sequence[int]) -> "InsertRequest":
         """The rows at these places, as a request of their own."""
         return InsertRequest(
-            self.table, tuple(self.indices[i] for i in places), tuple(self.rows[i] for i in places)
+            self.table,
+            tuple(self.indices[place] for place in places),
+            tuple(self.plans[place] for place in places),
+            self.records,
+            self.maker,
         )
 
+    def _own_records(self) -> list[Record]:
+        records = self.records
+        return [records[index] for index in self.indices]
 
-def cut(table: str, rows: TableRows, limits: RequestLimits) -> tuple[list[InsertRequest], list[Rejection]]:
+
+def cut(
+    table: str, plans: TablePlans, records: Sequence[Record], maker: RowMaker, limits: RequestLimits
+) -> tuple[list[InsertRequest], list[Rejection]]:
     """Requests within the limits, in shard order, and the rows that are too large for any request."""
-    rows, rejections = _without_too_large(rows, limits.max_row_bytes)
-    requests = [
-        InsertRequest(table, tuple(rows.indices[begin:end]), tuple(rows.rows[begin:end]))
-        for begin, end in _ranges([len(row) + 1 for row in rows.rows], limits)  # a row and its comma
+    whole = InsertRequest(table, tuple(plans.indices), tuple(plans.plans), records, maker)
+    sizes = row_sizes(whole, limits.max_row_bytes)
+    too_large = [place for place, size in enumerate(sizes) if size > limits.max_row_bytes]
+    if not too_large:
+        return [*_requests(whole, sizes, limits)], []
+    fitting = [place for place, size in enumerate(sizes) if size <= limits.max_row_bytes]
+    rejections = [
+        Rejection(
+            whole.indices[place],
+            "too_large",
+            f"a row of {sizes[place]} bytes; BigQuery takes {limits.max_row_bytes}",
+        )
+        for place in too_large
     ]
-    return requests, rejections
+    return [*_requests(whole.keep(fitting), [sizes[place] for place in fitting], limits)], rejections
 
 
-def _without_too_large(rows: TableRows, largest: int) -> tuple[TableRows, list[Rejection]]:
-    if max(map(len, rows.rows), default=0) <= largest:
-        return rows, []
-    kept = TableRows()
-    rejections: list[Rejection] = []
-    for index, row in zip(rows.indices, rows.rows, strict=True):
-        if len(row) > largest:
-            detail = f"a row of {len(row)} bytes; BigQuery takes {largest}"
-            rejections.append(Rejection(index, "too_large", detail))
-        else:
-            kept.indices.append(index)
-            kept.rows.append(row)
-    return kept, rejections
+def row_sizes(request: InsertRequest, largest: int) -> list[int]:
+    """What each row takes in the body at most; exactly, where that would be more than `largest`."""
+    # at worst each character is escaped by a second one, in the record and in the key, which is a part of it
+    sizes = [4 * len(request.records[index].data) + _ROW_FRAME_BYTES for index in request.indices]
+    for place, size in enumerate(sizes):
+        if size > largest:
+            sizes[place] = len(_encode(request.keep([place]).rows()[0]))
+    return sizes
+
+
+def _requests(request: InsertRequest, sizes: Sequence[int], limits: RequestLimits) -> Iterator[InsertRequest]:
+    for begin, end in _ranges([size + 1 for size in sizes], limits):  # a row and its comma
+        yield request.keep(range(begin, end)) if end - begin < len(sizes) else request
 
 
 def _ranges(sizes: Sequence[int], limits: RequestLimits) -> Iterator[tuple[int, int]]:

@@ -1,16 +1,21 @@
-"""From records to rows: which table, which identity, and the row's JSON as bytes."""
+"""From records to rows: which table, which identity, and the row's JSON.
+
+In two steps, since a row takes as much memory as its record: what routing finds out is kept as a *plan*, and the row
+itself is made when it is sent.
+"""
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import table_name, table_suffix
+from consumer.settings.schema import METADATA_COLUMNS
 from consumer.sinks.bigquery.metadata import Metadata
 from consumer.sinks.bigquery.reshape import Reshaper, Unfit
 from consumer.sinks.bigquery.times import OutOfRange, PartitionTimes
@@ -19,10 +24,21 @@ from consumer.sinks.payloads import RoutingReader
 
 _encode = msgspec.json.Encoder().encode
 
+type Plan = Any
+"""What a row shape has found out about a row. Opaque to all others."""
+
+
+@dataclass(slots=True)
+class TablePlans:
+    """Rows of one table in shard order: `plans[i]` is that of record `indices[i]` of the chunk."""
+
+    indices: list[int] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+
 
 @dataclass(slots=True)
 class TableRows:
-    """Rows of one table in shard order: `rows[i]` is the encoded row of record `indices[i]` of the chunk."""
+    """The same with rows in JSON."""
 
     indices: list[int] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
@@ -37,31 +53,46 @@ def insert_id_prefix(*, stream: str, shard: str) -> str:
     return f"{digest}-{shard.removeprefix('shardId-').lstrip('0') or '0'}"
 
 
+_TIMESTAMP_BYTES = 8
+_TEXT_BYTES = 2
+"""Of a value, beside its characters. https://cloud.google.com/bigquery/pricing#data"""
+
+
 class BadKey(ValueError):
     """JSON allows half of a surrogate pair in a text (as `\\ud800`), UTF-8 and so BigQuery's columns do not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wrapping:
-    """What a method wants around a row, and of a JSON column's value. `tail` closes what the head has opened."""
+    """What a method wants around a row, and of a JSON column's value."""
 
-    tail: bytes
+    has_id: bool
     json_as_text: bool
 
 
-INSERT_ALL = Wrapping(b"}", json_as_text=True)
-LINES = Wrapping(b"", json_as_text=False)
+INSERT_ALL = Wrapping(has_id=True, json_as_text=True)
+LINES = Wrapping(has_id=False, json_as_text=False)
 """One object a line. https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-json"""
 
 
+class InsertRow(msgspec.Struct, rename={"insert_id": "insertId"}, gc=False):
+    """A row of an insertAll request."""
+
+    insert_id: str
+    json: Any
+
+
 class RowShape(Protocol):
-    """How one record becomes its row."""
+    """How records become rows."""
 
-    def encode(self, head: str, record: Record, key: object, time: object) -> bytes:
-        """The row, of which `head` is everything before the object with its columns.
+    def plan(self, record: Record, key: object, time: object) -> Plan:
+        """Raises OutOfRange, BadKey or Unfit, and nothing else for a payload that RoutingReader took."""
 
-        Raises OutOfRange, BadKey or Unfit, and nothing else for a payload that RoutingReader took.
-        """
+    def cells(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[Any]:
+        """The objects with the rows' columns, as msgspec encodes them."""
+
+    def content_bytes(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[int]:
+        """The sizes of the values in the rows' columns, about as BigQuery counts them."""
 
 
 class LogRow:
@@ -76,21 +107,40 @@ class LogRow:
         wrapping: Wrapping = INSERT_ALL,
         metadata: Metadata | None = None,
     ) -> None:
-        self._key = f'{{"{key_column}":'
-        self._time = f',"{time_column}":"'
         self._times = times
-        self._end = b"}" + wrapping.tail
         self._as_text = wrapping.json_as_text
         self._metadata = metadata
+        columns = [key_column, time_column, "log", *(METADATA_COLUMNS if metadata else ())]
+        names = [f"column_{number}" for number in range(len(columns))]
+        self._cells: Callable[..., Any] = msgspec.defstruct(
+            "LogCells", names, rename=dict(zip(names, columns, strict=True)), gc=False
+        )
 
-    def encode(self, head: str, record: Record, key: object, time: object) -> bytes:
+    def plan(self, record: Record, key: object, time: object) -> tuple[str | None, str]:
         arrival_ms = record.arrival_ms
         moment = self._times.own_time(time, arrival_ms) or self._times.arrival_time(arrival_ms)
-        head = f'{head}{self._key}{_json_text(key)}{self._time}{moment}","log":'
-        log = _encode(record.data.decode()) if self._as_text else record.data
+        if isinstance(key, str) and key.isascii():
+            return key, moment
+        return key_text(key), moment
+
+    def cells(self, records: Sequence[Record], plans: Sequence[tuple[str | None, str]]) -> list[Any]:
+        cells = self._cells
+        data = [record.data for record in records]
+        logs: list[Any] = [one.decode() for one in data] if self._as_text else list(map(msgspec.Raw, data))
         if self._metadata is None:
-            return b"%b%b%b" % (head.encode(), log, self._end)
-        return b"%b%b,%b%b" % (head.encode(), log, self._metadata.members(record), self._end)
+            return [cells(key, time, log) for (key, time), log in zip(plans, logs, strict=True)]
+        members = self._metadata.values
+        return [
+            cells(key, time, log, *members(record))
+            for record, (key, time), log in zip(records, plans, logs, strict=True)
+        ]
+
+    def content_bytes(self, records: Sequence[Record], plans: Sequence[tuple[str | None, str]]) -> list[int]:
+        beside = _TIMESTAMP_BYTES + _TEXT_BYTES
+        return [
+            len(record.data) + len(key or "") + beside
+            for record, (key, _) in zip(records, plans, strict=True)
+        ]
 
 
 class FieldsRow:
@@ -103,23 +153,25 @@ class FieldsRow:
         time_field: str,
         time_column: str,
         times: PartitionTimes,
-        wrapping: Wrapping = INSERT_ALL,
         metadata: Metadata | None = None,
         reshaper: Reshaper | None = None,
     ) -> None:
         self._column = time_column
         self._column_is_own = time_field == time_column
         self._times = times
-        self._tail = wrapping.tail
         self._metadata = metadata
         self._reshape = reshaper if reshaper is not None and reshaper.is_needed else None
 
-    def encode(self, head: str, record: Record, key: object, time: object) -> bytes:
+    def plan(self, record: Record, key: object, time: object) -> bytes:
         data = record.data if self._reshape is None else self._reshape(record.data)
         data = self._timed(data, record, time)
-        if self._metadata is not None:
-            data = self._metadata.spliced(data, record)
-        return b"%b%b%b" % (head.encode(), data, self._tail)
+        return data if self._metadata is None else self._metadata.spliced(data, record)
+
+    def cells(self, records: Sequence[Record], plans: Sequence[bytes]) -> list[Any]:
+        return list(map(msgspec.Raw, plans))
+
+    def content_bytes(self, records: Sequence[Record], plans: Sequence[bytes]) -> list[int]:
+        return list(map(len, plans))
 
     def _timed(self, data: bytes, record: Record, time: object) -> bytes:
         moment = self._times.own_time(time, record.arrival_ms)
@@ -149,21 +201,21 @@ class RowEncoder:
         self._reader = reader
         self._shape = shape
         prefix = insert_id_prefix(stream=stream, shard=shard)
-        self._id_head = f'{{"insertId":"{prefix}-' if wrapping.tail else ""
+        self._id_head = f"{prefix}-" if wrapping.has_id else ""
         self._prefix = table_prefix
         self._key_field = key_field
         self._digits = key_digits
 
-    def encode(
+    def plan(
         self, records: Sequence[Record], indices: Sequence[int]
-    ) -> tuple[dict[str, TableRows], list[Rejection]]:
-        """Rows of `records[i]` for the given indices, by table name, and the records that no table takes."""
+    ) -> tuple[dict[str, TablePlans], list[Rejection]]:
+        """Plans of `records[i]` for the given indices, by table name, and the records that no table takes."""
         chosen = [records[index] for index in indices]
         routings, unread = self._reader.read([record.data for record in chosen])
         rejections = [dataclasses.replace(rejection, index=indices[rejection.index]) for rejection in unread]
-        tables: dict[str, TableRows] = {}
-        by_digits: dict[str, TableRows] = {}
-        digits, id_head, encode = self._digits, self._id_head, self._shape.encode
+        tables: dict[str, TablePlans] = {}
+        by_digits: dict[str, TablePlans] = {}
+        digits, plan_of = self._digits, self._shape.plan
         for index, record, routing in zip(indices, chosen, routings, strict=True):
             if routing is None:
                 continue
@@ -174,14 +226,11 @@ class RowEncoder:
                 if name is None:
                     rejections.append(self._no_table(index, key))
                     continue
-                table = tables.setdefault(name, TableRows())
+                table = tables.setdefault(name, TablePlans())
                 if isinstance(key, str):
                     by_digits[key[:digits]] = table
-            head = (
-                f'{id_head}{record.sequence_number}-{record.sub_sequence_number}","json":' if id_head else ""
-            )
             try:
-                row = encode(head, record, key, routing.time)
+                plan = plan_of(record, key, routing.time)
             except OutOfRange as error:
                 rejections.append(Rejection(index, "time_out_of_range", str(error)))
                 continue
@@ -192,8 +241,35 @@ class RowEncoder:
                 rejections.append(Rejection(index, "rejected", str(error)))
                 continue
             table.indices.append(index)
-            table.rows.append(row)
-        return {name: table for name, table in tables.items() if table.rows}, rejections
+            table.plans.append(plan)
+        return {name: table for name, table in tables.items() if table.plans}, rejections
+
+    def rows(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[Any]:
+        """The rows of some records, as msgspec encodes them."""
+        cells = self._shape.cells(records, plans)
+        if not self._id_head:
+            return cells
+        head = self._id_head
+        return [
+            InsertRow(f"{head}{record.sequence_number}-{record.sub_sequence_number}", one)
+            for record, one in zip(records, cells, strict=True)
+        ]
+
+    def encode(
+        self, records: Sequence[Record], indices: Sequence[int]
+    ) -> tuple[dict[str, TableRows], list[Rejection]]:
+        """As `plan`, with the rows made."""
+        tables, rejections = self.plan(records, indices)
+        return {
+            name: TableRows(each.indices, self._encoded(records, each)) for name, each in tables.items()
+        }, rejections
+
+    def content_bytes(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[int]:
+        """As RowShape."""
+        return self._shape.content_bytes(records, plans)
+
+    def _encoded(self, records: Sequence[Record], table: TablePlans) -> list[bytes]:
+        return list(map(_encode, self.rows([records[index] for index in table.indices], table.plans)))
 
     def _table(self, key: object) -> str | None:
         suffix = table_suffix(key, self._digits)
@@ -206,11 +282,14 @@ class RowEncoder:
         return Rejection(index, "bad_key", f"{self._key_field} does not start with hex digits: {shown!r}")
 
 
-def _json_text(key: object) -> str:
+def key_text(key: object) -> str | None:
+    """The key as a STRING column has it: JSON text, where it is no text. Raises BadKey."""
+    if key is None:
+        return None
     try:
-        if isinstance(key, str):
-            return _encode(key).decode()
-        # without key digits any value is taken; a STRING column wants text
-        return "null" if key is None else _encode(_encode(key).decode()).decode()
+        text = key if isinstance(key, str) else _encode(key).decode()
+        if not text.isascii():
+            text.encode()
     except UnicodeEncodeError as error:
         raise BadKey(f"the key is not Unicode: {error}") from None
+    return text

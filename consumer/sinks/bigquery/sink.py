@@ -42,20 +42,21 @@ class BigQuerySink(Unordered):
         return outcome_of(request, status, body)
 
     def split(self, request: InsertRequest, refusal: str) -> Outcome[InsertRequest]:
-        count = len(request.rows)
+        count = len(request.indices)
         if count == 1:
             return Outcome([Rejection(request.indices[0], "rejected", refusal)])
         half = count // 2
-        return Outcome(again=(request.keep(list(range(half))), request.keep(list(range(half, count)))))
+        return Outcome(again=(request.keep(range(half)), request.keep(range(half, count))))
 
     def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[InsertRequest]:
         return self._requests(chunk, sorted(rejection.index for rejection in rejections))
 
     def _requests(self, chunk: Chunk, indices: Sequence[int]) -> Prepared[InsertRequest]:
-        tables, rejections = self._encoder.encode(chunk.records, indices)
+        records = chunk.records
+        tables, rejections = self._encoder.plan(records, indices)
         requests: list[InsertRequest] = []
-        for name, rows in sorted(tables.items()):
-            cut_requests, too_large = cut(name, rows, self._limits)
+        for name, plans in sorted(tables.items()):
+            cut_requests, too_large = cut(name, plans, records, self._encoder, self._limits)
             requests += cut_requests
             rejections += too_large
         return Prepared(requests, rejections)

@@ -10,12 +10,13 @@ from consumer.domain.errors import SetupError, TransientError
 from consumer.sinks.bigquery.answers import InsertAllAnswer, RowError, request_error
 from consumer.sinks.bigquery.connection import Connection
 from consumer.sinks.bigquery.load.requests import Destination, LoadRequest
-from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits, cut
+from consumer.sinks.bigquery.requests import Body, InsertRequest, RequestLimits, cut
 from consumer.sinks.bigquery.rows import RowEncoder
 
 _HARMLESS = frozenset({"stopped", None, ""})
 _POISON_ROOM = 1_000
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(InsertAllAnswer).decode
 
 
@@ -28,25 +29,29 @@ class Sieve:
         self._connection = connection
         self._tables = f"/bigquery/v2/projects/{destination.project}/datasets/{destination.dataset}/tables"
         self._encoder = encoder
-        self._poison = f'{{"json":{{"{time_column}":"no time at all"}}}}'.encode()
-        ignore = b"true" if destination.ignore_unknown else b"false"
-        self._head = b'{"skipInvalidRows":false,"ignoreUnknownValues":' + ignore + b',"rows":['
+        self._poison = {"json": {time_column: "no time at all"}}
+        self._ignore_unknown = destination.ignore_unknown
         self._limits = RequestLimits(max_rows=500, max_bytes=9_000_000 - _POISON_ROOM)
 
     def bad_rows(self, request: LoadRequest) -> dict[int, str]:
         """The records that are refused, by index in the chunk, with BigQuery's words; none where it has nothing
         against any. Raises TransientError, SetupError or RequestRefused."""
-        tables, _ = self._encoder.encode(request.chunk.records, request.indices)
+        records = request.chunk.records
+        tables, _ = self._encoder.plan(records, request.indices)
         bad: dict[int, str] = {}
-        for name, rows in tables.items():
+        for name, plans in tables.items():
             # a row too large for insertAll may well be one for a job
-            for part in cut(name, rows, self._limits)[0]:
+            for part in cut(name, plans, records, self._encoder, self._limits)[0]:
                 bad.update(self._ask(part))
         return bad
 
     def _ask(self, part: InsertRequest) -> dict[int, str]:
-        body = self._head + b",".join((*part.rows, self._poison)) + b"]}"
-        status, answer = self._connection.post(f"{self._tables}/{part.table}/insertAll", body)
+        body = Body(
+            skip_invalid_rows=False,
+            ignore_unknown_values=self._ignore_unknown,
+            rows=[*part.rows(), self._poison],
+        )
+        status, answer = self._connection.post(f"{self._tables}/{part.table}/insertAll", _encode(body))
         if status != 200:
             raise request_error(part.table, status, answer)
         try:

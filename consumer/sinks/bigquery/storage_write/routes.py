@@ -1,12 +1,9 @@
 """Which table a record's key chooses."""
 
-import msgspec
-
 from consumer.domain.dead_letters import Reason
 from consumer.domain.routing import table_name, table_suffix
+from consumer.sinks.bigquery import rows
 from consumer.sinks.bigquery.storage_write.rules import Rules
-
-_encode = msgspec.json.Encoder().encode
 
 
 class BadRow(ValueError):
@@ -48,12 +45,7 @@ class TableRoutes:
 
 def key_text(key: object) -> str | None:
     """The key as a STRING column has it; raises BadRow for half of a surrogate pair, which UTF-8 has no form for."""
-    if key is None:
-        return None
-    text = key if isinstance(key, str) else _encode(key).decode()
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise BadRow("bad_key", f"the key is not Unicode: {error}") from None
-    return text
+    try:
+        return rows.key_text(key)
+    except rows.BadKey as error:
+        raise BadRow("bad_key", str(error)) from None

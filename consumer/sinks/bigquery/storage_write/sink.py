@@ -290,9 +290,7 @@ class StorageWriteSink:
         lane.count += count
         request.progress.add(shard.state.present.number, request.table, count)
         self._guard.count(count, 0)
-        return Outcome(
-            counts={"storage_write_rows": count, "storage_write_bytes": len(request.batch or b"")}
-        )
+        return Outcome(counts={"storage_write_rows": count, "storage_write_bytes": len(request.batch or b"")})
 
     def _after_failure(
         self, shard: _Shard, lane: _Lane, request: Append, failure: CallFailed

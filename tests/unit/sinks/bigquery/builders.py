@@ -1,12 +1,17 @@
 """BigQuery parts with the names that the tests use: key field `k`, time field `t`, tables `logs…`."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
+from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
 from consumer.sinks.bigquery.requests import InsertRequest
 from consumer.sinks.bigquery.rows import FieldsRow, LogRow, RowEncoder, RowShape
 from consumer.sinks.bigquery.times import PartitionTimes
 from consumer.sinks.payloads import RoutingReader
+from tests.unit.builders import record
 
 SHARD = "shardId-000000000003"
 
@@ -42,10 +47,22 @@ def encoder(shape: RowShape | None = None, **options: Any) -> RowEncoder:
     )
 
 
+class SpelledRows:
+    """Plans are rows in JSON, sizes that of the content in them."""
+
+    def rows(self, records: Sequence[Record], plans: Sequence[bytes]) -> list[Any]:
+        return list(map(msgspec.Raw, plans))
+
+    def content_bytes(self, records: Sequence[Record], plans: Sequence[bytes]) -> list[int]:
+        return list(map(len, plans))
+
+
 def request_of(count: int, *, first_index: int = 100) -> InsertRequest:
     """Rows `r0`, `r1`, … of the records 100, 101, …"""
     return InsertRequest(
         "logs_a",
         tuple(range(first_index, first_index + count)),
         tuple(f'{{"json":"r{number}"}}'.encode() for number in range(count)),
+        [record(b"{}")] * (first_index + count),
+        SpelledRows(),
     )

@@ -60,6 +60,6 @@ def test_a_line_is_the_row_alone_with_its_json_as_it_came() -> None:
         "log": {"k": "a", "t": "2023-11-14T00:00:00Z"},
         **OURS,
     }
-    fields = FieldsRow(time_field="t", time_column="t", times=TIMES, wrapping=LINES)
+    fields = FieldsRow(time_field="t", time_column="t", times=TIMES)
     tables, _ = encoder(fields, wrapping=LINES).encode([one], [0])
     assert tables["logs_a"].rows == [one.data]

@@ -1,91 +1,133 @@
 """Requests: within both limits, every row once, in order."""
 
 import json
-from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits, cut
-from consumer.sinks.bigquery.rows import TableRows
+from consumer.domain.records import Record
+from consumer.sinks.bigquery.requests import (
+    ENVELOPE_BYTES,
+    InsertRequest,
+    RequestLimits,
+    cut,
+    row_sizes,
+)
+from consumer.sinks.bigquery.rows import RowEncoder, RowShape, TablePlans
+from tests.unit.builders import chunk_of, record
+from tests.unit.sinks.bigquery.builders import SpelledRows, encoder, fields_row, log_row, request_of
+from tests.unit.sinks.json_bytes import scalars, spelled, texts
 
-ENVELOPE_BYTES = len(b'{"skipInvalidRows":true,"ignoreUnknownValues":true,"rows":[]}')
+
+def requests_of(
+    records: list[Record], limits: RequestLimits, own: RowEncoder | None = None
+) -> tuple[list[InsertRequest], list[int]]:
+    """Of records of one table: the requests, and the indices of those too large."""
+    own = own or encoder()
+    tables, _ = own.plan(records, range(len(records)))
+    ((name, plans),) = tables.items()
+    requests, rejections = cut(name, plans, records, own, limits)
+    assert {rejection.reason for rejection in rejections} <= {"too_large"}
+    return requests, [rejection.index for rejection in rejections]
 
 
-def rows_of(sizes: list[int]) -> TableRows:
-    """Rows of the given numbers of bytes, of the records 10, 20, …"""
-    return TableRows(
-        [10 * (number + 1) for number in range(len(sizes))],
-        [b'"' + (str(number % 10).encode() * size)[: size - 2] + b'"' for number, size in enumerate(sizes)],
-    )
-
-
-@given(st.lists(st.integers(3, 60), max_size=30), st.integers(1, 5), st.integers(ENVELOPE_BYTES + 3, 150))
-def test_requests_hold_every_row_in_order_within_the_limits(
-    sizes: list[int], max_rows: int, max_bytes: int
-) -> None:
-    limits = RequestLimits(max_rows=max_rows, max_bytes=max_bytes)
-    rows = rows_of(sizes)
-    requests, rejections = cut("logs", rows, limits)
-    fitting = [place for place, size in enumerate(sizes) if size + ENVELOPE_BYTES <= max_bytes]
-    assert [index for request in requests for index in request.indices] == [rows.indices[p] for p in fitting]
-    assert [row for request in requests for row in request.rows] == [rows.rows[p] for p in fitting]
-    for request in requests:
-        assert 1 <= len(request.rows) <= max_rows
-        assert len(request.body(ignore_unknown=True)) <= max_bytes
-        assert json.loads(request.body(ignore_unknown=True)) == {
-            "skipInvalidRows": True,
-            "ignoreUnknownValues": True,
-            "rows": [json.loads(row) for row in request.rows],
-        }
-    assert [(each.index, each.reason) for each in rejections] == [
-        (rows.indices[place], "too_large") for place in range(len(sizes)) if place not in fitting
+def records_of(sizes: list[int]) -> list[Record]:
+    return [
+        record(b'{"k":"a","x":"' + b"x" * size + b'"}', sequence=str(number))
+        for number, size in enumerate(sizes)
     ]
 
 
-@given(st.lists(st.integers(3, 60), min_size=2, max_size=30), st.integers(1, 5), st.integers(100, 150))
-def test_no_request_ends_while_the_next_row_would_fit(
+@given(st.lists(st.integers(0, 4000), min_size=1, max_size=30), st.integers(1, 5), st.integers(3_000, 30_000))
+def test_requests_hold_every_row_in_order_within_the_limits(
     sizes: list[int], max_rows: int, max_bytes: int
 ) -> None:
-    requests, _ = cut("logs", rows_of(sizes), RequestLimits(max_rows=max_rows, max_bytes=max_bytes))
-    for request, following in pairwise(requests):
-        full = len(request.rows) == max_rows
-        assert full or len(request.body(ignore_unknown=True)) + 1 + len(following.rows[0]) >= max_bytes
+    records = records_of(sizes)
+    limits = RequestLimits(max_rows=max_rows, max_bytes=max_bytes)
+    requests, too_large = requests_of(records, limits)
+    rows, _ = encoder().encode(records, range(len(records)))
+    fitting = [
+        place for place, row in enumerate(rows["logs_a"].rows) if len(row) + ENVELOPE_BYTES <= max_bytes
+    ]
+    assert [index for request in requests for index in request.indices] == fitting
+    assert sorted([*fitting, *too_large]) == list(range(len(sizes)))
+    for request in requests:
+        assert 1 <= len(request.indices) <= max_rows
+        body = request.body(ignore_unknown=True)
+        assert len(body) <= max_bytes
+        assert json.loads(body) == {
+            "skipInvalidRows": True,
+            "ignoreUnknownValues": True,
+            "rows": [json.loads(rows["logs_a"].rows[index]) for index in request.indices],
+        }
+
+
+@given(st.lists(st.integers(0, 4000), min_size=2, max_size=30), st.integers(1, 5))
+def test_small_rows_fill_every_request_but_the_last(sizes: list[int], max_rows: int) -> None:
+    requests, _ = requests_of(records_of(sizes), RequestLimits(max_rows=max_rows, max_bytes=10**6))
+    assert all(len(request.indices) == max_rows for request in requests[:-1])
 
 
 def test_a_row_of_exactly_the_limit_fits_and_a_byte_more_does_not() -> None:
-    limits = RequestLimits(max_rows=10, max_bytes=ENVELOPE_BYTES + 20)
-    requests, rejections = cut("logs", rows_of([20]), limits)
-    assert len(requests[0].body(ignore_unknown=True)) == limits.max_bytes
-    assert rejections == []
-    requests, rejections = cut("logs", rows_of([21]), limits)
-    assert requests == []
-    assert rejections[0].detail == "a row of 21 bytes; BigQuery takes 20"
+    records = records_of([5_000])
+    rows, _ = encoder().encode(records, [0])
+    size = len(rows["logs_a"].rows[0])
+    limits = RequestLimits(max_rows=10, max_bytes=ENVELOPE_BYTES + size)
+    [request], too_large = requests_of(records, limits)
+    assert len(request.body()) == limits.max_bytes
+    assert too_large == []
+    requests, too_large = requests_of(records, RequestLimits(max_rows=10, max_bytes=limits.max_bytes - 1))
+    assert (requests, too_large) == ([], [0])
+
+
+@given(
+    spelled(st.dictionaries(texts, scalars, max_size=3).map(lambda fields: {**fields, "k": "a" + '"\n' * 9})),
+    st.sampled_from([log_row(), fields_row(), fields_row(column="at")]),
+    st.booleans(),
+)
+def test_no_row_takes_more_than_what_is_reckoned_with(payload: bytes, shape: RowShape, pretty: bool) -> None:
+    if pretty:
+        payload = json.dumps(json.loads(payload), indent="\t").encode()
+    records = [record(payload)]
+    own = encoder(shape)
+    tables, rejections = own.plan(records, [0])
+    if rejections:
+        return
+    ((name, plans),) = tables.items()
+    request = InsertRequest(name, (0,), tuple(plans.plans), records, own)
+    (reckoned,) = row_sizes(request, 10**9)
+    (exact,) = row_sizes(request, 0)
+    assert exact == len(msgspec.json.encode(request.rows()[0])) <= reckoned
 
 
 def test_no_rows_make_no_request() -> None:
-    assert cut("logs", TableRows(), RequestLimits(max_rows=1, max_bytes=1000)) == ([], [])
+    limits = RequestLimits(max_rows=1, max_bytes=1000)
+    assert cut("logs", TablePlans(), [], SpelledRows(), limits) == ([], [])
 
 
-@pytest.mark.parametrize("places", [[0], [1, 2], [0, 2]])
+@pytest.mark.parametrize("places", [[0], [1, 2], [0, 2], range(1, 3)])
 def test_kept_rows_keep_their_records(places: list[int]) -> None:
-    (request,), _ = cut("logs", rows_of([5, 6, 7]), RequestLimits(max_rows=10, max_bytes=1000))
-    kept = request.keep(places)
-    assert kept.table == "logs"
-    assert kept.indices == tuple(10 * (place + 1) for place in places)
-    assert [len(row) for row in kept.rows] == [5 + place for place in places]
+    kept = request_of(3).keep(places)
+    assert kept.table == "logs_a"
+    assert kept.indices == tuple(100 + place for place in places)
+    assert json.loads(kept.body())["rows"] == [{"json": f"r{place}"} for place in places]
 
 
 def test_a_row_is_billed_by_its_content_and_as_a_kilobyte_at_least() -> None:
-    def row(size: int) -> bytes:
-        return b'{"insertId":"a-1-0","json":"' + b"x" * (size - 2) + b'"}'
-
     def billed(*sizes: int) -> int:
-        rows = tuple(row(size) for size in sizes)
-        return InsertRequest("logs_a", tuple(range(len(rows))), rows).billed_bytes()
+        records = records_of(list(sizes))
+        requests, _ = requests_of(records, RequestLimits(max_rows=500, max_bytes=10**6))
+        return sum(request.billed_bytes() for request in requests)
 
-    assert billed() == 0
-    assert billed(100, 1024) == 2048
-    assert billed(1025, 3000) == 4025
-    assert billed(100, 3000) == 4024
+    text = len(b'{"k":"a","x":""}')
+    assert billed(100, 200) == 2 * 1024
+    assert billed(100, 3000) == 1024 + (text + 3000) + len("a") + 2 + 8
+
+
+def test_a_request_lets_chunks_of_one_record_be_sent_again_as_they_were() -> None:
+    chunk = chunk_of([b'{"k":"a","n":1}'])
+    [request], _ = requests_of(list(chunk.records), RequestLimits(max_rows=1, max_bytes=10_000))
+    assert request.body() == request.body()
+    assert json.loads(request.body())["rows"][0]["json"]["log"] == '{"k":"a","n":1}'
