@@ -81,12 +81,19 @@ def _parser() -> argparse.ArgumentParser:
     originals.add_argument(
         "--new-table-seconds", type=float, default=5, metavar="S", help="a new table is not found so long (5)"
     )
-    parser.add_argument_group("level kcl").add_argument(
+    kcl = parser.add_argument_group("level kcl")
+    kcl.add_argument(
         "--shards",
         type=_numbers,
         default=kcl_level.SHARDS,
         metavar="N,…",
         help="shards of the stream, all read by one worker (1,2,4,16)",
+    )
+    kcl.add_argument(
+        "--wire",
+        choices=("cbor", "json"),
+        default="cbor",
+        help="how Kinesis answers (cbor, as in production)",
     )
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     return parser
@@ -172,7 +179,9 @@ def _latency(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict
 def _kcl(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
     chosen = [
         case
-        for case in kcl_level.cases(arguments.shards, records=arguments.records or kcl_level.RECORDS)
+        for case in kcl_level.cases(
+            arguments.shards, records=arguments.records or kcl_level.RECORDS, wire=arguments.wire
+        )
         if re.search(arguments.only or "", case.child)
     ]
     return kcl_level.measure(chosen, runs=arguments.runs, folder=folder, say=say)

@@ -14,13 +14,13 @@ CHILDREN = (ACKNOWLEDGES, "s3", "bigquery")
 RECORDS = 400_000
 
 
-def cases(shards: Sequence[int], *, records: int) -> list[KclCase]:
+def cases(shards: Sequence[int], *, records: int, wire: str) -> list[KclCase]:
     """All of them; so many records of all shards together are measured, and as many before them warm up. Raises
     BenchError when that leaves none for a shard."""
     if records < max(shards):
         raise BenchError(f"{records} records are too few for {max(shards)} shards")
     return [
-        KclCase(shards=number, child=child, records=records, warm_up=records)
+        KclCase(shards=number, child=child, records=records, warm_up=records, wire=wire)
         for number in shards
         for child in CHILDREN
     ]
@@ -53,6 +53,7 @@ def _row(case: KclCase, runs: Sequence[KclRun], floor: float | None) -> dict[str
     return {
         "shards": case.shards,
         "child": case.child,
+        "wire": case.wire,
         "records": runs[0].records,
         "jvm_cpu_seconds_per_million": round(median(each.jvm_per_million for each in runs), 2),
         "shards_cpu_seconds_per_million": round(median(each.shards_per_million for each in runs), 2),

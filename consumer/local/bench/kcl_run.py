@@ -18,7 +18,7 @@ from consumer.local.bench.jvm import Jvm
 from consumer.local.bench.kcl import BenchError
 from consumer.local.bench.kinesis.answers import Script, shard_id
 from consumer.local.bench.kinesis.stub import Stub, serving
-from consumer.local.bench.kinesis.wire import Cbor
+from consumer.local.bench.kinesis.wire import BY_NAME
 from consumer.local.bench.shard_events import ShardEvents, listening
 from consumer.local.bench.usage import TreeTime
 from consumer.local.child import Process
@@ -34,12 +34,14 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KclCase:
-    """`child` is a backend or ACKNOWLEDGES. So many records of all shards together are measured, after a warm-up."""
+    """`child` is a backend or ACKNOWLEDGES. So many records of all shards together are measured, after a warm-up.
+    `wire` is "cbor", as in production, or "json"."""
 
     shards: int
     child: str
     records: int
     warm_up: int
+    wire: str = "cbor"
 
     @property
     def script(self) -> Script:
@@ -49,6 +51,7 @@ class KclCase:
             measured=self.records // self.shards,
             batch_records=_BATCH_RECORDS,
             record_bytes=USUAL_SIZE,
+            wire=self.wire,
         )
 
 
@@ -129,22 +132,22 @@ class Watch:
     def measure(self, script: Script) -> KclRun:
         """Raises BenchError when a record is lost or comes twice."""
         warm_up, measured = script.shards * script.warm_up, script.shards * script.measured
-        self._wait(warm_up)
+        self._wait(warm_up, script)
         self.arrivals.check(warm_up, script.number_sum(warm_up=True))
         start, began = self.kcl.times(), time.perf_counter()
         self.stub.open()
-        self._wait(warm_up + measured)
+        self._wait(warm_up + measured, script)
         cost, seconds = self.kcl.times().since(start), time.perf_counter() - began
         self._check_end(script, warm_up + measured)
         return KclRun(measured, seconds, cost, start, self.kcl.peak_rss_bytes())
 
     def _check_end(self, script: Script, records: int) -> None:
         """The record that seals a shard's last chunk is a chunk of its own, which arrives last."""
-        self._wait(records + script.shards)
+        self._wait(records + script.shards, script)
         numbers = script.number_sum(warm_up=True) + script.number_sum(warm_up=False)
         self.arrivals.check(records + script.shards, numbers + script.shards * number_sum(1))
 
-    def _wait(self, records: int) -> None:
+    def _wait(self, records: int, script: Script) -> None:
         """Until so many have arrived. Raises BenchError when a process fails, or nothing arrives any more."""
         before, since = -1, time.monotonic()
         while (arrived := self.arrivals.records()) < records:
@@ -155,14 +158,16 @@ class Watch:
             elif time.monotonic() - since > self.still_seconds:
                 raise BenchError(f"{arrived} of {records} records arrived, and no more: {self._troubles()}")
             time.sleep(_POLL_SECONDS)
-        self._check_requests()
+        self._check_requests(script)
 
-    def _check_requests(self) -> None:
+    def _check_requests(self, script: Script) -> None:
         state = self.stub.state()
         if state.refused:
             raise BenchError(f"the stub of Kinesis refused a request: {state.refused[0]}")
-        if state.wires - {Cbor.content_type}:
-            raise BenchError(f"the KCL did not ask for CBOR, but for {', '.join(state.wires)}")
+        if state.wires - {BY_NAME[script.wire].content_type}:
+            raise BenchError(
+                f"the KCL did not ask for {script.wire}, but for {', '.join(sorted(state.wires))}"
+            )
 
     def _troubles(self) -> str:
         asked = msgspec.json.encode(self.stub.state()).decode()
@@ -191,7 +196,11 @@ def _settings(case: KclCase, shared: World, *, application: str, kinesis_url: st
         "chunk.grace": "0s",
     }
     child = by_backend.get(case.child, by_backend["s3"])
-    return settings_of(replace(child, settings=own), shared.backend.url, shared.folder)
+    settings = settings_of(replace(child, settings=own), shared.backend.url, shared.folder)
+    if case.wire == "cbor":
+        return settings
+    without = {**own, "jvm.options": f"{settings.text('jvm.options')} -Daws.cborEnabled=false"}
+    return settings_of(replace(child, settings=without), shared.backend.url, shared.folder)
 
 
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:

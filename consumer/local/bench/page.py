@@ -45,7 +45,7 @@ _TEXTS = {
     " between two looks at most. Records are not told apart: in a table, and in S3, the k-th record put counts as seen"
     " when k are there. Where a chunk overtakes the one before it, the longer times of the two get too short. A dead"
     " letter or a record written twice voids the run.",
-    "kcl": "A stub of Kinesis gives prepared answers of 10,000 records (700 bytes, CBOR over HTTP/2 without TLS) to one"
+    "kcl": "A stub of Kinesis gives prepared answers of 10,000 records (700 bytes; HTTP/2 without TLS) to one"
     " worker of the real KCL, whose leases are in the embedded DynamoDB. Its children are shard processes that deliver"
     " to a backend in another process, which takes everything and keeps nothing, or a program that only acknowledges."
     " The records of a run belong to all its shards together; as many before them warm the JVM up and are not in the"
@@ -102,6 +102,7 @@ _COLUMNS: dict[str, Columns] = {
     "kcl": (
         ("shards", "shards"),
         ("child", "child"),
+        ("wire", "wire"),
         ("jvm_cpu_seconds_per_million", "JVM, CPU s per million"),
         ("shards_cpu_seconds_per_million", "children, CPU s per million"),
         ("cpu_seconds_per_million", "both, CPU s per million"),

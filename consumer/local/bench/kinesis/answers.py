@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from consumer.local.bench.inputs import number_sum
-from consumer.local.bench.kinesis.wire import WIRES, Wire, position_of
+from consumer.local.bench.kinesis.wire import BY_CONTENT_TYPE, BY_NAME, Wire, position_of
 
 _ACCOUNT = "000000000000"
 _HASH_KEYS = 2**128
@@ -20,7 +20,7 @@ _KEPT_BODIES = 8
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
     """What each shard holds: `warm_up` records, and once the stub is opened `measured` ones and a last one, which
-    arrived an hour later and so seals every chunk before it."""
+    arrived an hour later and so seals every chunk before it. `wire` is the format in which they will be asked for."""
 
     shards: int
     warm_up: int
@@ -28,6 +28,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     batch_records: int
     record_bytes: int
     arrivals_per_second: int = 10_000
+    wire: str = "cbor"
 
     def batches(self) -> "list[Batch]":
         """Of each shard, in order."""
@@ -100,10 +101,10 @@ class Kinesis:
         self._template = functools.cache(self._made_template)
         self._body = functools.lru_cache(_KEPT_BODIES)(self._made_body)
 
-    def prepare(self, content_type: str) -> None:
-        """Make the templates of a wire format, which takes some seconds, before they are asked for."""
+    def prepare(self) -> None:
+        """Make the templates, which takes some seconds, before they are asked for."""
         for batch in self._batches:
-            self._template(content_type, batch.records)
+            self._template(BY_NAME[self._script.wire].content_type, batch.records)
 
     def open(self) -> None:
         """Let the shards be read beyond the warm-up."""
@@ -111,7 +112,7 @@ class Kinesis:
 
     def answer(self, target: str, content_type: str, body: bytes) -> Answer:
         """`target` is the header `x-amz-target`."""
-        wire = WIRES.get(content_type, WIRES["application/x-amz-json-1.1"])
+        wire = BY_CONTENT_TYPE.get(content_type, BY_NAME["json"])
         action = target.rpartition(".")[2]
         self.state.calls[action] = self.state.calls.get(action, 0) + 1
         self.state.wires.add(content_type)
@@ -185,12 +186,12 @@ class Kinesis:
         return wire.page(page, self._body(wire.content_type, position))
 
     def _made_template(self, content_type: str, records: int) -> bytes:
-        return WIRES[content_type].template(records, self._script.record_bytes)
+        return BY_CONTENT_TYPE[content_type].template(records, self._script.record_bytes)
 
     def _made_body(self, content_type: str, position: int) -> bytes:
         batch = self._batches[position]
         template = self._template(content_type, batch.records)
-        return WIRES[content_type].placed(template, position=position, arrival_ms=batch.arrival_ms)
+        return BY_CONTENT_TYPE[content_type].placed(template, position=position, arrival_ms=batch.arrival_ms)
 
 
 def shard_id(place: int) -> str:

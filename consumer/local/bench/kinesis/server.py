@@ -14,7 +14,6 @@ import msgspec
 
 from consumer.local.bench.kinesis.answers import Kinesis, Script
 from consumer.local.bench.kinesis.http2 import Connection, Http2Error, Request
-from consumer.local.bench.kinesis.wire import Cbor
 from consumer.local.child import Child
 
 
@@ -80,7 +79,7 @@ def main() -> None:
     """Serve until killed."""
     child = Child.from_environment()
     kinesis = Kinesis(msgspec.json.decode(sys.argv[1], type=Script))
-    kinesis.prepare(Cbor.content_type)
+    kinesis.prepare()
     control = _ControlServer(kinesis)
     threading.Thread(target=control.serve_forever, daemon=True).start()
     asyncio.run(_serve(kinesis, control, child))

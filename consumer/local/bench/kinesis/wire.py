@@ -109,7 +109,8 @@ class Json(Wire):
         return msgspec.json.encode({**answer, "Records": msgspec.Raw(records)})
 
 
-WIRES: Mapping[str, Wire] = {wire.content_type: wire for wire in (Cbor(), Json())}
+BY_NAME: Mapping[str, Wire] = {"cbor": Cbor(), "json": Json()}
+BY_CONTENT_TYPE: Mapping[str, Wire] = {wire.content_type: wire for wire in BY_NAME.values()}
 
 
 def _prefix(position: int) -> str:

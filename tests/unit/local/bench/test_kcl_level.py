@@ -29,13 +29,13 @@ def a_run(jvm_seconds: float, shards_seconds: float) -> KclRun:
 
 
 def test_every_number_of_shards_is_measured_with_every_child() -> None:
-    made = cases([1, 16], records=RECORDS)
+    made = cases([1, 16], records=RECORDS, wire="cbor")
     assert [(each.shards, each.child) for each in made] == [(n, child) for n in (1, 16) for child in CHILDREN]
 
 
 def test_a_shard_without_records_is_refused() -> None:
     with pytest.raises(BenchError, match="15 records are too few for 16 shards"):
-        cases([1, 16], records=15)
+        cases([1, 16], records=15, wire="cbor")
 
 
 def test_records_are_shared_among_the_shards() -> None:
@@ -60,7 +60,7 @@ def test_the_ratio_is_to_the_child_that_only_acknowledges_as_many_shards() -> No
 def test_the_result_becomes_a_table() -> None:
     made = rows({case("s3"): [a_run(20.0, 5.0)]})
     text = section({"level": "kcl", "command": "bin/bench kcl", "runs": 1, "machine": MACHINE, "rows": made})
-    assert "| 2 | s3 | 20.0 | 5.0 | 25.0 | – |" in text
+    assert "| 2 | s3 | cbor | 20.0 | 5.0 | 25.0 | – |" in text
 
 
 def test_acknowledged_records_are_counted_message_by_message(tmp_path: Path) -> None:

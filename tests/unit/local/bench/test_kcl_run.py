@@ -81,7 +81,7 @@ def test_a_run_that_loses_a_record_or_gets_one_twice_is_void(arrivals: FakeArriv
     ("state", "message"),
     [
         (State(wires={CBOR}, refused=["GetRecords: no"]), "refused a request: GetRecords: no"),
-        (State(wires={CBOR, "application/x-amz-json-1.1"}), "not ask for CBOR, but for .*json"),
+        (State(wires={CBOR, "application/x-amz-json-1.1"}), "not ask for cbor, but for .*cbor.*, .*json"),
     ],
 )
 def test_a_run_with_other_requests_than_production_is_void(state: State, message: str) -> None:
