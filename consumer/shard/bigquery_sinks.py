@@ -12,7 +12,8 @@ from consumer.sinks.base import Sink
 from consumer.sinks.bigquery.connection import HttpConnection
 from consumer.sinks.bigquery.encoders import row_encoder
 from consumer.sinks.bigquery.requests import RequestLimits
-from consumer.sinks.bigquery.rows import INSERT_ALL, LINES, RowEncoder, Wrapping
+from consumer.sinks.bigquery.rows import RowEncoder
+from consumer.sinks.bigquery.shapes import INSERT_ALL, LINES, Wrapping
 from consumer.sinks.bigquery.sink import BigQuerySink
 from consumer.sinks.google_identity import GoogleIdentity
 

@@ -5,7 +5,8 @@ from consumer.settings.columns import RowSettings
 from consumer.settings.schema import Column
 from consumer.sinks.bigquery.metadata import Metadata
 from consumer.sinks.bigquery.reshape import Reshaper
-from consumer.sinks.bigquery.rows import FieldsRow, LogRow, RowEncoder, RowShape, Wrapping
+from consumer.sinks.bigquery.rows import RowEncoder
+from consumer.sinks.bigquery.shapes import FieldsRow, LogRow, RowShape, Wrapping
 from consumer.sinks.bigquery.times import PartitionTimes
 from consumer.sinks.payloads import RoutingReader
 

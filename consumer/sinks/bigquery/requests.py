@@ -10,7 +10,8 @@ import msgspec
 
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
-from consumer.sinks.bigquery.rows import Plan, TablePlans
+from consumer.sinks.bigquery.rows import TablePlans
+from consumer.sinks.bigquery.shapes import Plan
 
 LEAST_BILLED_BYTES = 1024
 """insertAll bills a smaller row as one of this size: https://cloud.google.com/bigquery/pricing#data_ingestion_pricing"""

@@ -2,7 +2,7 @@
 
 from consumer.domain.dead_letters import Reason
 from consumer.domain.routing import table_name, table_suffix
-from consumer.sinks.bigquery import rows
+from consumer.sinks.bigquery import shapes
 from consumer.sinks.bigquery.storage_write.rules import Rules
 
 
@@ -46,6 +46,6 @@ class TableRoutes:
 def key_text(key: object) -> str | None:
     """The key as a STRING column has it; raises BadRow for half of a surrogate pair, which UTF-8 has no form for."""
     try:
-        return rows.key_text(key)
-    except rows.BadKey as error:
+        return shapes.key_text(key)
+    except shapes.BadKey as error:
         raise BadRow("bad_key", str(error)) from None

@@ -10,7 +10,8 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.settings.columns import row_columns
 from consumer.sinks.bigquery.encoders import row_encoder
-from consumer.sinks.bigquery.rows import LINES, TableRows
+from consumer.sinks.bigquery.rows import TableRows
+from consumer.sinks.bigquery.shapes import LINES
 from consumer.sinks.bigquery.storage_write.cells import ArrowWriter, BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows import (
     MAX_ROW_BYTES,

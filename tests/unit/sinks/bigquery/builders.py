@@ -8,7 +8,8 @@ import msgspec
 from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
 from consumer.sinks.bigquery.requests import InsertRequest
-from consumer.sinks.bigquery.rows import FieldsRow, LogRow, RowEncoder, RowShape
+from consumer.sinks.bigquery.rows import RowEncoder
+from consumer.sinks.bigquery.shapes import FieldsRow, LogRow, RowShape
 from consumer.sinks.bigquery.times import PartitionTimes
 from consumer.sinks.payloads import RoutingReader
 from tests.unit.builders import record

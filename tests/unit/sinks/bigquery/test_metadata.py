@@ -6,7 +6,7 @@ import pytest
 
 from consumer.domain.routing import time_parser
 from consumer.sinks.bigquery.metadata import Metadata
-from consumer.sinks.bigquery.rows import LINES, FieldsRow, LogRow
+from consumer.sinks.bigquery.shapes import LINES, FieldsRow, LogRow
 from consumer.sinks.bigquery.times import PartitionTimes
 from tests.unit.builders import record
 from tests.unit.sinks.bigquery.builders import SHARD, encoder

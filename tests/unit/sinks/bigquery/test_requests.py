@@ -15,7 +15,8 @@ from consumer.sinks.bigquery.requests import (
     cut,
     row_sizes,
 )
-from consumer.sinks.bigquery.rows import RowEncoder, RowShape, TablePlans
+from consumer.sinks.bigquery.rows import RowEncoder, TablePlans
+from consumer.sinks.bigquery.shapes import RowShape
 from tests.unit.builders import chunk_of, record
 from tests.unit.sinks.bigquery.builders import SpelledRows, encoder, fields_row, log_row, request_of
 from tests.unit.sinks.json_bytes import scalars, spelled, texts

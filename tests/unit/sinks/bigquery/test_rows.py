@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from consumer.domain.records import Record
 from consumer.domain.routing import table_names
-from consumer.sinks.bigquery.rows import RowEncoder, RowShape
+from consumer.sinks.bigquery.rows import RowEncoder
+from consumer.sinks.bigquery.shapes import RowShape
 from tests.unit.builders import ARRIVAL_MS, chunk_of, record
 from tests.unit.sinks.bigquery.builders import encoder, fields_row, log_row
 from tests.unit.sinks.json_bytes import is_json, payloads, scalars, spelled, texts, values

@@ -20,7 +20,8 @@ from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import Destination, LoadRequest
 from consumer.sinks.bigquery.load.sieve import Sieve
 from consumer.sinks.bigquery.load.sink import LoadSink
-from consumer.sinks.bigquery.rows import INSERT_ALL, LINES, LogRow, RowEncoder, Wrapping
+from consumer.sinks.bigquery.rows import RowEncoder
+from consumer.sinks.bigquery.shapes import INSERT_ALL, LINES, LogRow, Wrapping
 from consumer.sinks.bigquery.times import PartitionTimes
 from tests.unit.builders import chunk_of
 from tests.unit.sinks.bigquery.builders import SHARD, encoder
