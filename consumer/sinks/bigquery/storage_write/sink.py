@@ -8,7 +8,6 @@ owners off.
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard
@@ -24,64 +23,14 @@ from consumer.sinks.bigquery.storage_write.answers import (
     is_ambiguous,
     meaning_of,
 )
-from consumer.sinks.bigquery.storage_write.positions import Counts, Gap, Replay, ShardState, Stream
-from consumer.sinks.bigquery.storage_write.rows import RowMaker, Rows
+from consumer.sinks.bigquery.storage_write.appends import Append, Lane, OwnShard, Progress
+from consumer.sinks.bigquery.storage_write.positions import Gap, ShardState, Stream
+from consumer.sinks.bigquery.storage_write.rows import RowMaker
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
 from consumer.sinks.bigquery.storage_write.writer import Writer
 
 _DETAIL_LENGTH = 300
-
-
-@dataclass(slots=True)
-class Progress:
-    """The rows that one chunk has in the tables."""
-
-    end: Position
-    rows: Counts = field(default_factory=dict)
-
-    def add(self, era: int, table: str, rows: int) -> None:
-        tables = self.rows.setdefault(era, {})
-        tables[table] = tables.get(table, 0) + rows
-
-
-@dataclass(slots=True)
-class Append:
-    """Rows to be written next to a table; `unanswered` once they may have been."""
-
-    table: str
-    rows: Rows
-    progress: Progress
-    positions: Callable[[int], Position]
-    unanswered: bool = False
-    batch: bytes | None = None
-
-    def of(self, rows: Rows) -> "Append":
-        return Append(self.table, rows, self.progress, self.positions)
-
-
-@dataclass(slots=True)
-class _Lane:
-    """A table as this process writes to it: `count` rows of the present era are there.
-
-    `created` is a stream that is not used before it is kept.
-    """
-
-    count: int
-    stream: Stream | None = None
-    created: str | None = None
-
-
-class _Shard:
-    """What a process knows of its shard from the moment it has taken it over."""
-
-    def __init__(self, generation: int, state: ShardState, start: Position | None) -> None:
-        self.generation = generation
-        self.state = state
-        self.replay = Replay(state, start)
-        self.lanes = {table: _Lane(total) for table, total in state.present.totals.items()}
-        self.refused: dict[tuple[int, Position], str] = {}
-        self.refused_keys: dict[str, Position] = {}
 
 
 class StorageWriteSink:
@@ -112,7 +61,7 @@ class StorageWriteSink:
         self._guard = guard
         self._start = start
         self._max_request_bytes = max_request_bytes
-        self._shard: _Shard | None = None
+        self._shard: OwnShard | None = None
         self._makers: dict[int, RowMaker] = {}
         self._unsettled: deque[Progress] = deque()
         self._saving = threading.Lock()
@@ -157,7 +106,7 @@ class StorageWriteSink:
     def send(self, request: Append) -> Outcome[Append]:
         shard = self._shard
         assert shard is not None, "a request comes from prepare"
-        lane = shard.lanes.setdefault(request.table, _Lane(0))
+        lane = shard.lanes.setdefault(request.table, Lane(0))
         if lane.stream is None:
             lane.stream = self._opened(shard, lane, request.table)
         stream = lane.stream
@@ -207,7 +156,7 @@ class StorageWriteSink:
 
     # Inside
 
-    def _taken_over(self) -> _Shard:
+    def _taken_over(self) -> OwnShard:
         taken = self._store.take_over()
         try:
             state = ShardState() if taken.state is None else positions.decode_state(taken.state)
@@ -220,7 +169,7 @@ class StorageWriteSink:
             refused = {}
         state.close_streams(self._finalized(state.open_streams()))
         state.begin(self._rules)
-        shard = _Shard(taken.generation, state, self._start)
+        shard = OwnShard(taken.generation, state, self._start)
         self._save(shard)
         for key, rows in refused.items():
             shard.refused.update({(row.era, row.position): row.detail for row in rows})
@@ -242,7 +191,7 @@ class StorageWriteSink:
             ) from failure
 
     def _not_written_before(
-        self, shard: _Shard, records: Sequence[Record], indices: Sequence[int], progress: Progress
+        self, shard: OwnShard, records: Sequence[Record], indices: Sequence[int], progress: Progress
     ) -> Sequence[int]:
         """The records that no earlier era has written."""
         for number, maker in self._makers.items():
@@ -258,21 +207,21 @@ class StorageWriteSink:
         return indices
 
     def _without_refused(
-        self, shard: _Shard, era: int, records: Sequence[Record], indices: Sequence[int]
+        self, shard: OwnShard, era: int, records: Sequence[Record], indices: Sequence[int]
     ) -> Sequence[int]:
         if not shard.refused:
             return indices
         return [index for index in indices if (era, records[index].position) not in shard.refused]
 
     def _rejected_before(
-        self, shard: _Shard, era: int, records: Sequence[Record], indices: Sequence[int]
+        self, shard: OwnShard, era: int, records: Sequence[Record], indices: Sequence[int]
     ) -> list[Rejection]:
         if not shard.refused:
             return []
         details = [(index, shard.refused.get((era, records[index].position))) for index in indices]
         return [Rejection(index, "rejected", detail) for index, detail in details if detail is not None]
 
-    def _opened(self, shard: _Shard, lane: _Lane, table: str) -> Stream:
+    def _opened(self, shard: OwnShard, lane: Lane, table: str) -> Stream:
         """A new stream; kept before it is used, so that the next owner finalizes it."""
         try:
             lane.created = lane.created or self._writer.create(self._rules.table_path(table))
@@ -285,7 +234,7 @@ class StorageWriteSink:
         lane.created = None
         return stream
 
-    def _written(self, shard: _Shard, lane: _Lane, request: Append) -> Outcome[Append]:
+    def _written(self, shard: OwnShard, lane: Lane, request: Append) -> Outcome[Append]:
         count = len(request.rows.indices)
         lane.count += count
         request.progress.add(shard.state.present.number, request.table, count)
@@ -293,7 +242,7 @@ class StorageWriteSink:
         return Outcome(counts={"storage_write_rows": count, "storage_write_bytes": len(request.batch or b"")})
 
     def _after_failure(
-        self, shard: _Shard, lane: _Lane, request: Append, failure: CallFailed
+        self, shard: OwnShard, lane: Lane, request: Append, failure: CallFailed
     ) -> Outcome[Append]:
         meaning = meaning_of(failure)
         if meaning is Meaning.WRITTEN and request.unanswered:
@@ -308,7 +257,7 @@ class StorageWriteSink:
         request.unanswered = request.unanswered or is_ambiguous(failure)
         raise delivery_error(failure, request.table) from failure
 
-    def _in_a_new_stream(self, lane: _Lane, request: Append, failure: CallFailed) -> Outcome[Append]:
+    def _in_a_new_stream(self, lane: Lane, request: Append, failure: CallFailed) -> Outcome[Append]:
         if request.unanswered:
             raise SetupError(
                 f"{request.table}: the stream is gone, and whether the last rows were written with it: {failure};"
@@ -343,7 +292,7 @@ class StorageWriteSink:
         rest = rows.without(set(bad))
         return Outcome(rejections, (request.of(rest),) if rest.indices else ())
 
-    def _forget_refused(self, shard: _Shard, mark: Position) -> None:
+    def _forget_refused(self, shard: OwnShard, mark: Position) -> None:
         if not shard.refused_keys:
             return
         passed = positions.order(mark)
@@ -352,5 +301,5 @@ class StorageWriteSink:
             self._store.forget([key])
             del shard.refused_keys[key]
 
-    def _save(self, shard: _Shard) -> None:
+    def _save(self, shard: OwnShard) -> None:
         self._store.save(shard.generation, positions.encode_state(shard.state))

@@ -14,8 +14,9 @@ from consumer.domain.errors import DeliveryError, RequestRefused, Superseded, Tr
 from consumer.domain.ledger import Ledger, Ticket
 from consumer.domain.records import Position, Record
 from consumer.sinks.base import Outcome
+from consumer.sinks.bigquery.storage_write.appends import Append
 from consumer.sinks.bigquery.storage_write.rules import Rules
-from consumer.sinks.bigquery.storage_write.sink import Append, StorageWriteSink
+from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
 
 RULES = [rules(), rules(tables=3), rules(bad=5), rules(name="other")]

@@ -7,9 +7,10 @@ from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, StorageCode
+from consumer.sinks.bigquery.storage_write.appends import Append
 from consumer.sinks.bigquery.storage_write.positions import decode_state
 from consumer.sinks.bigquery.storage_write.rules import Rules
-from consumer.sinks.bigquery.storage_write.sink import Append, StorageWriteSink
+from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
 
 NO_LIMIT = ShareLimit(1.0, 10)

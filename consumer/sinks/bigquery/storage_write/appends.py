@@ -1,0 +1,59 @@
+"""What is on its way to the tables: requests of one chunk, the streams they go to, the shard they come from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from consumer.domain.records import Position
+from consumer.sinks.bigquery.storage_write.positions import Counts, Replay, ShardState, Stream
+from consumer.sinks.bigquery.storage_write.rows import Rows
+
+
+@dataclass(slots=True)
+class Progress:
+    """The rows that one chunk has in the tables."""
+
+    end: Position
+    rows: Counts = field(default_factory=dict)
+
+    def add(self, era: int, table: str, rows: int) -> None:
+        tables = self.rows.setdefault(era, {})
+        tables[table] = tables.get(table, 0) + rows
+
+
+@dataclass(slots=True)
+class Append:
+    """Rows to be written next to a table; `unanswered` once they may have been."""
+
+    table: str
+    rows: Rows
+    progress: Progress
+    positions: Callable[[int], Position]
+    unanswered: bool = False
+    batch: bytes | None = None
+
+    def of(self, rows: Rows) -> "Append":
+        return Append(self.table, rows, self.progress, self.positions)
+
+
+@dataclass(slots=True)
+class Lane:
+    """A table as this process writes to it: `count` rows of the present era are there.
+
+    `created` is a stream that is not used before it is kept.
+    """
+
+    count: int
+    stream: Stream | None = None
+    created: str | None = None
+
+
+class OwnShard:
+    """What a process knows of its shard from the moment it has taken it over."""
+
+    def __init__(self, generation: int, state: ShardState, start: Position | None) -> None:
+        self.generation = generation
+        self.state = state
+        self.replay = Replay(state, start)
+        self.lanes = {table: Lane(total) for table, total in state.present.totals.items()}
+        self.refused: dict[tuple[int, Position], str] = {}
+        self.refused_keys: dict[str, Position] = {}
