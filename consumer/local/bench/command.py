@@ -19,6 +19,7 @@ from consumer.local.bench import (
     memory_level,
     originals_level,
     page,
+    recovery_level,
     shard_level,
 )
 from consumer.local.bench.cases import cases
@@ -43,14 +44,15 @@ def _parser() -> argparse.ArgumentParser:
         " same through 10 million records; memory: under load and under an outage; originals: the systems that the"
         " daemon replaces, and the daemon, at one request latency; latency: from put to readable in the backend,"
         " through the real KCL on the embedded stack; kcl: CPU time of the real KCL and its shard processes, reading"
-        " prepared answers of Kinesis, against children that only acknowledge",
+        " prepared answers of Kinesis, against children that only acknowledge; recovery: time from a start, and"
+        " from SIGKILL, to the next delivered record",
     )
     parser.add_argument(
         "--runs",
         type=int,
         default=3,
         metavar="N",
-        help="of levels shard, originals and kcl: medians of so many (default 3)",
+        help="of levels shard, originals, kcl and recovery: medians of so many (default 3)",
     )
     parser.add_argument(
         "--records",
@@ -120,6 +122,8 @@ def bench_main(argv: Sequence[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             rows = LEVELS[arguments.level](arguments, Path(folder), progress.say)
+        if not rows:
+            raise BenchError(f"level {arguments.level} has no case that matches {arguments.only!r}")
     except (BackendError, BenchError, ChildError) as error:
         print(f"bin/bench: {error}", file=sys.stderr)
         return 1
@@ -127,7 +131,7 @@ def bench_main(argv: Sequence[str]) -> int:
         "level": arguments.level,
         "command": " ".join(["bin/bench", *argv]),
         "machine": machine(),
-        "runs": arguments.runs if arguments.level in ("shard", "originals", "kcl") else 1,
+        "runs": arguments.runs if arguments.level in _REPEATED else 1,
         "rows": rows,
     }
     print(json.dumps(result, indent=1) if arguments.json else page.section(result))
@@ -187,6 +191,16 @@ def _kcl(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str
     return kcl_level.measure(chosen, runs=arguments.runs, folder=folder, say=say)
 
 
+def _recovery(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    return recovery_level.measure(
+        only=lambda backend: bool(re.search(arguments.only or "", backend)),
+        runs=arguments.runs,
+        folder=folder,
+        say=say,
+    )
+
+
+_REPEATED = frozenset({"shard", "originals", "kcl", "recovery"})
 LEVELS = {
     "shard": _shard,
     "flat": _flat,
@@ -194,6 +208,7 @@ LEVELS = {
     "originals": _originals,
     "latency": _latency,
     "kcl": _kcl,
+    "recovery": _recovery,
 }
 
 

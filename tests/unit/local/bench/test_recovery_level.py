@@ -1,0 +1,35 @@
+"""Level `recovery`: under which leases, and what is killed."""
+
+from pathlib import Path
+
+import pytest
+
+from consumer.local.bench.recovery_level import KILLS, production_leases, victims
+from consumer.local.chaos.processes import Proc
+from consumer.local.chaos.workers import Worker
+from consumer.local.stack import FAST_LEASES
+from consumer.settings.table import Backend
+
+
+@pytest.mark.parametrize("backend", ["s3", "bigquery"])
+def test_the_waits_that_the_stack_cuts_are_those_of_the_properties_again(backend: Backend) -> None:
+    leases = production_leases(backend)
+    assert leases.keys() <= FAST_LEASES.keys()
+    assert leases["failoverTimeMillis"] == "10000"
+    assert leases["leaseAssignmentIntervalMillis"] == "2000"
+    changed = {key for key, value in leases.items() if value != FAST_LEASES[key]}
+    assert {"failoverTimeMillis", "leaseAssignmentIntervalMillis", "shutdownGraceMillis"} <= changed
+
+
+class _Tree(Worker):
+    """A supervisor with its JVM and two shard processes."""
+
+    def processes(self) -> list[Proc]:
+        names = {1: (0, "python"), 2: (1, "java"), 3: (2, "python"), 4: (2, "python")}
+        return [Proc(pid, started=pid, parent=parent, name=name) for pid, (parent, name) in names.items()]
+
+
+def test_what_a_kill_takes(tmp_path: Path) -> None:
+    worker = _Tree(backend="s3", name="a", stack_dir=tmp_path, settings={})
+    taken = [[process.pid for process in victims(worker, event)] for event in KILLS]
+    assert taken == [[3], [2], [1, 2, 3, 4]]
