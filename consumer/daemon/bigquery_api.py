@@ -7,6 +7,7 @@ from typing import Any
 
 import google.auth.exceptions
 import requests.exceptions
+import urllib3.exceptions
 from google.api_core import exceptions as google_exceptions
 from google.cloud import bigquery
 
@@ -47,6 +48,8 @@ class BigQueryApi:
         except _TRANSIENT as error:
             raise NotReady(f"BigQuery at {self._where} answers {_one_line(error)}") from error
         except requests.exceptions.ConnectionError as error:
+            if _was_cut(error):
+                raise NotReady(f"BigQuery at {self._where}: {_one_line(error)}") from error
             key = "bigquery.api_endpoint"
             raise Unreachable(f"{key}: nothing answers for BigQuery at {self._where}") from error
         except google.auth.exceptions.GoogleAuthError as error:
@@ -63,6 +66,11 @@ class BigQueryApi:
             ) from error
         except google_exceptions.GoogleAPICallError as error:
             raise Unusable(f"bigquery: {_one_line(error)}") from error
+
+
+def _was_cut(error: requests.exceptions.ConnectionError) -> bool:
+    """Whether there was a connection: then it was not the address that was wrong."""
+    return bool(error.args) and isinstance(error.args[0], urllib3.exceptions.ProtocolError)
 
 
 def _client(settings: Settings) -> bigquery.Client:

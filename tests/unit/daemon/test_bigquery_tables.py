@@ -5,6 +5,7 @@ import pytest
 import requests.exceptions
 from google.api_core import exceptions as google_exceptions
 from google.cloud import bigquery
+from urllib3.exceptions import ProtocolError
 
 from consumer.daemon.bigquery_tables import BigQueryTables
 from consumer.daemon.log import Log
@@ -161,6 +162,11 @@ def forbidden(reason: str) -> Exception:
         (failure(google_exceptions.TooManyRequests, "x"), NotReady, "answers 429"),
         (requests.exceptions.ReadTimeout("x"), NotReady, "answers x"),
         (requests.exceptions.ConnectTimeout("x"), NotReady, "answers x"),
+        (
+            requests.exceptions.ConnectionError(ProtocolError("reset", ConnectionResetError(104, "by peer"))),
+            NotReady,
+            "BigQuery at Google: ('reset'",
+        ),
         (requests.exceptions.ConnectionError("x"), Unreachable, "bigquery.api_endpoint: nothing answers"),
         (forbidden("rateLimitExceeded"), NotReady, "answers 403"),
         (forbidden("accessDenied"), Mendable, "bigquery.project, bigquery.dataset: not allowed"),
