@@ -20,6 +20,9 @@ from consumer.settings.properties_file import render
 
 MAIN_CLASS = "software.amazon.kinesis.multilang.MultiLangDaemon"
 SHARD_MODULE = "consumer.shard"
+FORK_SERVER = "shard.fork_server"
+LAUNCHER = "-S -s -m consumer.shard.launcher"
+"""Options and module of what starts a shard process by way of the fork server; without site-packages it is small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +54,14 @@ def java_command(settings: Settings, state: StateDirectory, environment: Mapping
         "--log-configuration",
         str(state.logback_file),
     )
-    return JavaCommand(arguments=arguments, environment=_environment(state, environment))
+    return JavaCommand(arguments=arguments, environment=_environment(settings, state, environment))
 
 
 def kcl_properties(settings: Settings) -> str:
     """The KCL's file: its own settings and what follows from ours. The KCL splits executableName at blanks
     and finds its first word on the PATH, so no path that could hold a blank stands in it."""
-    executable = f"{Path(sys.executable).name} -m {SHARD_MODULE}"
+    program = LAUNCHER if settings.flag(FORK_SERVER) else f"-m {SHARD_MODULE}"
+    executable = f"{Path(sys.executable).name} {program}"
     version = f"python/{sys.version_info.major}.{sys.version_info.minor}"
     own = {"executableName": executable, "processingLanguage": version, "workerId": worker_id(settings)}
     return render({**settings.kcl, **_stream_role(settings), **own})
@@ -104,13 +108,15 @@ def _jars() -> Path:
     return Path(specification.submodule_search_locations[0]) / "jars"
 
 
-def _environment(state: StateDirectory, environment: Mapping[str, str]) -> dict[str, str]:
+def _environment(settings: Settings, state: StateDirectory, environment: Mapping[str, str]) -> dict[str, str]:
     own = {
         "PATH": _joined(str(Path(sys.executable).parent), environment.get("PATH")),
         "PYTHONPATH": _joined(str(PROJECT_ROOT), environment.get("PYTHONPATH")),
         "CONSUMER_SETTINGS": str(state.settings_file),
         "CONSUMER_EVENTS": state.events_path,
     }
+    if settings.flag(FORK_SERVER):
+        own["CONSUMER_FORK_SERVER"] = state.fork_server_path
     return {**environment, **own}
 
 

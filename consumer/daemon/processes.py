@@ -35,6 +35,11 @@ def session_members(session: int) -> list[int]:
     return [pid for pid in _processes() if _session_of(pid) == session]
 
 
+def unfinished(session: int) -> list[int]:
+    """The processes of a session that run, or have ended and are ours to reap."""
+    return [pid for pid in session_members(session) if _runs_or_is_ours(pid)]
+
+
 def is_member(pid: int, session: int) -> bool:
     return _session_of(pid) == session
 
@@ -100,6 +105,14 @@ def _session_of(pid: int) -> int | None:
         return os.getsid(pid)
     except (ProcessLookupError, PermissionError):
         return None
+
+
+def _runs_or_is_ours(pid: int) -> bool:
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:  # it has ended since
+        return False
+    return state not in "ZX" or int(parent) == os.getpid()
 
 
 def _prctl(option: int, value: int) -> None:

@@ -10,14 +10,16 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 
 from consumer.daemon import http, logback, processes
 from consumer.daemon.backend import prepare_backend
 from consumer.daemon.background import in_thread
 from consumer.daemon.channel import Channel
+from consumer.daemon.fork_server import ForkServer
+from consumer.daemon.forked import Forked
 from consumer.daemon.health import HealthPolicy
-from consumer.daemon.java import JavaCommand, java_command, kcl_properties, worker_id
+from consumer.daemon.java import FORK_SERVER, JavaCommand, java_command, kcl_properties, worker_id
 from consumer.daemon.log import Log
 from consumer.daemon.preparation import Patience, Stopped
 from consumer.daemon.restarts import RestartPolicy
@@ -59,7 +61,8 @@ async def _serve(
     settings: Settings, state: StateDirectory, command: JavaCommand, prepare: Prepare, log: Log
 ) -> int:
     processes.adopt_orphans()
-    supervisor = _supervisor(settings, state, command, log)
+    forked = Forked()
+    supervisor = _supervisor(settings, state, command, forked, log)
     async with AsyncExitStack() as stack:
         stack.enter_context(_signals_stop(supervisor))
         if settings.integer("http.port"):
@@ -69,23 +72,23 @@ async def _serve(
         log.info(
             f"application {settings.text('applicationName')} as {worker_id(settings)}, state in {state.path}"
         )
+        if settings.flag(FORK_SERVER):
+            await stack.enter_async_context(_fork_server(settings, state, command, forked, log))
         await stack.enter_async_context(supervisor.watching())
         if not await _prepared(settings, prepare, supervisor, log):
             return EXIT_OK
         return await supervisor.run()
 
 
-def _supervisor(settings: Settings, state: StateDirectory, command: JavaCommand, log: Log) -> Supervisor:
+def _supervisor(
+    settings: Settings, state: StateDirectory, command: JavaCommand, forked: Forked, log: Log
+) -> Supervisor:
     grace = settings.integer("shutdownGraceMillis") / 1000 + settings.seconds("supervisor.grace_margin")
     open_chunk_seconds = settings.seconds("chunk.window") + settings.seconds("chunk.grace")
     return Supervisor(
         command=command,
-        restarts=RestartPolicy(
-            base_seconds=settings.seconds("supervisor.restart_base"),
-            max_seconds=settings.seconds("supervisor.restart_max"),
-            reset_seconds=settings.seconds("supervisor.restart_reset"),
-            limit=settings.integer("supervisor.restart_limit"),
-        ),
+        forked=forked,
+        restarts=_restarts(settings),
         limits=Limits(grace_seconds=grace, hang_seconds=settings.seconds("supervisor.hang_timeout")),
         health=HealthPolicy(
             undelivered_seconds=open_chunk_seconds + settings.seconds("hold.unhealthy_after")
@@ -100,6 +103,39 @@ def _supervisor(settings: Settings, state: StateDirectory, command: JavaCommand,
         log=log,
         publish=_publisher(state, log),
     )
+
+
+def _restarts(settings: Settings) -> RestartPolicy:
+    return RestartPolicy(
+        base_seconds=settings.seconds("supervisor.restart_base"),
+        max_seconds=settings.seconds("supervisor.restart_max"),
+        reset_seconds=settings.seconds("supervisor.restart_reset"),
+        limit=settings.integer("supervisor.restart_limit"),
+    )
+
+
+@asynccontextmanager
+async def _fork_server(
+    settings: Settings, state: StateDirectory, command: JavaCommand, forked: Forked, log: Log
+) -> AsyncIterator[None]:
+    """Runs while the block does. It has the environment of the JVM, whose children it stands in for."""
+    with state.listen_for_launchers() as listener:
+        server = ForkServer(
+            listener=listener,
+            environment=command.environment,
+            forked=forked,
+            restarts=_restarts(settings),
+            monotonic=time.monotonic,
+            random=random.random,
+            log=log,
+        )
+        keeping = asyncio.create_task(server.keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
 
 
 def _publisher(state: StateDirectory, log: Log) -> Callable[[Status], None]:

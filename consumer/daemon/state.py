@@ -17,6 +17,11 @@ _SUN_PATH_BYTES = 107
 """Linux's sockaddr_un holds 108 bytes with the final zero."""
 
 
+_EVENTS = "events"
+_FORK_SERVER = "fork-server"
+_LAUNCHERS_WAITING = 1024
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateDirectory:
     """A locked state directory. `events_path` is what shard processes send to; it fits a socket address."""
@@ -45,6 +50,11 @@ class StateDirectory:
     def status_file(self) -> Path:
         return self.path / "status.json"
 
+    @property
+    def fork_server_path(self) -> str:
+        """Where launchers find the fork server; it fits a socket address."""
+        return _socket_path(self.path, self.descriptor, _FORK_SERVER)
+
     def write(self, path: Path, content: bytes) -> None:
         """Replaces a file at once: a reader sees the old content or the new, and nobody else sees any."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,10 +65,21 @@ class StateDirectory:
 
     def listen(self) -> socket.socket:
         """The datagram socket of the events, bound anew; the lock makes sure that nobody else listens there."""
-        (self.path / "events").unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        listener.bind(f"/proc/self/fd/{self.descriptor}/events")
+        return self._bound(_EVENTS, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+
+    def listen_for_launchers(self) -> socket.socket:
+        """The stream socket of the fork server, bound anew, for this user alone."""
+        listener = self._bound(_FORK_SERVER, socket.SOCK_STREAM)
+        listener.listen(_LAUNCHERS_WAITING)
         return listener
+
+    def _bound(self, name: str, kind: int) -> socket.socket:
+        path = self.path / name
+        path.unlink(missing_ok=True)
+        bound = socket.socket(socket.AF_UNIX, kind)
+        bound.bind(f"/proc/self/fd/{self.descriptor}/{name}")
+        path.chmod(0o600)
+        return bound
 
 
 def directory_of(settings: Settings, *, worker_id: str) -> Path:
@@ -83,7 +104,9 @@ def locked(path: Path) -> Iterator[StateDirectory]:
         raise StartFailed(f"worker.state_dir: cannot write to {path}: {error.strerror}") from error
     try:
         _acquire(lock, path)
-        yield StateDirectory(path=path, events_path=_events_path(path, descriptor), descriptor=descriptor)
+        yield StateDirectory(
+            path=path, events_path=_socket_path(path, descriptor, _EVENTS), descriptor=descriptor
+        )
     finally:
         os.close(lock)
         os.close(descriptor)
@@ -102,9 +125,9 @@ def _acquire(lock: int, path: Path) -> None:
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
-def _events_path(path: Path, descriptor: int) -> str:
+def _socket_path(path: Path, descriptor: int, name: str) -> str:
     """A path too long for a socket address is reached through our own descriptor of the directory."""
-    direct = str(path / "events")
+    direct = str(path / name)
     if len(os.fsencode(direct)) <= _SUN_PATH_BYTES:
         return direct
-    return f"/proc/{os.getpid()}/fd/{descriptor}/events"
+    return f"/proc/{os.getpid()}/fd/{descriptor}/{name}"

@@ -13,12 +13,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from consumer.daemon import processes
+from consumer.daemon.forked import Forked
 from consumer.daemon.health import HealthPolicy, Phase, assess, hung_for
 from consumer.daemon.java import JavaCommand
-from consumer.daemon.jvm import Jvm, describe_exit
+from consumer.daemon.jvm import Jvm
 from consumer.daemon.log import Log
 from consumer.daemon.logback import read_line, says_that_the_jvm_ends
 from consumer.daemon.restarts import RestartPolicy
+from consumer.daemon.session import describe_exit
 from consumer.daemon.shards import Shards
 from consumer.daemon.status import Identity, Status
 from consumer.domain.events import Event, LogEvent, StatusEvent
@@ -60,6 +62,7 @@ class Supervisor:
         self,
         *,
         command: JavaCommand,
+        forked: Forked,
         restarts: RestartPolicy,
         limits: Limits,
         health: HealthPolicy,
@@ -69,6 +72,7 @@ class Supervisor:
         publish: Callable[[Status], None],
     ) -> None:
         self._command = command
+        self._forked = forked
         self._restarts = restarts
         self._limits = limits
         self._health = health
@@ -158,7 +162,7 @@ class Supervisor:
     async def _run_once(self) -> int:
         """One life of the JVM; returns the daemon's exit code in case this was the last."""
         try:
-            jvm = Jvm.start(self._command, self._relay)
+            jvm = Jvm.start(self._command, self._relay, self._forked)
         except OSError as error:
             self._log.error(f"jvm.java: cannot run {self._command.arguments[0]}: {error.strerror}")
             return EXIT_FAILED

@@ -16,6 +16,9 @@ MAX_DATAGRAM_BYTES = 64 * 1024
 """No event is longer: `encode` cuts texts. Linux refuses datagrams above the send buffer (208 KiB by
 default)."""
 
+SHARD_PROCESS_NAME = "shard-process"
+"""What ps shows of a shard process, however it was started; Linux takes 15 bytes."""
+
 _MAX_TEXT_CHARACTERS = 4 * 1024
 
 

@@ -6,13 +6,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import gevent
 
-from consumer.domain.events import Event, LogEvent
+from consumer.domain.events import SHARD_PROCESS_NAME, Event, LogEvent
 from consumer.settings import Settings
 from consumer.shard.assembly import build_pipeline, drain_seconds
 from consumer.shard.processor import ShardProcessor
@@ -30,6 +31,7 @@ EXIT_CRASHED = 70
 
 def main() -> NoReturn:
     """Runs until the KCL closes stdin. Never returns: gevent's own shut-down would wait for open connections."""
+    _take_name()
     descriptors = _claim_standard_streams()
     send = _event_sender()
     settings = _settings()
@@ -50,6 +52,11 @@ def main() -> NoReturn:
         _exit(EXIT_CRASHED)
     _report(processor, reader)
     _exit(0)
+
+
+def _take_name() -> None:
+    with suppress(OSError):  # where /proc cannot be written
+        Path("/proc/self/comm").write_text(SHARD_PROCESS_NAME)
 
 
 def _claim_standard_streams() -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -20,6 +21,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from botocore.loaders import Loader
 
 from consumer.domain.errors import DeliveryError, SetupError, Throttled, TransientError
 from consumer.settings import Settings
@@ -73,6 +75,31 @@ AWS_ERRORS = (ClientError, BotoCoreError, RuntimeError)
 credentials turn out to be expired already (RefreshableCredentials._protected_refresh)."""
 
 
+_SHARED_MODELS = ("service-2", "endpoint-rule-set-1")
+_SHARED_DATA = ("endpoints", "partitions", "sdk-default-configuration", "_retry")
+
+_shared: list[Loader] = []
+
+
+def share_models(service: str) -> None:
+    """Reads once what each client of a service is made of: clients of this process, and of those forked from it, use
+    what was read. Sessions, and with them configuration and credentials, stay a client's own."""
+    loader = botocore.session.get_session().get_component("data_loader")
+    for name in _SHARED_MODELS:
+        loader.load_service_model(service, name, api_version=None)  # as a client asks for it
+    for name in _SHARED_DATA:
+        loader.load_data(name)
+    _shared[:] = [loader]
+
+
+def _client(service: str, **options: Any) -> Any:
+    if not _shared:
+        return boto3.client(service, **options)
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _shared[0])
+    return boto3.Session(botocore_session=session).client(service, **options)
+
+
 def s3_client(
     *,
     region: str | None,
@@ -90,7 +117,7 @@ def s3_client(
         s3={"addressing_style": "path"} if endpoint_url else None,
         tcp_keepalive=True,
     )
-    return boto3.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+    return _client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
 
 
 def dynamodb_client(
@@ -107,7 +134,7 @@ def dynamodb_client(
         read_timeout=read_timeout_seconds,
         tcp_keepalive=True,
     )
-    return boto3.client("dynamodb", region_name=region, endpoint_url=endpoint_url, config=config)
+    return _client("dynamodb", region_name=region, endpoint_url=endpoint_url, config=config)
 
 
 def object_options(settings: Settings) -> dict[str, str]:

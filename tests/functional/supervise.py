@@ -24,7 +24,8 @@ def prepare(settings: Settings, patience: Patience, log: Log) -> None:
 
 def main(java: str, assignments: list[str]) -> int:
     overrides = dict(word.split("=", 1) for word in assignments)
-    settings = load("s3", overrides={"s3.bucket": "bucket", "jvm.java": java, "http.port": "0", **overrides})
+    own = {"s3.bucket": "bucket", "jvm.java": java, "http.port": "0", "shard.fork_server": "false"}
+    settings = load("s3", overrides={**own, **overrides})
     log = Log(backend="s3", level="DEBUG", clock=time.time)
     try:
         return serve(settings, environment=os.environ, log=log, prepare=prepare)

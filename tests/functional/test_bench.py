@@ -1,17 +1,19 @@
 """The bench measures real processes, and is void when a record is lost."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from consumer.local.bench import flat_level
+from consumer.local.bench import flat_level, fork_level
 from consumer.local.bench.backend import Backend, discarding
 from consumer.local.bench.cases import Case, cases
 from consumer.local.bench.kcl import BenchError
 from consumer.local.bench.page import section
 from consumer.local.bench.shard_level import measure, run
+from consumer.local.child import ROOT
 
 CASES = [
     case
@@ -57,3 +59,19 @@ def test_the_cost_of_each_tenth_is_told(tmp_path: Path) -> None:
     rows = flat_level.measure(40_000, folder=tmp_path, say=lambda line: None)
     assert [row["records"] for row in rows if row["backend"] == "s3"] == [*range(4_000, 40_001, 4_000)]
     assert {row["backend"] for row in rows} == {"s3", "bigquery"}
+
+
+def test_forked_shard_processes_take_no_more_than_the_sum_for_a_host_says(tmp_path: Path) -> None:
+    sum_for_a_host = (ROOT / "docs" / "ec2.md").read_text()
+    [server_mib] = re.findall(r"(\d+) MiB of fork\s+server", sum_for_a_host)
+    [[forked_mib, apart_mib]] = re.findall(
+        r"hold (\d+) MiB \((\d+) MiB with `shard.fork_server = false`\)", sum_for_a_host
+    )
+    said = {"forked": int(forked_mib), "apart": int(apart_mib)}
+    rows = fork_level.measure((2,), 400, folder=tmp_path, say=lambda line: None)
+    assert {(row["backend"], row["start"]) for row in rows} == {
+        (backend, start) for backend in ("s3", "bigquery") for start in said
+    }
+    for row in rows:
+        assert 0 < row["each_pss_mib"] <= said[row["start"]]
+        assert row["server_mib"] <= int(server_mib)

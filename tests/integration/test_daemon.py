@@ -121,7 +121,9 @@ def still_running(state_dir: Path) -> list[str]:
             environment, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        of_daemon = b"consumer.shard" in command or b"MultiLangDaemon" in command
+        of_daemon = any(
+            part in command for part in (b"consumer.shard", b"shard-launcher", b"MultiLangDaemon")
+        )
         if of_daemon and str(state_dir).encode() in environment + command:
             found.append(command.replace(b"\0", b" ").decode())
     return found

@@ -14,6 +14,7 @@ from typing import Any
 from consumer.local.backends import BackendError
 from consumer.local.bench import (
     flat_level,
+    fork_level,
     kcl_level,
     latency_level,
     memory_level,
@@ -45,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
         " daemon replaces, and the daemon, at one request latency; latency: from put to readable in the backend,"
         " through the real KCL on the embedded stack; kcl: CPU time of the real KCL and its shard processes, reading"
         " prepared answers of Kinesis, against children that only acknowledge; recovery: time from a start, and"
-        " from SIGKILL, to the next delivered record",
+        " from SIGKILL, to the next delivered record; forks: memory of many shard processes together, with and"
+        " without a fork server",
     )
     parser.add_argument(
         "--runs",
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         help="records a run: 400000 (shard), fewer where they are large; 10000000 (flat); 200000 (originals);"
-        " 400000 of all shards together, and as many to warm up (kcl)",
+        " 400000 of all shards together, and as many to warm up (kcl); 4000 of each shard (forks)",
     )
     parser.add_argument(
         "--only",
@@ -87,9 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     kcl.add_argument(
         "--shards",
         type=_numbers,
-        default=kcl_level.SHARDS,
         metavar="N,…",
-        help="shards of the stream, all read by one worker (1,2,4,16)",
+        help="shards of the stream, all read by one worker (1,2,4,16); of level forks: shard processes (8)",
     )
     kcl.add_argument(
         "--wire",
@@ -184,7 +185,9 @@ def _kcl(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str
     chosen = [
         case
         for case in kcl_level.cases(
-            arguments.shards, records=arguments.records or kcl_level.RECORDS, wire=arguments.wire
+            arguments.shards or kcl_level.SHARDS,
+            records=arguments.records or kcl_level.RECORDS,
+            wire=arguments.wire,
         )
         if re.search(arguments.only or "", case.child)
     ]
@@ -200,6 +203,15 @@ def _recovery(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dic
     )
 
 
+def _forks(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    return fork_level.measure(
+        arguments.shards or fork_level.USUAL_SHARDS,
+        arguments.records or fork_level.RECORDS,
+        folder=folder,
+        say=say,
+    )
+
+
 _REPEATED = frozenset({"shard", "originals", "kcl", "recovery"})
 LEVELS = {
     "shard": _shard,
@@ -209,6 +221,7 @@ LEVELS = {
     "latency": _latency,
     "kcl": _kcl,
     "recovery": _recovery,
+    "forks": _forks,
 }
 
 

@@ -21,6 +21,7 @@ _TITLES = {
     "shard": "One shard process",
     "flat": "Cost and number of records",
     "memory": "Memory limits",
+    "forks": "Memory of many shard processes",
     "originals": "The systems that the daemon replaces",
     "latency": "From put to readable",
     "kcl": "The real KCL, end to end",
@@ -30,6 +31,8 @@ _TEXTS = {
     "shard": "Messages of the KCL's protocol through the real shard process, JSON checked, into a backend in another"
     " process that takes everything and keeps nothing. Start-up is not in the CPU seconds per million.",
     "flat": "One shard process from its first record to its last: each row is the tenth that ends there.",
+    "forks": "Proportional memory after real work, launchers included: shard processes forked from one that has"
+    " everything imported (`shard.fork_server = true`), and each started on its own.",
     "memory": "The allowance is `delivery.max_in_flight_bytes` and 40 MiB. In an outage the backend answers 503 until"
     " the shard process has stopped reading.",
     "originals": "Each system is really run, as one process and at the same request latency: a backend on"
@@ -72,6 +75,14 @@ _COLUMNS: dict[str, Columns] = {
         ("records", "records so far"),
         ("cpu_seconds_per_million", "CPU s per million"),
         ("rss_mib", "RSS, MiB"),
+    ),
+    "forks": (
+        ("backend", "backend"),
+        ("shards", "shard processes"),
+        ("start", "started"),
+        ("server_mib", "fork server before, PSS, MiB"),
+        ("total_pss_mib", "all together, PSS, MiB"),
+        ("each_pss_mib", "each, PSS, MiB"),
     ),
     "memory": (
         ("backend", "backend"),

@@ -55,13 +55,16 @@ def run(case: Case, backend: Backend, folder: Path) -> Run:
 
 def start(case: Case, backend: Backend, folder: Path) -> Child:
     """The case's program; nothing is said to it yet."""
-    environment = {}
-    if case.is_shard_process:
-        settings_file = folder / "settings.json"
-        settings_file.write_bytes(settings_of(case, backend.url, folder).dump())
-        environment["CONSUMER_SETTINGS"] = str(settings_file)
+    environment = environment_of(case, backend, folder) if case.is_shard_process else {}
     program = [backend.url if part == "URL" else part for part in case.program]
     return Child(program, folder, environment)
+
+
+def environment_of(case: Case, backend: Backend, folder: Path) -> dict[str, str]:
+    """What a shard process needs of it; writes its settings to `folder`."""
+    settings_file = folder / "settings.json"
+    settings_file.write_bytes(settings_of(case, backend.url, folder).dump())
+    return {"CONSUMER_SETTINGS": str(settings_file)}
 
 
 def check_arrived(case: Case, backend: Backend, number_sum: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from consumer.domain.events import SHARD_PROCESS_NAME
 from consumer.local import tethered
 from consumer.local.backends import STOP_SECONDS
 from consumer.local.chaos.processes import Proc, send_all, tree
@@ -71,7 +72,7 @@ class Worker:
         return self.popen is not None and self.popen.poll() is not None
 
     def processes(self) -> list[Proc]:
-        """The supervisor, the JVM, the shard processes."""
+        """The supervisor, first, and all below it: fork server, JVM, launchers, shard processes."""
         found = [] if self.popen is None or self.ended() else tree(self.popen.pid)
         self.started = [*[one for one in self.started if one.alive()], *found]
         return found
@@ -80,9 +81,7 @@ class Worker:
         return next((process for process in self.processes() if process.name == "java"), None)
 
     def shard_processes(self) -> list[Proc]:
-        found = self.processes()
-        jvms = {process.pid for process in found if process.name == "java"}
-        return [process for process in found if process.parent in jvms]
+        return [process for process in self.processes() if process.name == SHARD_PROCESS_NAME]
 
     async def stop(self) -> int:
         """SIGTERM, as systemd stops it; returns the exit code, -9 where it had to be killed."""

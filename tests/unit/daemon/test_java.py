@@ -47,6 +47,7 @@ def test_shard_processes_find_python_the_package_their_settings_and_the_supervis
     assert environment["PYTHONPATH"] == f"{PROJECT_ROOT}:/more"
     assert environment["CONSUMER_SETTINGS"] == str(state.path / "settings.json")
     assert environment["CONSUMER_EVENTS"] == "/events"
+    assert environment["CONSUMER_FORK_SERVER"] == str(state.path / "fork-server")
     assert environment["AWS_REGION"] == "here"
 
 
@@ -56,9 +57,15 @@ def test_the_kcls_file_holds_its_keys_and_what_follows_from_ours() -> None:
     assert entries["workerId"] == "me"
     assert entries["streamName"] == "some"
     assert entries["maxRecords"] == "5000"
-    assert entries["executableName"] == f"{Path(sys.executable).name} -m consumer.shard"
+    assert entries["executableName"] == f"{Path(sys.executable).name} -S -s -m consumer.shard.launcher"
     assert "/" not in entries["executableName"]
     assert not [key for key in entries if key.startswith(("s3.", "chunk."))]
+
+
+def test_without_a_fork_server_the_kcl_starts_shard_processes_itself(state: StateDirectory) -> None:
+    chosen = settings(shard__fork_server="false")
+    assert f"executableName={Path(sys.executable).name} -m consumer.shard\n" in kcl_properties(chosen)
+    assert "CONSUMER_FORK_SERVER" not in java_command(chosen, state, {}).environment
 
 
 def test_the_worker_is_named_after_backend_and_host_and_fit_for_the_kcl(

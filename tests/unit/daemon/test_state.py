@@ -54,3 +54,12 @@ def test_a_directory_that_cannot_be_made_names_the_setting(tmp_path: Path) -> No
 def test_state_is_kept_by_application_or_by_worker(tmp_path: Path, lock: str, name: str) -> None:
     overrides = {"s3.bucket": "bucket", "worker.state_dir": str(tmp_path), "supervisor.lock": lock}
     assert directory_of(load("s3", overrides=overrides), worker_id="me") == tmp_path / name
+
+
+def test_only_this_user_reaches_the_fork_server(tmp_path: Path) -> None:
+    with locked(tmp_path) as state, state.listen_for_launchers() as listener:
+        assert Path(state.fork_server_path).stat().st_mode & 0o777 == 0o600
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as launcher:
+            launcher.connect(state.fork_server_path)
+            accepted, _ = listener.accept()
+            accepted.close()

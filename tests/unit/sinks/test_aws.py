@@ -2,8 +2,10 @@
 
 import pytest
 from botocore import exceptions
+from botocore.loaders import JSONFileLoader
 
 from consumer.domain.errors import SetupError, TransientError
+from consumer.sinks import aws
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 
 
@@ -135,3 +137,17 @@ def test_a_bug_is_not_taken_for_an_outage(bug: Exception) -> None:
     with pytest.raises(type(bug)) as caught:
         delivery_error(bug, setting="s3.bucket")
     assert caught.value is bug
+
+
+def test_clients_read_no_file_again_once_the_models_of_their_service_are_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load_file(loader: JSONFileLoader, path: str) -> None:
+        raise AssertionError(f"{path} is read again")
+
+    monkeypatch.setattr(aws, "_shared", [])
+    aws.share_models("s3")
+    monkeypatch.setattr(JSONFileLoader, "load_file", load_file)
+    client = aws.s3_client(region="eu-west-1", endpoint_url=None, connections=1)
+    assert client.meta.endpoint_url == "https://s3.eu-west-1.amazonaws.com"
+    client.close()

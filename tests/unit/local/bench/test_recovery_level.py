@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from consumer.domain.events import SHARD_PROCESS_NAME
 from consumer.local.bench.recovery_level import KILLS, production_leases, victims
 from consumer.local.chaos.processes import Proc
 from consumer.local.chaos.workers import Worker
@@ -25,7 +26,7 @@ class _Tree(Worker):
     """A supervisor with its JVM and two shard processes."""
 
     def processes(self) -> list[Proc]:
-        names = {1: (0, "python"), 2: (1, "java"), 3: (2, "python"), 4: (2, "python")}
+        names = {1: (0, "python"), 2: (1, "java"), 3: (2, SHARD_PROCESS_NAME), 4: (2, SHARD_PROCESS_NAME)}
         return [Proc(pid, started=pid, parent=parent, name=name) for pid, (parent, name) in names.items()]
 
 
