@@ -57,8 +57,9 @@ _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
-_NOT_DECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_NOT_CONVERTED = (pa.ArrowException, decimal.DecimalException, OverflowError, ValueError, TypeError)
+# beside its own errors msgspec lets those of Python's dates and decimals through
+_NOT_DECODED = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+_NOT_CONVERTED = (pa.ArrowException, ValueError, ArithmeticError, TypeError)
 
 
 class BadCells(ValueError):

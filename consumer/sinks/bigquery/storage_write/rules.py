@@ -47,7 +47,8 @@ class Rules(msgspec.Struct, frozen=True):
         return value
 
     def flag(self, key: str) -> bool:
-        return self.settings[key] is True
+        """False, too, in rules that were kept before there was such a setting."""
+        return self.settings.get(key) is True
 
     def table_path(self, table: str) -> str:
         """As the Storage Write API names tables."""

@@ -1,5 +1,6 @@
 """What fits a column of each type, as which value, and that neighbours have no say in it."""
 
+import contextlib
 import datetime
 import json
 from decimal import Decimal
@@ -18,7 +19,8 @@ NOON = datetime.datetime(2026, 1, 2, 12, 30, 15, tzinfo=UTC)
 
 def cells(columns: tuple[Column, ...], *rows: bytes, refuse_unknown: bool = True) -> list[dict[str, Any]]:
     reader = RowReader(columns, refuse_unknown=refuse_unknown)
-    found: list[dict[str, Any]] = ArrowWriter(columns).batch([reader.read(row) for row in rows]).to_pylist()
+    batch = ArrowWriter(columns).batch([reader.read(row) for row in rows])
+    found: list[dict[str, Any]] = batch.to_pylist()
     return found
 
 
@@ -85,6 +87,7 @@ def test_values_that_a_column_takes(kind: str, text: str, value: object) -> None
         ("BOOLEAN", '"maybe"'),
         ("BYTES", '"%%"'),
         ("TIMESTAMP", '"soon"'),
+        ("TIMESTAMP", "253402300800"),  # the first second of the year 10000
         ("TIMESTAMP", '"0001-01-01T00:00:00+05:00"'),
         ("DATE", '"2026-02-30"'),
         ("TIME", '"12:30:15Z"'),
@@ -185,3 +188,38 @@ def test_what_becomes_of_a_row_does_not_depend_on_its_neighbours(
     good = [json.dumps(row).encode() for row, found in zip(rows, alone, strict=True) if found is not None]
     together = cells(_COLUMNS, *good, refuse_unknown=refuse_unknown)
     assert repr(together) == repr([found for found in alone if found is not None])
+
+
+_UGLY = (
+    *("1e999999999999999999999", "1e400", "1e-999999999", "1e18", "253402300800", "-62135596801", "9" * 5000),
+    *(
+        '"NaN"',
+        '"sNaN"',
+        '"Infinity"',
+        '"24:00:00"',
+        '"9999-12-31T23:59:59-23:59"',
+        '"0001-01-01T00:00:00+23:59"',
+    ),
+    *(
+        '""',
+        '"  "',
+        '"=AAA"',
+        '"\\u0000"',
+        '"\\ud800"',
+        "{}",
+        "[null]",
+        "[" * 900 + "]" * 900,
+        '"' + "9" * 5000 + '"',
+    ),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", ["NULLABLE", "REQUIRED", "REPEATED"])
+def test_no_value_is_another_exception(kind: str, mode: Any) -> None:
+    """Anything else would end the shard process at this record, again and again."""
+    columns = (Column("x", kind, mode), Column("r", "RECORD", fields=(Column("x", kind, mode),)))
+    for text in (*_UGLY, *(f"[{text}]" for text in _UGLY)):
+        for row in (f'{{"x":{text}}}', f'{{"X":{text}}}', f'{{"R":{{"x":{text}}}}}'):
+            with contextlib.suppress(BadCells):
+                cells(columns, row.encode())

@@ -60,6 +60,25 @@ def test_plain_log_rows_have_a_maker_of_their_own() -> None:
     assert isinstance(maker(), TypedRows)
 
 
+def test_rules_kept_without_the_newer_settings_are_those_of_plain_log_rows() -> None:
+    older = Rules(
+        1,
+        {
+            "bigquery.table_prefix": "player_log",
+            "bigquery.key_digits": 1,
+            "bigquery.row": "log",
+            "bigquery.partition_field": "time",
+            "record.key_field": "player_id",
+            "record.time_field": "time",
+            "record.time_format": "iso8601",
+        },
+    )
+    own = row_maker(older, shard="shardId-7")
+    tables, _ = own.make(records({"player_id": "a1"}), [0])
+    assert isinstance(own, LogRows)
+    assert list(tables) == ["player_log_a"]
+
+
 def test_fields_become_cells_and_a_record_without_a_time_has_that_of_its_arrival() -> None:
     own = maker()
     tables, rejections = own.make(records({"player_id": "a1", "score": "12", "Name": 5}), [0])
