@@ -129,6 +129,30 @@ async def _kill_supervisor(world: World, fault: Planned) -> str:
     return f"process {before[0].pid} with {len(before) - 1} below it"
 
 
+async def _kill_fork_server(world: World, fault: Planned) -> str:
+    """Delivery has to go on meanwhile, so it does not count as cut off."""
+    worker = world.first[_backend(fault)]
+    await _until(worker.shard_processes, _PRESENT_SECONDS)
+    server = await _until(worker.fork_server, _PRESENT_SECONDS)
+    if server is None:
+        return "skipped: no fork server ran"
+    forked = [process for process in worker.shard_processes() if process.session == server.session]
+    killed_at = time.monotonic()
+    server.send(signal.SIGKILL)
+    successor = await _until(lambda: _successor(worker, server), _PRESENT_SECONDS)
+    run_on = sum(process.alive() for process in forked)
+    outcome = f"process {server.pid}; {run_on} of the {len(forked)} shard processes from it run on"
+    if successor is None:
+        world.missing.append(f"fork server of {worker.id}")
+        return f"{outcome}, and there is NO new one"
+    return f"{outcome}, process {successor.pid} in its place after {time.monotonic() - killed_at:.1f} s"
+
+
+def _successor(worker: Worker, before: Proc) -> Proc | None:
+    found = worker.fork_server()
+    return None if found == before else found
+
+
 async def _freeze_shard_process(world: World, fault: Planned) -> str:
     found = await _until(world.first[_backend(fault)].shard_processes, _PRESENT_SECONDS)
     if not found:
@@ -236,6 +260,7 @@ _ACTS: dict[str, Act] = {
     "kill_shard_process": _kill_shard_process,
     "kill_jvm": _kill_jvm,
     "kill_supervisor": _kill_supervisor,
+    "kill_fork_server": _kill_fork_server,
     "freeze_shard_process": _freeze_shard_process,
     "restart": _restart,
     "second_worker": _second_worker,

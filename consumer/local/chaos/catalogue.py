@@ -70,6 +70,7 @@ KINDS: tuple[Kind, ...] = (
     _process("first worker", "kill_shard_process", (0, 0), 15),
     _process("first worker", "kill_jvm", (0, 0), 15),
     _process("first worker", "kill_supervisor", (0, 0), 15),
+    _process("first worker", "kill_fork_server", (0, 0), 3),
     _process("first worker", "freeze_shard_process", (3, 8), 3),
     _process("first worker", "restart", (0, 3), 15),
     _process("second worker", "second_worker", (8, 15), 5),

@@ -16,6 +16,7 @@ class Proc:
     started: int
     parent: int
     name: str
+    session: int = field(default=0, compare=False)
     stopped: bool = field(default=False, compare=False)
 
     def alive(self) -> bool:
@@ -27,6 +28,13 @@ class Proc:
         """Whether it stands still by SIGSTOP."""
         found = _read(self.pid)
         return found is not None and found.started == self.started and found.stopped
+
+    def arguments(self) -> list[str]:
+        """What it was started with, by itself or by the process it was forked from; empty once it has ended."""
+        try:
+            return Path(f"/proc/{self.pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
+        except (FileNotFoundError, ProcessLookupError):
+            return []
 
     def resident_bytes(self) -> int:
         """Memory in use, shared pages included; 0 once it has ended."""
@@ -80,5 +88,12 @@ def _read(pid: int) -> Proc | None:
     fields = rest.split()
     if fields[0] in "ZX":
         return None
-    # proc(5): state is field 3, ppid 4, starttime 22
-    return Proc(pid, started=int(fields[19]), parent=int(fields[1]), name=name, stopped=fields[0] == "T")
+    # proc(5): state is field 3, ppid 4, session 6, starttime 22
+    return Proc(
+        pid,
+        started=int(fields[19]),
+        parent=int(fields[1]),
+        name=name,
+        session=int(fields[3]),
+        stopped=fields[0] == "T",
+    )

@@ -47,6 +47,7 @@ class Ending:
     tallies: dict[Backend, Tally]
     happened: list[Happened] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     recoveries: dict[Backend, list[float]] = field(default_factory=dict)
     exit_codes: dict[str, int] = field(default_factory=dict)
     failed_puts: int = 0
@@ -55,7 +56,7 @@ class Ending:
 
     @property
     def clean(self) -> bool:
-        return all(tally.clean for tally in self.tallies.values()) and not self.orphans
+        return all(tally.clean for tally in self.tallies.values()) and not (self.orphans or self.missing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +160,7 @@ async def ended(world: World, holdings: Holdings, feed: Feed, watch: Watch, prog
     return Ending(
         tallies={backend: await asyncio.to_thread(holdings.tally, backend, journal) for backend in BACKENDS},
         orphans=world.orphans,
+        missing=world.missing,
         exit_codes={worker.id: code for worker, code in zip(running, codes, strict=True)},
         failed_puts=feed.failed_calls,
         drained_seconds=drained_seconds,

@@ -19,6 +19,7 @@ ORPHAN_SECONDS = 10.0
 _RESTART_SECONDS = 1.0
 _POLL_SECONDS = 0.2
 _ABANDON_SECONDS = 6.0
+_FORK_SERVER = "consumer.shard.fork_server"
 
 type Say = Callable[[str], None]
 
@@ -79,6 +80,17 @@ class Worker:
 
     def jvm(self) -> Proc | None:
         return next((process for process in self.processes() if process.name == "java"), None)
+
+    def fork_server(self) -> Proc | None:
+        """What it has forked has its arguments too, and is in its session."""
+        return next(
+            (
+                process
+                for process in self.processes()
+                if process.session == process.pid and _FORK_SERVER in process.arguments()
+            ),
+            None,
+        )
 
     def shard_processes(self) -> list[Proc]:
         return [process for process in self.processes() if process.name == SHARD_PROCESS_NAME]

@@ -84,6 +84,8 @@ class World:
     second: dict[Backend, Worker] = field(default_factory=dict)
     killed_at: dict[Backend, list[float]] = field(default_factory=dict)
     orphans: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Processes that should have been started again."""
 
     def __post_init__(self) -> None:
         self.controls = {

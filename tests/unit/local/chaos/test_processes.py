@@ -24,3 +24,25 @@ def test_a_process_that_was_stopped_is_frozen_until_it_goes_on() -> None:
     assert not process.alive()
     assert not process.frozen()
     assert process.resident_bytes() == 0
+
+
+FORKS = """
+import os
+if os.fork() == 0:
+    input()
+os.wait()
+"""
+
+
+def test_a_forked_process_has_the_arguments_of_its_parent_and_is_of_its_session() -> None:
+    command = [sys.executable, "-c", FORKS, "marker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as parent:
+        while len(found := tree(parent.pid)) < 2:
+            pass
+        first, forked = found
+        assert "marker" in first.arguments()
+        assert forked.arguments() == first.arguments()
+        assert (first.session, forked.session) == (first.pid, first.pid)
+        for process in reversed(found):
+            process.send(signal.SIGKILL)
+    assert first.arguments() == []
