@@ -1,6 +1,8 @@
 """The bench measures real processes, and is void when a record is lost."""
 
 import re
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +12,27 @@ import pytest
 from consumer.local.bench import flat_level, fork_level
 from consumer.local.bench.backend import Backend, discarding
 from consumer.local.bench.cases import Case, cases
+from consumer.local.bench.counts import Behaviour
+from consumer.local.bench.inputs import Input, Line, number_sum
 from consumer.local.bench.kcl import BenchError
 from consumer.local.bench.page import section
-from consumer.local.bench.shard_level import measure, run
+from consumer.local.bench.shard_level import check_arrived, measure, run, start
 from consumer.local.child import ROOT
 
 CASES = [
     case
     for case in cases(400)
-    if case.input.record_bytes == 700 and case.name in ("gzip NDJSON", "row=log", "plain amazon_kclpy")
+    if case.input.record_bytes == 700
+    and case.name
+    in (
+        "gzip NDJSON",
+        "row=log",
+        "storage_write, row=log",
+        "storage_write, row=fields",
+        "plain amazon_kclpy",
+    )
 ]
+SHARD_PROCESSES = [case for case in CASES if case.is_shard_process]
 
 
 @pytest.fixture
@@ -42,9 +55,51 @@ def test_a_run_that_loses_its_records_is_void(backend: Backend, tmp_path: Path) 
         run(acknowledging, backend, tmp_path)
 
 
+class Lost(Input):
+    """The last of 400 records is told of, and not given."""
+
+    def lines(self) -> Iterator[Line]:
+        for line in Input(record_bytes=700, count=399).lines():
+            yield replace(line, records=400, number_sum=number_sum(400))
+
+
+class Doubled(Input):
+    """The message is given twice, and told of once."""
+
+    def lines(self) -> Iterator[Line]:
+        for line in super().lines():
+            yield line
+            yield replace(line, records=0, number_sum=0)
+
+
+@pytest.mark.parametrize("case", SHARD_PROCESSES, ids=lambda case: f"{case.backend}, {case.name}")
+def test_a_run_that_loses_or_doubles_a_record_is_void(case: Case, backend: Backend, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="399 of 400 records arrived"):
+        run(replace(case, input=Lost(record_bytes=700, count=400)), backend, tmp_path)
+    with pytest.raises(BenchError, match="800 of 400 records arrived"):
+        run(replace(case, input=Doubled(record_bytes=700, count=400)), backend, tmp_path)
+
+
 def test_a_child_that_fails_ends_the_run(backend: Backend, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="No module named no_such_module"):
         run(replace(cases(400)[0], program=("no_such_module",)), backend, tmp_path)
+
+
+def test_an_outage_is_told_and_loses_nothing(backend: Backend, tmp_path: Path) -> None:
+    [case] = [case for case in CASES if case.name == "storage_write, row=log"]
+    backend.behave(Behaviour(outage=True, latency_seconds=0.01))
+    [line] = case.input.lines()
+    with start(case, backend, tmp_path) as child:
+        child.initialize()
+        child.call(line.text)
+        ending = threading.Thread(target=child.end_shard)
+        ending.start()
+        while backend.arrived().refused < 3:
+            time.sleep(0.01)
+        backend.behave()
+        ending.join()
+        child.close()
+    check_arrived(case, backend, line.number_sum)
 
 
 def test_the_result_becomes_a_table(tmp_path: Path) -> None:

@@ -76,7 +76,11 @@ LIBRARIES: dict[str, frozenset[str]] = {
         }
     ),
     "grpc": frozenset(
-        {"consumer.local.bigquery.storage_write", "consumer.sinks.bigquery.storage_write.writer"}
+        {
+            "consumer.local.bench.storage_write",
+            "consumer.local.bigquery.storage_write",
+            "consumer.sinks.bigquery.storage_write.writer",
+        }
     ),
     "hpack": frozenset({"consumer.local.bench.kinesis"}),
     "hypercorn": frozenset({"consumer.local.aws"}),
@@ -86,6 +90,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
         {
             "consumer.sinks.bigquery.storage_write.arrow",
             "consumer.sinks.bigquery.storage_write.cells",
+            "consumer.local.bench.storage_write",
             "consumer.local.bigquery",
         }
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from consumer.local.bench.discard import Behaviour
+from consumer.local.bench.counts import Behaviour
 from consumer.local.child import Process
 
 USUAL = Behaviour()
@@ -30,7 +30,10 @@ class Arrived(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Backend:
+    """`url` takes HTTP, `grpc_url` gRPC."""
+
     url: str
+    grpc_url: str
 
     def arrived(self) -> Arrived:
         with urllib.request.urlopen(self.url) as answer:
@@ -50,7 +53,7 @@ def discarding(folder: Path) -> Iterator[Backend]:
         "consumer.local.bench.discard", log=folder / "discard.log", environment=dict(os.environ)
     )
     try:
-        port = process.wait_ready(_START_SECONDS)["http"]
-        yield Backend(f"http://127.0.0.1:{port}")
+        ports = process.wait_ready(_START_SECONDS)
+        yield Backend(f"http://127.0.0.1:{ports['http']}", f"http://127.0.0.1:{ports['grpc']}")
     finally:
         process.stop()

@@ -1,16 +1,22 @@
 """What is measured of the shard process: backends, formats, sizes of records, and what to compare them with."""
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from consumer.local.bench.backend import Backend as Discarding
 from consumer.local.bench.inputs import Input, schema
-from consumer.settings import Backend, Settings, load
+from consumer.settings import BACKENDS, Backend, Settings, load
 
 SIZES = (200, 700, 1_000, 10_000, 100_000)
 USUAL_SIZE = 700
 _BYTES_A_RUN = 280_000_000
+
+type Target = Backend | Literal["storage_write"]
+"""A backend and the way to write to it: "bigquery" stands for insertAll."""
 
 _COMMON = {
     "streamName": "player-logs",
@@ -39,18 +45,23 @@ class Case:
 def cases(records: int) -> list[Case]:
     """All of them; `records` is how many a run gives, fewer where they are large."""
     made: list[Case] = []
-    for backend, formats in FORMATS.items():
+    for target, formats in FORMATS.items():
         usual = next(iter(formats))
-        made += [_case(backend, usual, size, records) for size in SIZES]
-        made += [_case(backend, name, USUAL_SIZE, records) for name in formats if name != usual]
-        made.append(_plain(backend, records // 4))
+        made += [_case(target, usual, size, records) for size in SIZES]
+        made += [_case(target, name, USUAL_SIZE, records) for name in formats if name != usual]
+    made += [_plain(backend, records // 4) for backend in BACKENDS]
     made.append(_acknowledging(records))
     return made
 
 
+def usual_case(target: Target, size: int, records: int = 400_000) -> Case:
+    """The shard process with the target's usual format."""
+    return _case(target, next(iter(FORMATS[target])), size, records)
+
+
 def usual_cases(size: int, records: int = 400_000) -> list[Case]:
     """The shard process of each backend, with its usual format."""
-    return [_case(backend, next(iter(formats)), size, records) for backend, formats in FORMATS.items()]
+    return [usual_case(backend, size, records) for backend in BACKENDS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +71,8 @@ class _Format:
     arrivals_per_second: int = 10_000
 
 
-FORMATS: Mapping[Backend, Mapping[str, _Format]] = {
+_STORAGE_WRITE = {"bigquery.method": "storage_write"}
+FORMATS: Mapping[Target, Mapping[str, _Format]] = {
     "s3": {
         "gzip NDJSON": _Format(),
         "not validated": _Format(settings={"s3.validate_json": "false"}),
@@ -74,12 +86,21 @@ FORMATS: Mapping[Backend, Mapping[str, _Format]] = {
         "row=log, not ASCII": _Format(ascii_only=False),
         "row=log, 1,000 arrivals/s": _Format(arrivals_per_second=1000),
     },
+    "storage_write": {
+        "storage_write, row=log": _Format(settings=_STORAGE_WRITE),
+        "storage_write, row=fields": _Format(settings={**_STORAGE_WRITE, "bigquery.row": "fields"}),
+    },
 }
 """The first of each is measured by size."""
 
+TARGETS = tuple(FORMATS)
 
-def settings_of(case: Case, url: str, folder: Path) -> Settings:
-    """For a shard process that delivers to the discarding backend at `url`; writes the schema file to `folder`."""
+
+def settings_of(case: Case, backend: Discarding, folder: Path) -> Settings:
+    """For a shard process that delivers to the discarding backend; writes the schema file to `folder`.
+
+    Each call names another table of positions, so that no shard goes on where one of a run before has ended.
+    """
     schema_file = folder / "schema.json"
     schema_file.write_text(json.dumps(schema(case.input.record_bytes)))
     own = {
@@ -90,17 +111,20 @@ def settings_of(case: Case, url: str, folder: Path) -> Settings:
             "bigquery.project": "project",
             "bigquery.dataset": "dataset",
             "bigquery.schema_file": str(schema_file),
-            "bigquery.api_endpoint": url,
+            "bigquery.api_endpoint": backend.url,
+            "bigquery.storage_endpoint": backend.grpc_url,
+            "bigquery.positions_table": f"bench-{uuid.uuid4().hex}",
             "bigquery.credentials": "anonymous",
+            "dynamoDBEndpoint": backend.url,
         },
     }[case.backend]
-    return load(case.backend, overrides={**_COMMON, "s3.endpoint_url": url, **own, **case.settings})
+    return load(case.backend, overrides={**_COMMON, "s3.endpoint_url": backend.url, **own, **case.settings})
 
 
-def _case(backend: Backend, name: str, size: int, records: int) -> Case:
-    wanted = FORMATS[backend][name]
+def _case(target: Target, name: str, size: int, records: int) -> Case:
+    wanted = FORMATS[target][name]
     return Case(
-        backend=backend,
+        backend="s3" if target == "s3" else "bigquery",
         name=name,
         input=Input(
             record_bytes=size,

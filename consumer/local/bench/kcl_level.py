@@ -5,12 +5,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from consumer.local.bench.cases import TARGETS
 from consumer.local.bench.kcl import BenchError
 from consumer.local.bench.kcl_run import ACKNOWLEDGES, KclCase, KclRun, run, world
 from consumer.local.bench.shard_level import MIB
 
 SHARDS = (1, 2, 4, 16)
-CHILDREN = (ACKNOWLEDGES, "s3", "bigquery")
+CHILDREN = (ACKNOWLEDGES, *TARGETS)
 RECORDS = 400_000
 
 

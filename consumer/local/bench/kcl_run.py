@@ -12,7 +12,7 @@ import msgspec
 from consumer.local.bench import jvm, leases
 from consumer.local.bench.arrivals import Acknowledged, Arrivals, Delivered
 from consumer.local.bench.backend import Backend, discarding
-from consumer.local.bench.cases import USUAL_SIZE, settings_of, usual_cases
+from consumer.local.bench.cases import TARGETS, USUAL_SIZE, settings_of, usual_case
 from consumer.local.bench.inputs import number_sum
 from consumer.local.bench.jvm import Jvm
 from consumer.local.bench.kcl import BenchError
@@ -34,7 +34,7 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KclCase:
-    """`child` is a backend or ACKNOWLEDGES. So many records of all shards together are measured, after a warm-up.
+    """`child` is one of TARGETS or ACKNOWLEDGES. So many records of all shards together are measured, after a warm-up.
     `wire` is "cbor", as in production, or "json"."""
 
     shards: int
@@ -113,6 +113,8 @@ def run(case: KclCase, shared: World, *, name: str) -> KclRun:
     program, arrivals = _child(case, shared, folder)
     with serving(case.script, folder) as stub, listening(folder / "events") as events:
         settings = _settings(case, shared, application=name, kinesis_url=stub.kinesis_url)
+        if case.child == "storage_write":
+            leases.create_positions(shared.aws.client("dynamodb"), settings.text("bigquery.positions_table"))
         environment = _environment(settings, folder)
         with jvm.running(settings, program, folder, environment) as kcl:
             return Watch(kcl, stub, events, arrivals).measure(case.script)
@@ -185,7 +187,6 @@ def _child(case: KclCase, shared: World, folder: Path) -> tuple[list[str], Arriv
 def _settings(case: KclCase, shared: World, *, application: str, kinesis_url: str) -> Settings:
     """Production's, but for endpoints, for pauses between reads as short as the KCL allows, and for a worker that
     gives account of itself at once, since the KCL gives it no shard before."""
-    by_backend = {str(each.backend): each for each in usual_cases(USUAL_SIZE)}
     own = {
         "applicationName": application,
         "kinesisEndpoint": kinesis_url,
@@ -195,12 +196,13 @@ def _settings(case: KclCase, shared: World, *, application: str, kinesis_url: st
         "workerMetricsReporterFreqInMillis": "2000",
         "chunk.grace": "0s",
     }
-    child = by_backend.get(case.child, by_backend["s3"])
-    settings = settings_of(replace(child, settings=own), shared.backend.url, shared.folder)
+    child = usual_case(next((target for target in TARGETS if target == case.child), "s3"), USUAL_SIZE)
+    chosen = {**child.settings, **own}
+    settings = settings_of(replace(child, settings=chosen), shared.backend, shared.folder)
     if case.wire == "cbor":
         return settings
-    without = {**own, "jvm.options": f"{settings.text('jvm.options')} -Daws.cborEnabled=false"}
-    return settings_of(replace(child, settings=without), shared.backend.url, shared.folder)
+    without = {**chosen, "jvm.options": f"{settings.text('jvm.options')} -Daws.cborEnabled=false"}
+    return settings_of(replace(child, settings=without), shared.backend, shared.folder)
 
 
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:

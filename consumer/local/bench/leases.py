@@ -1,4 +1,5 @@
-"""A lease table as a former worker left it, so that the KCL does not wait as it does on a fresh one."""
+"""A lease table as a former worker left it, so that the KCL does not wait as it does on a fresh one; and the table that
+`bin/start` makes for `bigquery.method = storage_write`."""
 
 from typing import Any
 
@@ -18,6 +19,17 @@ def create(dynamodb: Any, application: str, shard_ids: list[str]) -> None:
     )
     for place, shard_id in enumerate(shard_ids):
         dynamodb.put_item(TableName=application, Item=_lease(shard_id, place, len(shard_ids)))
+
+
+def create_positions(dynamodb: Any, table: str) -> None:
+    """Without an item. `dynamodb` is a boto3 client."""
+    keys = {"shard": "HASH", "item": "RANGE"}
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
+        BillingMode="PAY_PER_REQUEST",
+    )
 
 
 def _lease(shard_id: str, place: int, shards: int) -> dict[str, dict[str, str]]:

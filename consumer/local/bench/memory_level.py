@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from consumer.local.bench.backend import Backend, discarding
-from consumer.local.bench.cases import Case, settings_of, usual_cases
-from consumer.local.bench.discard import Behaviour
+from consumer.local.bench.cases import TARGETS, USUAL_SIZE, Case, settings_of, usual_case
+from consumer.local.bench.counts import Behaviour
 from consumer.local.bench.inputs import Line
 from consumer.local.bench.kcl import BenchError, Child
 from consumer.local.bench.shard_level import MIB, check_arrived, start
@@ -22,19 +22,20 @@ ALLOWANCE_MIB = 40
 
 
 def measure(*, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """A row for each backend and state; raises BenchError when a record did not arrive."""
+    """A row for each target and state; raises BenchError when a record did not arrive."""
     rows: list[dict[str, Any]] = []
     with discarding(folder) as backend:
-        for case in usual_cases(700):
+        for target in TARGETS:
+            case = usual_case(target, USUAL_SIZE)
             for state, outage in (("load", False), ("outage", True)):
-                rows.append({"backend": case.backend, "state": state, **_peak(case, backend, folder, outage)})
+                rows.append({"backend": target, "state": state, **_peak(case, backend, folder, outage)})
                 say(str(rows[-1]))
     return rows
 
 
 def _peak(case: Case, backend: Backend, folder: Path, outage: bool) -> dict[str, Any]:
     backend.behave(Behaviour(outage=outage))
-    limit = settings_of(case, backend.url, folder).integer("delivery.max_in_flight_bytes")
+    limit = settings_of(case, backend, folder).integer("delivery.max_in_flight_bytes")
     with start(case, backend, folder) as child:
         child.initialize()
         at_start = child.rss_bytes()

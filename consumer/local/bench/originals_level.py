@@ -10,7 +10,7 @@ from typing import Any
 from consumer.local.bench.backend import Backend, discarding
 from consumer.local.bench.batches import FIRST_NUMBER, Batch, Batches
 from consumer.local.bench.cases import USUAL_SIZE, Case
-from consumer.local.bench.discard import Behaviour
+from consumer.local.bench.counts import Behaviour
 from consumer.local.bench.inputs import Input
 from consumer.local.bench.kcl import BenchError
 from consumer.local.bench.originals_table import Attempt, Run, figures

@@ -33,8 +33,8 @@ _TEXTS = {
     "flat": "One shard process from its first record to its last: each row is the tenth that ends there.",
     "forks": "Proportional memory after real work, launchers included: shard processes forked from one that has"
     " everything imported (`shard.fork_server = true`), and each started on its own.",
-    "memory": "The allowance is `delivery.max_in_flight_bytes` and 40 MiB. In an outage the backend answers 503 until"
-    " the shard process has stopped reading.",
+    "memory": "The allowance is `delivery.max_in_flight_bytes` and 40 MiB. In an outage the backend answers 503"
+    " (UNAVAILABLE by gRPC) until the shard process has stopped reading.",
     "originals": "Each system is really run, as one process and at the same request latency: a backend on"
     " loopback answers each request after it. All are given the same records (700 bytes), a batch after the other,"
     " until the records or the time is over (the last column says which); a batch that fails is given again as a"

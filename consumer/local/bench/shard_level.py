@@ -63,7 +63,7 @@ def start(case: Case, backend: Backend, folder: Path) -> Child:
 def environment_of(case: Case, backend: Backend, folder: Path) -> dict[str, str]:
     """What a shard process needs of it; writes its settings to `folder`."""
     settings_file = folder / "settings.json"
-    settings_file.write_bytes(settings_of(case, backend.url, folder).dump())
+    settings_file.write_bytes(settings_of(case, backend, folder).dump())
     return {"CONSUMER_SETTINGS": str(settings_file)}
 
 
