@@ -228,6 +228,16 @@ def test_the_shipped_properties_have_no_finding(backend: Backend) -> None:
     assert settings.text("applicationName") == f"player-log-{backend}"
 
 
+@pytest.mark.parametrize("backend", ["s3", "bigquery"])
+def test_a_worker_that_has_left_counts_as_there_for_little_longer_than_its_leases_last(
+    backend: Backend,
+) -> None:
+    """The KCL takes a worker as there until its last report is two periods old: with the KCL's own 30 s the shards of a
+    worker that had left stood still for up to 72 s, since it was given them again and again."""
+    kcl = load(backend, file=PROJECT_ROOT / "properties" / f"{backend}.properties").kcl
+    assert 2 * int(kcl["workerMetricsReporterFreqInMillis"]) <= 2 * int(kcl["failoverTimeMillis"])
+
+
 def test_a_finding_is_one_line_with_place_severity_and_key() -> None:
     finding = Finding(severity=Severity.WARNING, key="a", message="b", file="f", line=3)
     assert str(finding) == "f:3: warning: a: b"
