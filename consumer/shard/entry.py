@@ -16,8 +16,10 @@ import gevent
 from consumer.domain.events import SHARD_PROCESS_NAME, Event, LogEvent
 from consumer.settings import Settings
 from consumer.shard.assembly import build_pipeline, drain_seconds
+from consumer.shard.line_reader import LineReader
+from consumer.shard.memory import keep_freed_memory
 from consumer.shard.processor import ShardProcessor
-from consumer.shard.protocol import LineReader, ShardProcess, write_all
+from consumer.shard.protocol import ShardProcess, write_all
 from consumer.shard.status import EventSocket, say, send_to_stderr
 from consumer.shard.tip import Tip, fetched_ahead
 
@@ -32,6 +34,7 @@ EXIT_CRASHED = 70
 def main() -> NoReturn:
     """Runs until the KCL closes stdin. Never returns: gevent's own shut-down would wait for open connections."""
     _take_name()
+    keep_freed_memory()
     descriptors = _claim_standard_streams()
     send = _event_sender()
     settings = _settings()

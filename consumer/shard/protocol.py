@@ -5,74 +5,17 @@ so that a later checkpoint passes lost records. Here a message is decoded once, 
 process before it can answer.
 """
 
-import contextlib
-import fcntl
 import json
 import os
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 from amazon_kclpy import dispatch, kcl
-from gevent import get_hub
 
 from consumer.domain.errors import ProtocolError
 from consumer.domain.records import Record
-
-_READ_BYTES = 64 * 1024
-_PIPE_BYTES = 1024 * 1024
-"""Reads of 64 KiB from a pipe of 1 MiB find lines fastest (measured; larger reads cost page faults)."""
-
-
-class LineReader:
-    """Lines from a descriptor; a blocked read suspends this greenlet only."""
-
-    def __init__(self, descriptor: int, *, now: Callable[[], float] = time.time) -> None:
-        self._descriptor = descriptor
-        self._now = now
-        self._rest = b""
-        self.waiting_since: float | None = None
-        self._watcher = get_hub().loop.io(descriptor, 1)
-        os.set_blocking(descriptor, False)
-        _widen_pipe(descriptor)
-
-    def read_line(self) -> bytes:
-        """The next line with its line end, or what is left before the end of input; b"" at the end.
-
-        `waiting_since` (wall clock, seconds) is not None while a call runs.
-        """
-        self.waiting_since = self._now()
-        try:
-            return self._read_line()
-        finally:
-            self.waiting_since = None
-
-    def _read_line(self) -> bytes:
-        pieces = [self._rest]
-        piece = self._rest
-        while (end := piece.find(b"\n")) < 0:
-            piece = self._read()
-            if not piece:
-                self._rest = b""
-                return b"".join(pieces)
-            pieces.append(piece)
-        self._rest = piece[end + 1 :]
-        pieces[-1] = piece[: end + 1]
-        return b"".join(pieces)
-
-    def _read(self) -> bytes:
-        while True:
-            try:
-                return os.read(self._descriptor, _READ_BYTES)
-            except BlockingIOError:
-                get_hub().wait(self._watcher)
-
-
-def _widen_pipe(descriptor: int) -> None:
-    # not a pipe, or the user's limit for pipes is reached: it works, only slower
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+from consumer.shard.line_reader import LineReader
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -132,7 +75,7 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
         self._write = write
         self._decode = msgspec.json.Decoder(_Message).decode
 
-    def read_line(self) -> bytes:
+    def read_line(self) -> memoryview:
         return self._reader.read_line()
 
     def write_line(self, line: str) -> None:
@@ -141,18 +84,18 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
         except BrokenPipeError:
             raise InputClosed from None
 
-    def load_action(self, line: bytes) -> Any:
+    def load_action(self, line: memoryview) -> Any:
         if not line:
             raise InputClosed
         try:
             message = self._decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            if not line.endswith(b"\n"):
+            if bytes(line[-1:]) != b"\n":
                 raise InputClosed from None
-            raise ProtocolError(f"not a MultiLang message ({error}): {line[:200]!r}") from error
+            raise ProtocolError(f"not a MultiLang message ({error}): {bytes(line[:200])!r}") from error
         if message.action == RecordsMessage.action:
             return RecordsMessage(message)
-        return json.loads(line, object_hook=dispatch.message_decode)
+        return json.loads(bytes(line), object_hook=dispatch.message_decode)
 
 
 class ShardProcess(kcl.KCLProcess):  # type: ignore[misc]

@@ -157,9 +157,12 @@ def _rows_outcome(request: InsertRequest, rows: dict[int, list[RowError]]) -> Ou
 
 def _stored(request: InsertRequest, failed: dict[int, list[RowError]]) -> dict[str, int]:
     """What BigQuery bills: rows that are in."""
+    stored = [place for place in range(len(request.indices)) if place not in failed]
     if failed:
-        request = request.keep([place for place in range(len(request.indices)) if place not in failed])
-    return {"insert_all_rows": len(request.indices), "insert_all_billed_bytes": request.billed_bytes()}
+        billed_bytes = request.keep(stored).billed_bytes if stored else 0
+    else:
+        billed_bytes = request.billed_bytes
+    return {"insert_all_rows": len(stored), "insert_all_billed_bytes": billed_bytes}
 
 
 def _worse(known: TransientError | None, errors: list[RowError]) -> TransientError | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import google.auth.exceptions
 import urllib3
@@ -43,13 +44,13 @@ class HttpConnection:
     ) -> None:
         """Credentials are looked for at the first request, and again at the next as long as there are none."""
         self._endpoint = (endpoint or DEFAULT_ENDPOINT).rstrip("/")
-        pool = urllib3.PoolManager(
+        self._pools = _Pools(
+            self._endpoint,
             maxsize=connections,
             block=False,
             retries=False,
             timeout=urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds),
         )
-        self._pool = pool
         self._identity = identity
         self._http: Any = None
 
@@ -66,7 +67,7 @@ class HttpConnection:
         try:
             if self._http is None:
                 self._http = self._authorized()
-            answer = self._http.request(method, url, body=body or None, headers=headers)
+            answer = self._http.urlopen(method, url, body=body or None, headers=headers)
         except google.auth.exceptions.TransportError as error:
             raise TransientError(f"credentials: {error}") from error
         except google.auth.exceptions.GoogleAuthError as error:
@@ -79,5 +80,22 @@ class HttpConnection:
 
     def _authorized(self) -> Any:
         if self._identity.kind == "anonymous":
-            return self._pool
-        return AuthorizedHttp(self._identity.credentials(), http=self._pool)  # type: ignore[no-untyped-call]
+            return self._pools
+        return AuthorizedHttp(self._identity.credentials(), http=self._pools)  # type: ignore[no-untyped-call]
+
+
+class _Pools(urllib3.PoolManager):
+    """Connections to BigQuery and, for credentials, to others. What is asked of BigQuery goes to its pool directly: to
+    find the pool of an address takes a fifth of what a request costs otherwise."""
+
+    def __init__(self, endpoint: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._endpoint = endpoint
+        self._base_path = urlsplit(endpoint).path
+        self._pool = self.connection_from_url(endpoint)
+
+    def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:  # type: ignore[override]
+        if not url.startswith(f"{self._endpoint}/"):
+            return super().urlopen(method, url, redirect, **options)
+        path = f"{self._base_path}{url[len(self._endpoint) :]}"
+        return self._pool.urlopen(method, path, redirect=False, assert_same_host=False, **options)

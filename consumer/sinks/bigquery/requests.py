@@ -1,35 +1,37 @@
-"""Cutting rows into insertAll requests."""
+"""Rows as insertAll requests, within its limits."""
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import msgspec
 
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
-from consumer.sinks.bigquery.rows import TablePlans
-from consumer.sinks.bigquery.shapes import Plan
+from consumer.sinks.bigquery.rows import TableSlice
 
 LEAST_BILLED_BYTES = 1024
 """insertAll bills a smaller row as one of this size: https://cloud.google.com/bigquery/pricing#data_ingestion_pricing"""
 
-ENVELOPE_BYTES = len(b'{"skipInvalidRows":true,"ignoreUnknownValues":false,"rows":[]}')
-
-_ROW_FRAME_BYTES = 2_048
-"""More than an insertId, a time, the daemon's own columns, and the names of all these: at most 300 characters each."""
-
 _encode = msgspec.json.Encoder().encode
 
 
-class Body(msgspec.Struct, kw_only=True, rename="camel", gc=False):
-    """https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll#request-body"""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What a body says beside its rows. With `ignore_unknown_values`, fields without a column are left out; otherwise
+    they make their row invalid.
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll#request-body"""
 
     skip_invalid_rows: bool
     ignore_unknown_values: bool
-    rows: Sequence[Any]
+
+    def head(self) -> bytes:
+        """A body up to where its rows begin."""
+        skip, ignore = _encode(self.skip_invalid_rows), _encode(self.ignore_unknown_values)
+        return b'{"skipInvalidRows":%b,"ignoreUnknownValues":%b,"rows":' % (skip, ignore)
+
+
+ENVELOPE_BYTES = len(Envelope(skip_invalid_rows=True, ignore_unknown_values=False).head()) + len("[]}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,94 +47,160 @@ class RequestLimits:
 
 
 class RowMaker(Protocol):
-    """What makes rows of their plans; a RowEncoder."""
+    """What makes rows of records; a RowEncoder."""
 
-    def rows(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[Any]: ...
+    def slices(
+        self, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]
+    ) -> Iterator[TableSlice]: ...
 
-    def content_bytes(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[int]: ...
+    def rows(self, records: Sequence[Record], cells: Sequence[Any]) -> Sequence[Any]: ...
+
+    def content_bytes(self, records: Sequence[Record], cells: Sequence[Any]) -> list[int]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class InsertRequest:
-    """Rows for one table, made when they are sent; `indices` are those of their records in the chunk."""
+    """Rows for one table: `indices` are those of their records in the chunk, `billed_bytes` what they count for."""
 
     table: str
-    indices: tuple[int, ...]
-    plans: tuple[Plan, ...]
+    indices: Sequence[int]
+    body: bytes
+    billed_bytes: int
     records: Sequence[Record] = field(repr=False)
-    maker: RowMaker = field(repr=False, compare=False)
-
-    def rows(self) -> list[Any]:
-        """As msgspec encodes them."""
-        return self.maker.rows(self._own_records(), self.plans)
-
-    def body(self, *, ignore_unknown: bool = False) -> bytes:
-        """With `ignore_unknown`, fields without a column are left out; otherwise they make their row invalid."""
-        # with skipInvalidRows a bad row costs nothing but itself: without it every neighbour is sent twice
-        return _encode(Body(skip_invalid_rows=True, ignore_unknown_values=ignore_unknown, rows=self.rows()))
-
-    def billed_bytes(self) -> int:
-        """What the rows count for."""
-        sizes = self.maker.content_bytes(self._own_records(), self.plans)
-        return sum([max(size, LEAST_BILLED_BYTES) for size in sizes])
+    maker: "RequestMaker" = field(repr=False, compare=False)
 
     def keep(self, places: Sequence[int]) -> "InsertRequest":
-        """The rows at these places, as a request of their own."""
-        return InsertRequest(
-            self.table,
-            tuple(self.indices[place] for place in places),
-            tuple(self.plans[place] for place in places),
-            self.records,
-            self.maker,
+        """The rows at these places, at least one, as a request of their own."""
+        return self.maker.request(
+            [self.records[place] for place in places], [self.indices[place] for place in places]
         )
 
-    def _own_records(self) -> list[Record]:
-        records = self.records
-        return [records[index] for index in self.indices]
+    def body_with(self, row: bytes) -> bytes:
+        """The body with one more row at its end."""
+        return b"%b,%b]}" % (self.body[:-2], row)
 
 
-def cut(
-    table: str, plans: TablePlans, records: Sequence[Record], maker: RowMaker, limits: RequestLimits
-) -> tuple[list[InsertRequest], list[Rejection]]:
-    """Requests within the limits, in shard order, and the rows that are too large for any request."""
-    whole = InsertRequest(table, tuple(plans.indices), tuple(plans.plans), records, maker)
-    sizes = row_sizes(whole, limits.max_row_bytes)
-    too_large = [place for place, size in enumerate(sizes) if size > limits.max_row_bytes]
-    if not too_large:
-        return [*_requests(whole, sizes, limits)], []
-    fitting = [place for place, size in enumerate(sizes) if size <= limits.max_row_bytes]
-    rejections = [
-        Rejection(
-            whole.indices[place],
-            "too_large",
-            f"a row of {sizes[place]} bytes; BigQuery takes {limits.max_row_bytes}",
+class RequestMaker:
+    """Makes requests of records."""
+
+    def __init__(self, rows: RowMaker, limits: RequestLimits, envelope: Envelope) -> None:
+        self._rows = rows
+        self.limits = limits
+        self.head = envelope.head()
+
+    def requests(
+        self, records: Sequence[Record], indices: Sequence[int]
+    ) -> tuple[list[InsertRequest], list[Rejection]]:
+        """Of `records[i]` for the given indices: requests by table, each table's in shard order, and the records that
+        no table takes or no request has room for."""
+        rejections: list[Rejection] = []
+        tables: dict[str, _Table] = {}
+        for some in self._rows.slices(records, indices, rejections):
+            table = tables.get(some.table)
+            if table is None:
+                table = tables[some.table] = _Table(some.table, self)
+            rejections += table.add(some)
+        for table in tables.values():
+            table.close()
+        return [request for _, table in sorted(tables.items()) for request in table.requests], rejections
+
+    def request(self, records: Sequence[Record], indices: Sequence[int]) -> InsertRequest:
+        """Of records that have been in one request before; `indices` are theirs in the chunk."""
+        [request], _ = self.requests(records, range(len(records)))
+        return replace(request, indices=indices)
+
+    def rows_of(self, some: TableSlice) -> Sequence[Any]:
+        """As msgspec encodes them."""
+        return self._rows.rows(some.records, some.cells)
+
+    def billed_bytes(self, some: TableSlice, begin: int, end: int) -> int:
+        """What the rows from one place to before another count for."""
+        sizes = self._rows.content_bytes(some.records[begin:end], some.cells[begin:end])
+        if max(sizes) <= LEAST_BILLED_BYTES:
+            return LEAST_BILLED_BYTES * len(sizes)
+        return sum([max(size, LEAST_BILLED_BYTES) for size in sizes])
+
+
+class _Table:
+    """The requests of one table, the last of them still open."""
+
+    def __init__(self, name: str, maker: RequestMaker) -> None:
+        self._name = name
+        self._maker = maker
+        self._body = OpenBody(maker.head)
+        self._indices: list[int] = []
+        self._records: list[Record] = []
+        self._billed_bytes = 0
+        self.requests: list[InsertRequest] = []
+
+    def add(self, some: TableSlice) -> Iterator[Rejection]:
+        """Yields those that are too large for any request."""
+        rows = self._maker.rows_of(some)
+        limits = self._maker.limits
+        begin, most = 0, limits.max_rows
+        while begin < len(rows):
+            end = min(begin + most, begin + limits.max_rows - len(self._indices), len(rows))
+            if self._body.add(rows[begin:end], limits.max_bytes):
+                self._took(some, begin, end)
+                begin, most = end, limits.max_rows
+            elif self._indices:
+                self.close()
+            elif end - begin > 1:
+                most = (end - begin) // 2
+            else:
+                yield self._too_large(some.indices[begin], rows[begin])
+                begin, most = begin + 1, limits.max_rows
+
+    def close(self) -> None:
+        """Makes a request of the rows that wait for more."""
+        if not self._indices:
+            return
+        body = self._body.close()
+        self.requests.append(
+            InsertRequest(self._name, self._indices, body, self._billed_bytes, self._records, self._maker)
         )
-        for place in too_large
-    ]
-    return [*_requests(whole.keep(fitting), [sizes[place] for place in fitting], limits)], rejections
+        self._body = OpenBody(self._maker.head)
+        self._indices, self._records, self._billed_bytes = [], [], 0
+
+    def _took(self, some: TableSlice, begin: int, end: int) -> None:
+        self._indices += some.indices[begin:end]
+        self._records += some.records[begin:end]
+        self._billed_bytes += self._maker.billed_bytes(some, begin, end)
+        if len(self._indices) == self._maker.limits.max_rows:
+            self.close()
+
+    def _too_large(self, index: int, row: Any) -> Rejection:
+        size = len(_encode(row))
+        most = self._maker.limits.max_row_bytes
+        return Rejection(index, "too_large", f"a row of {size} bytes; BigQuery takes {most}")
 
 
-def row_sizes(request: InsertRequest, largest: int) -> list[int]:
-    """What each row takes in the body at most; exactly, where that would be more than `largest`."""
-    # at worst each character is escaped by a second one, in the record and in the key, which is a part of it
-    sizes = [4 * len(request.records[index].data) + _ROW_FRAME_BYTES for index in request.indices]
-    for place, size in enumerate(sizes):
-        if size > largest:
-            sizes[place] = len(_encode(request.keep([place]).rows()[0]))
-    return sizes
+class OpenBody:
+    """A body that takes rows until it is full."""
 
+    def __init__(self, head: bytes) -> None:
+        self._head = head
+        self._lists: list[bytes] = []
+        self._bytes = len(head) + len("]}")
 
-def _requests(request: InsertRequest, sizes: Sequence[int], limits: RequestLimits) -> Iterator[InsertRequest]:
-    for begin, end in _ranges([size + 1 for size in sizes], limits):  # a row and its comma
-        yield request.keep(range(begin, end)) if end - begin < len(sizes) else request
+    def add(self, rows: Sequence[Any], max_bytes: int) -> bool:
+        """Whether they fit in; nothing is added where they do not."""
+        encoded = _encode(rows)
+        # it has a bracket for which the body has a comma or its own, and one more
+        size = self._bytes + len(encoded) - 1
+        if size > max_bytes:
+            return False
+        self._bytes = size
+        self._lists.append(encoded)
+        return True
 
-
-def _ranges(sizes: Sequence[int], limits: RequestLimits) -> Iterator[tuple[int, int]]:
-    """From each range's first row to the one after its last."""
-    begin = 0
-    while begin < len(sizes):
-        end = min(begin + limits.max_rows, len(sizes))
-        if sum(sizes[begin:end]) > limits.max_row_bytes:
-            end = begin + max(1, bisect_right(list(accumulate(sizes[begin:end])), limits.max_row_bytes))
-        yield begin, end
-        begin = end
+    def close(self) -> bytes:
+        """The whole body; there have to be rows in it."""
+        first, *others = self._lists
+        if not others:
+            return self._head + first + b"}"
+        *between, last = others
+        # joined once: a body is copied no more often than it has to be
+        return b",".join(
+            [self._head + first[:-1], *(memoryview(each)[1:-1] for each in between), last[1:] + b"}"]
+        )

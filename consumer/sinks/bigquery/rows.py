@@ -1,13 +1,15 @@
 """From records to rows: which table, which identity, and the row's JSON.
 
-In two steps, since a row takes as much memory as its record: what routing finds out is kept as a *plan*, and the row
-itself is made when it is sent.
+Slice by slice in shard order: rows are taken from there to wherever they belong while the processor's cache still holds
+them. To come back for the rows of one table, which lie far apart, costs as much again.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -16,24 +18,36 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import table_name, table_suffix
 from consumer.sinks.bigquery.reshape import Unfit
-from consumer.sinks.bigquery.shapes import INSERT_ALL, BadKey, Plan, RowShape, Wrapping
+from consumer.sinks.bigquery.shapes import INSERT_ALL, BadKey, RowShape, Wrapping
 from consumer.sinks.bigquery.times import OutOfRange
 from consumer.sinks.payloads import RoutingReader
 
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class TablePlans:
-    """Rows of one table in shard order: `plans[i]` is that of record `indices[i]` of the chunk."""
+class _NoTable(ValueError):
+    """A key chooses no table."""
 
-    indices: list[int] = field(default_factory=list)
-    plans: list[Plan] = field(default_factory=list)
+
+_SLICE_RECORDS = 500
+"""Some hundred kilobytes of usual records: they, and what is made of them, stay in the processor's cache meanwhile."""
+
+_BAD_RECORD = (_NoTable, OutOfRange, BadKey, Unfit)
+
+
+@dataclass(frozen=True, slots=True)
+class TableSlice:
+    """Some records of one table in shard order, with their indices in the chunk and their rows' cells."""
+
+    table: str
+    indices: Sequence[int]
+    records: Sequence[Record]
+    cells: Sequence[Any]
 
 
 @dataclass(slots=True)
 class TableRows:
-    """The same with rows in JSON."""
+    """Rows of one table in shard order: `rows[i]` is the JSON of record `indices[i]` of the chunk."""
 
     indices: list[int] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
@@ -78,47 +92,17 @@ class RowEncoder:
         self._key_field = key_field
         self._digits = key_digits
 
-    def plan(
-        self, records: Sequence[Record], indices: Sequence[int]
-    ) -> tuple[dict[str, TablePlans], list[Rejection]]:
-        """Plans of `records[i]` for the given indices, by table name, and the records that no table takes."""
-        chosen = [records[index] for index in indices]
-        routings, unread = self._reader.read([record.data for record in chosen])
-        rejections = [dataclasses.replace(rejection, index=indices[rejection.index]) for rejection in unread]
-        tables: dict[str, TablePlans] = {}
-        by_digits: dict[str, TablePlans] = {}
-        digits, plan_of = self._digits, self._shape.plan
-        for index, record, routing in zip(indices, chosen, routings, strict=True):
-            if routing is None:
-                continue
-            key = routing.key
-            table = by_digits.get(key[:digits]) if key.__class__ is str else None
-            if table is None:
-                name = self._table(key)
-                if name is None:
-                    rejections.append(self._no_table(index, key))
-                    continue
-                table = tables.setdefault(name, TablePlans())
-                if isinstance(key, str):
-                    by_digits[key[:digits]] = table
-            try:
-                plan = plan_of(record, key, routing.time)
-            except OutOfRange as error:
-                rejections.append(Rejection(index, "time_out_of_range", str(error)))
-                continue
-            except BadKey as error:
-                rejections.append(Rejection(index, "bad_key", str(error)))
-                continue
-            except Unfit as error:
-                rejections.append(Rejection(index, "rejected", str(error)))
-                continue
-            table.indices.append(index)
-            table.plans.append(plan)
-        return {name: table for name, table in tables.items() if table.plans}, rejections
+    def slices(
+        self, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]
+    ) -> Iterator[TableSlice]:
+        """The rows of `records[i]` for the given indices, by table: several slices of each, in shard order. Records
+        that no table takes are added to `rejections`."""
+        for start in range(0, len(indices), _SLICE_RECORDS):
+            some = indices[start : start + _SLICE_RECORDS]
+            yield from self._slices_of([records[index] for index in some], some, rejections)
 
-    def rows(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[Any]:
+    def rows(self, records: Sequence[Record], cells: Sequence[Any]) -> Sequence[Any]:
         """The rows of some records, as msgspec encodes them."""
-        cells = self._shape.cells(records, plans)
         if not self._id_head:
             return cells
         head = self._id_head
@@ -130,18 +114,81 @@ class RowEncoder:
     def encode(
         self, records: Sequence[Record], indices: Sequence[int]
     ) -> tuple[dict[str, TableRows], list[Rejection]]:
-        """As `plan`, with the rows made."""
-        tables, rejections = self.plan(records, indices)
-        return {
-            name: TableRows(each.indices, self._encoded(records, each)) for name, each in tables.items()
-        }, rejections
+        """The rows of `records[i]` for the given indices, by table name, and the records that no table takes."""
+        tables: dict[str, TableRows] = defaultdict(TableRows)
+        rejections: list[Rejection] = []
+        for each in self.slices(records, indices, rejections):
+            table = tables[each.table]
+            table.indices.extend(each.indices)
+            table.rows.extend(map(_encode, self.rows(each.records, each.cells)))
+        return dict(tables), rejections
 
-    def content_bytes(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[int]:
+    def content_bytes(self, records: Sequence[Record], cells: Sequence[Any]) -> list[int]:
         """As RowShape."""
-        return self._shape.content_bytes(records, plans)
+        return self._shape.content_bytes(records, cells)
 
-    def _encoded(self, records: Sequence[Record], table: TablePlans) -> list[bytes]:
-        return list(map(_encode, self.rows([records[index] for index in table.indices], table.plans)))
+    def _slices_of(
+        self, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]
+    ) -> Iterator[TableSlice]:
+        routings, unread = self._reader.read([record.data for record in records])
+        if not unread:
+            try:
+                found = self._all_of(records, indices, routings)
+            except _BAD_RECORD:  # one at least: which, and what is to become of the others?
+                pass
+            else:
+                yield from found
+                return
+        rejections += [dataclasses.replace(each, index=indices[each.index]) for each in unread]
+        for index, record, routing in zip(indices, records, routings, strict=True):
+            if routing is not None:
+                yield from self._one(record, index, routing, rejections)
+
+    def _all_of(
+        self, records: Sequence[Record], indices: Sequence[int], routings: Sequence[Any]
+    ) -> Sequence[TableSlice]:
+        """Raises one of _BAD_RECORD where one of the records has no row."""
+        keys = [routing.key for routing in routings]
+        tables = self._places(keys)
+        cells = self._shape.cells(records, keys, [routing.time for routing in routings])
+        return [
+            TableSlice(name, _picked(indices, places), _picked(records, places), _picked(cells, places))
+            for name, places in tables.items()
+        ]
+
+    def _one(
+        self, record: Record, index: int, routing: Any, rejections: list[Rejection]
+    ) -> Sequence[TableSlice]:
+        try:
+            return self._all_of([record], [index], [routing])
+        except _NoTable:
+            rejections.append(self._no_table(index, routing.key))
+        except OutOfRange as error:
+            rejections.append(Rejection(index, "time_out_of_range", str(error)))
+        except BadKey as error:
+            rejections.append(Rejection(index, "bad_key", str(error)))
+        except Unfit as error:
+            rejections.append(Rejection(index, "rejected", str(error)))
+        return ()
+
+    def _places(self, keys: Sequence[Any]) -> dict[str, Sequence[int]]:
+        """Where in `keys` those of each table are, in order; raises _NoTable."""
+        if self._digits == 0:
+            return {self._prefix: range(len(keys))} if keys else {}
+        if not {str}.issuperset(map(type, keys)):
+            raise _NoTable
+        digits = self._digits
+        by_digits: dict[str, list[int]] = defaultdict(list)
+        for place, key in enumerate(keys):
+            by_digits[key[:digits]].append(place)
+        tables: dict[str, Sequence[int]] = {}
+        for head, places in by_digits.items():
+            name = self._table(head)
+            if name is None:
+                raise _NoTable
+            # digits in upper and in lower case choose the same table
+            tables[name] = sorted([*tables[name], *places]) if name in tables else places
+        return tables
 
     def _table(self, key: object) -> str | None:
         suffix = table_suffix(key, self._digits)
@@ -152,3 +199,7 @@ class RowEncoder:
             return Rejection(index, "no_key", f"no value in {self._key_field}")
         shown = str(key)[:64]
         return Rejection(index, "bad_key", f"{self._key_field} does not start with hex digits: {shown!r}")
+
+
+def _picked[Item](items: Sequence[Item], places: Sequence[int]) -> Sequence[Item]:
+    return itemgetter(*places)(items) if len(places) > 1 else [items[place] for place in places]

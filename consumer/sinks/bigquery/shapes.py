@@ -15,10 +15,6 @@ from consumer.sinks.members import set_member
 
 _encode = msgspec.json.Encoder().encode
 
-type Plan = Any
-"""What a row shape has found out about a row. Opaque to all others."""
-
-
 _TIMESTAMP_BYTES = 8
 _TEXT_BYTES = 2
 """Of a value, beside its characters. https://cloud.google.com/bigquery/pricing#data"""
@@ -44,13 +40,11 @@ LINES = Wrapping(has_id=False, json_as_text=False)
 class RowShape(Protocol):
     """How records become rows."""
 
-    def plan(self, record: Record, key: object, time: object) -> Plan:
-        """Raises OutOfRange, BadKey or Unfit, and nothing else for a payload that RoutingReader took."""
+    def cells(self, records: Sequence[Record], keys: Sequence[Any], times: Sequence[Any]) -> Sequence[Any]:
+        """For each record the object with its row's columns, as msgspec encodes it. `keys` and `times` are what
+        RoutingReader found. Raises OutOfRange, BadKey or Unfit where that is true of any record, and nothing else."""
 
-    def cells(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[Any]:
-        """The objects with the rows' columns, as msgspec encodes them."""
-
-    def content_bytes(self, records: Sequence[Record], plans: Sequence[Plan]) -> list[int]:
+    def content_bytes(self, records: Sequence[Record], cells: Sequence[Any]) -> list[int]:
         """The sizes of the values in the rows' columns, about as BigQuery counts them."""
 
 
@@ -70,35 +64,25 @@ class LogRow:
         self._as_text = wrapping.json_as_text
         self._metadata = metadata
         columns = [key_column, time_column, "log", *(METADATA_COLUMNS if metadata else ())]
-        names = [f"column_{number}" for number in range(len(columns))]
+        names = ["key", *(f"column_{number}" for number in range(1, len(columns)))]
         self._cells: Callable[..., Any] = msgspec.defstruct(
             "LogCells", names, rename=dict(zip(names, columns, strict=True)), gc=False
         )
 
-    def plan(self, record: Record, key: object, time: object) -> tuple[str | None, str]:
-        arrival_ms = record.arrival_ms
-        moment = self._times.own_time(time, arrival_ms) or self._times.arrival_time(arrival_ms)
-        if isinstance(key, str) and key.isascii():
-            return key, moment
-        return key_text(key), moment
-
-    def cells(self, records: Sequence[Record], plans: Sequence[tuple[str | None, str]]) -> list[Any]:
-        cells = self._cells
+    def cells(self, records: Sequence[Record], keys: Sequence[Any], times: Sequence[Any]) -> Sequence[Any]:
+        moments = self._times.texts(times, [record.arrival_ms for record in records])
         data = [record.data for record in records]
         logs: list[Any] = [one.decode() for one in data] if self._as_text else list(map(msgspec.Raw, data))
         if self._metadata is None:
-            return [cells(key, time, log) for (key, time), log in zip(plans, logs, strict=True)]
-        members = self._metadata.values
-        return [
-            cells(key, time, log, *members(record))
-            for record, (key, time), log in zip(records, plans, logs, strict=True)
-        ]
+            return list(map(self._cells, key_texts(keys), moments, logs))
+        members = zip(*map(self._metadata.values, records), strict=True)
+        return list(map(self._cells, key_texts(keys), moments, logs, *members))
 
-    def content_bytes(self, records: Sequence[Record], plans: Sequence[tuple[str | None, str]]) -> list[int]:
+    def content_bytes(self, records: Sequence[Record], cells: Sequence[Any]) -> list[int]:
         beside = _TIMESTAMP_BYTES + _TEXT_BYTES
         return [
-            len(record.data) + len(key or "") + beside
-            for record, (key, _) in zip(records, plans, strict=True)
+            len(record.data) + len(cell.key or "") + beside
+            for record, cell in zip(records, cells, strict=True)
         ]
 
 
@@ -121,25 +105,37 @@ class FieldsRow:
         self._metadata = metadata
         self._reshape = reshaper if reshaper is not None and reshaper.is_needed else None
 
-    def plan(self, record: Record, key: object, time: object) -> bytes:
-        data = record.data if self._reshape is None else self._reshape(record.data)
-        data = self._timed(data, record, time)
-        return data if self._metadata is None else self._metadata.spliced(data, record)
+    def cells(self, records: Sequence[Record], keys: Sequence[Any], times: Sequence[Any]) -> Sequence[Any]:
+        data: list[bytes] = [record.data for record in records]
+        if self._reshape is not None:
+            data = list(map(self._reshape, data))
+        moments = self._times.own_times(times, [record.arrival_ms for record in records])
+        if moments is not times or not self._column_is_own:
+            data = list(map(self._timed, data, records, times, moments))
+        if self._metadata is not None:
+            data = list(map(self._metadata.spliced, data, records))
+        return list(map(msgspec.Raw, data))
 
-    def cells(self, records: Sequence[Record], plans: Sequence[bytes]) -> list[Any]:
-        return list(map(msgspec.Raw, plans))
+    def content_bytes(self, records: Sequence[Record], cells: Sequence[Any]) -> list[int]:
+        return list(map(len, cells))
 
-    def content_bytes(self, records: Sequence[Record], plans: Sequence[bytes]) -> list[int]:
-        return list(map(len, plans))
-
-    def _timed(self, data: bytes, record: Record, time: object) -> bytes:
-        moment = self._times.own_time(time, record.arrival_ms)
+    def _timed(self, data: bytes, record: Record, time: object, moment: str | None) -> bytes:
         if self._column_is_own and time is not None and (moment is None or moment == time):
             return data
         return self._with_time(data, moment or self._times.arrival_time(record.arrival_ms))
 
     def _with_time(self, data: bytes, moment: str) -> bytes:
         return set_member(data, self._column, _encode(moment), replace=self._column_is_own)
+
+
+def key_texts(keys: Sequence[Any]) -> Sequence[str | None]:
+    """`key_text` of each."""
+    try:
+        if "".join(keys).isascii():
+            return keys
+    except TypeError:  # not all are texts
+        pass
+    return list(map(key_text, keys))
 
 
 def key_text(key: object) -> str | None:

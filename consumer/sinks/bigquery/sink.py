@@ -7,7 +7,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.bigquery.answers import outcome_of
 from consumer.sinks.bigquery.connection import Connection
-from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits, cut
+from consumer.sinks.bigquery.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
 from consumer.sinks.bigquery.rows import RowEncoder
 
 
@@ -26,9 +26,9 @@ class BigQuerySink(Unordered):
     ) -> None:
         self._connection = connection
         self._tables_path = f"/bigquery/v2/projects/{project}/datasets/{dataset}/tables"
-        self._encoder = encoder
-        self._limits = limits
-        self._ignore_unknown = ignore_unknown
+        # with skipInvalidRows a bad row costs nothing but itself: without it every neighbour is sent twice
+        envelope = Envelope(skip_invalid_rows=True, ignore_unknown_values=ignore_unknown)
+        self._maker = RequestMaker(encoder, limits, envelope)
 
     def prepare(self, chunk: Chunk) -> Prepared[InsertRequest]:
         return self._requests(chunk, range(len(chunk.records)))
@@ -38,7 +38,7 @@ class BigQuerySink(Unordered):
 
     def send(self, request: InsertRequest) -> Outcome[InsertRequest]:
         path = f"{self._tables_path}/{request.table}/insertAll"
-        status, body = self._connection.post(path, request.body(ignore_unknown=self._ignore_unknown))
+        status, body = self._connection.post(path, request.body)
         return outcome_of(request, status, body)
 
     def split(self, request: InsertRequest, refusal: str) -> Outcome[InsertRequest]:
@@ -52,11 +52,5 @@ class BigQuerySink(Unordered):
         return self._requests(chunk, sorted(rejection.index for rejection in rejections))
 
     def _requests(self, chunk: Chunk, indices: Sequence[int]) -> Prepared[InsertRequest]:
-        records = chunk.records
-        tables, rejections = self._encoder.plan(records, indices)
-        requests: list[InsertRequest] = []
-        for name, plans in sorted(tables.items()):
-            cut_requests, too_large = cut(name, plans, records, self._encoder, self._limits)
-            requests += cut_requests
-            rejections += too_large
+        requests, rejections = self._maker.requests(chunk.records, indices)
         return Prepared(requests, rejections)

@@ -1,20 +1,18 @@
 """MultiLang messages over real pipes."""
 
 import io
-import itertools
 import json
 import os
 from dataclasses import dataclass, field
 from typing import Any
 
-import gevent
 import pytest
 from amazon_kclpy.dispatch import MalformedAction
-from hypothesis import given
-from hypothesis import strategies as st
 
 from consumer.domain.errors import ProtocolError
-from consumer.shard.protocol import InputClosed, LineReader, RecordsMessage, ShardProcess, write_all
+from consumer.shard.line_reader import LineReader
+from consumer.shard.protocol import InputClosed, RecordsMessage, ShardProcess, write_all
+from tests.unit.shard.pipes import Pipe
 
 INITIALIZE = b'{"action":"initialize","shardId":"s","sequenceNumber":"1","subSequenceNumber":0}\n'
 RECORD = {
@@ -28,105 +26,6 @@ RECORD = {
 RECORDS = (
     json.dumps({"action": "processRecords", "records": [RECORD], "millisBehindLatest": 0}).encode() + b"\n"
 )
-
-
-class Pipe:
-    """Both ends are closed once, by a test or after it."""
-
-    def __init__(self) -> None:
-        self.reading, self.writing = os.pipe()
-        self._open = {self.reading, self.writing}
-
-    def __enter__(self) -> "Pipe":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for end in list(self._open):
-            self.close(end)
-
-    def close(self, end: int) -> None:
-        if end in self._open:
-            self._open.remove(end)
-            os.close(end)
-
-
-def write_in_pieces(descriptor: int, data: bytes, cuts: list[int]) -> None:
-    """Each piece is read before the next one is written: whoever waits runs in between."""
-    edges = [0, *sorted(cuts), len(data)]
-    for start, end in itertools.pairwise(edges):
-        write_all(descriptor, data[start:end])
-        gevent.idle()
-
-
-@given(
-    lines=st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), min_size=1, max_size=6),
-    data=st.data(),
-)
-def test_lines_arrive_whole_wherever_the_pipe_cuts_them(lines: list[bytes], data: st.DataObject) -> None:
-    stream = b"".join(line + b"\n" for line in lines)
-    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8))
-    with Pipe() as pipe:
-        reader = LineReader(pipe.reading)
-        writer = gevent.spawn(write_in_pieces, pipe.writing, stream, cuts)
-        assert [reader.read_line() for _ in lines] == [line + b"\n" for line in lines]
-        writer.get()
-        pipe.close(pipe.writing)
-        assert reader.read_line() == b""
-
-
-def test_a_line_of_15_megabytes() -> None:
-    line = b"x" * 15_000_000 + b"\n"
-    with Pipe() as pipe:
-        os.set_blocking(pipe.writing, False)
-        reader = LineReader(pipe.reading)
-        writer = gevent.spawn(_write_without_blocking, pipe.writing, line + b"next\n")
-        assert reader.read_line() == line
-        assert reader.read_line() == b"next\n"
-        writer.get()
-
-
-def _write_without_blocking(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        try:
-            rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:
-            gevent.sleep(0)
-
-
-def test_the_end_of_input_in_the_middle_of_a_line_gives_what_there_is() -> None:
-    with Pipe() as pipe:
-        reader = LineReader(pipe.reading)
-        os.write(pipe.writing, b"whole\nhalf")
-        pipe.close(pipe.writing)
-        assert [reader.read_line() for _ in range(3)] == [b"whole\n", b"half", b""]
-
-
-class Ticks:
-    """A clock that moves by a second whenever it is read."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        self.now += 1
-        return self.now
-
-
-def test_it_is_known_since_when_a_line_is_waited_for() -> None:
-    with Pipe() as pipe:
-        reader = LineReader(pipe.reading, now=Ticks())
-        assert reader.waiting_since is None
-        seen: list[float | None] = []
-
-        def look_and_write() -> None:
-            seen.append(reader.waiting_since)
-            os.write(pipe.writing, b"line\n")
-
-        gevent.spawn(look_and_write)
-        reader.read_line()
-        assert seen == [101.0]
-        assert reader.waiting_since is None
 
 
 # The process

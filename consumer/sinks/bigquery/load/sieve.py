@@ -10,7 +10,7 @@ from consumer.domain.errors import SetupError, TransientError
 from consumer.sinks.bigquery.answers import InsertAllAnswer, RowError, request_error
 from consumer.sinks.bigquery.connection import Connection
 from consumer.sinks.bigquery.load.requests import Destination, LoadRequest
-from consumer.sinks.bigquery.requests import Body, InsertRequest, RequestLimits, cut
+from consumer.sinks.bigquery.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
 from consumer.sinks.bigquery.rows import RowEncoder
 
 _HARMLESS = frozenset({"stopped", None, ""})
@@ -28,30 +28,25 @@ class Sieve:
     ) -> None:
         self._connection = connection
         self._tables = f"/bigquery/v2/projects/{destination.project}/datasets/{destination.dataset}/tables"
-        self._encoder = encoder
-        self._poison = {"json": {time_column: "no time at all"}}
-        self._ignore_unknown = destination.ignore_unknown
-        self._limits = RequestLimits(max_rows=500, max_bytes=9_000_000 - _POISON_ROOM)
+        self._poison = _encode({"json": {time_column: "no time at all"}})
+        self._maker = RequestMaker(
+            encoder,
+            RequestLimits(max_rows=500, max_bytes=9_000_000 - _POISON_ROOM),
+            Envelope(skip_invalid_rows=False, ignore_unknown_values=destination.ignore_unknown),
+        )
 
     def bad_rows(self, request: LoadRequest) -> dict[int, str]:
         """The records that are refused, by index in the chunk, with BigQuery's words; none where it has nothing
         against any. Raises TransientError, SetupError or RequestRefused."""
-        records = request.chunk.records
-        tables, _ = self._encoder.plan(records, request.indices)
         bad: dict[int, str] = {}
-        for name, plans in tables.items():
-            # a row too large for insertAll may well be one for a job
-            for part in cut(name, plans, records, self._encoder, self._limits)[0]:
-                bad.update(self._ask(part))
+        # a row too large for insertAll may well be one for a job
+        for part in self._maker.requests(request.chunk.records, request.indices)[0]:
+            bad.update(self._ask(part))
         return bad
 
     def _ask(self, part: InsertRequest) -> dict[int, str]:
-        body = Body(
-            skip_invalid_rows=False,
-            ignore_unknown_values=self._ignore_unknown,
-            rows=[*part.rows(), self._poison],
-        )
-        status, answer = self._connection.post(f"{self._tables}/{part.table}/insertAll", _encode(body))
+        path = f"{self._tables}/{part.table}/insertAll"
+        status, answer = self._connection.post(path, part.body_with(self._poison))
         if status != 200:
             raise request_error(part.table, status, answer)
         try:

@@ -1,13 +1,10 @@
 """BigQuery parts with the names that the tests use: key field `k`, time field `t`, tables `logs…`."""
 
-from collections.abc import Sequence
+import json
 from typing import Any
 
-import msgspec
-
-from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
-from consumer.sinks.bigquery.requests import InsertRequest
+from consumer.sinks.bigquery.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
 from consumer.sinks.bigquery.rows import RowEncoder
 from consumer.sinks.bigquery.shapes import FieldsRow, LogRow, RowShape
 from consumer.sinks.bigquery.times import PartitionTimes
@@ -48,22 +45,22 @@ def encoder(shape: RowShape | None = None, **options: Any) -> RowEncoder:
     )
 
 
-class SpelledRows:
-    """Plans are rows in JSON, sizes that of the content in them."""
-
-    def rows(self, records: Sequence[Record], plans: Sequence[bytes]) -> list[Any]:
-        return list(map(msgspec.Raw, plans))
-
-    def content_bytes(self, records: Sequence[Record], plans: Sequence[bytes]) -> list[int]:
-        return list(map(len, plans))
+def request_maker(
+    shape: RowShape | None = None, *, max_rows: int = 500, max_bytes: int = 10**6
+) -> RequestMaker:
+    return RequestMaker(
+        encoder(shape),
+        RequestLimits(max_rows=max_rows, max_bytes=max_bytes),
+        Envelope(skip_invalid_rows=True, ignore_unknown_values=False),
+    )
 
 
 def request_of(count: int, *, first_index: int = 100) -> InsertRequest:
-    """Rows `r0`, `r1`, … of the records 100, 101, …"""
-    return InsertRequest(
-        "logs_a",
-        tuple(range(first_index, first_index + count)),
-        tuple(f'{{"json":"r{number}"}}'.encode() for number in range(count)),
-        [record(b"{}")] * (first_index + count),
-        SpelledRows(),
-    )
+    """Rows for `logs_a` of the records 100, 101, …, which say of themselves that they are number 0, 1, …"""
+    records = [record(b'{"k":"a","n":%d}' % number, sequence=str(number)) for number in range(count)]
+    return request_maker().request(records, list(range(first_index, first_index + count)))
+
+
+def numbers_in(request: InsertRequest) -> list[int]:
+    """The numbers of the records that a request's rows were made of."""
+    return [json.loads(row["json"]["log"])["n"] for row in json.loads(request.body)["rows"]]

@@ -112,7 +112,7 @@ def test_other_troubles_of_the_network_are_waited_out(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(urllib3.PoolManager, "request", fail)
+    monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", fail)
     with pytest.raises(TransientError) as caught:
         connection("http://bigquery.example").post(PATH, b"x")
     assert caught.value.__cause__ is error
@@ -185,15 +185,20 @@ def test_a_token_that_was_refused_and_cannot_be_renewed_asks_for_a_person(
 def test_without_an_endpoint_google_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     urls: list[str] = []
 
-    def request(_: object, method: str, url: str, **__: Any) -> None:
-        urls.append(f"{method} {url}")
+    def urlopen(pool: urllib3.HTTPConnectionPool, method: str, path: str, **_: Any) -> None:
+        urls.append(f"{method} {pool.scheme}://{pool.host}{path}")
         raise urllib3.exceptions.ConnectTimeoutError
 
-    monkeypatch.setattr(urllib3.PoolManager, "request", request)
+    monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", urlopen)
     with pytest.raises(TransientError):
         connection(None).post(PATH, b"x")
     assert urls == [f"POST {DEFAULT_ENDPOINT}{PATH}"]
     assert DEFAULT_ENDPOINT.startswith("https://")
+
+
+def test_an_endpoint_may_have_a_path_of_its_own(server: Loopback) -> None:
+    connection(f"{server.url}/proxy/").post(PATH, b"x")
+    assert server.seen[0].path == f"/proxy{PATH}"
 
 
 def test_any_method_and_type_can_be_sent_and_an_address_to_go_on_at_comes_back(server: Loopback) -> None:

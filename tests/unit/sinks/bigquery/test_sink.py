@@ -12,7 +12,7 @@ from consumer.domain.errors import RequestRefused, TransientError
 from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits
 from consumer.sinks.bigquery.sink import BigQuerySink
 from tests.unit.builders import chunk_of
-from tests.unit.sinks.bigquery.builders import encoder, request_of
+from tests.unit.sinks.bigquery.builders import encoder, numbers_in, request_of
 
 
 @dataclass
@@ -41,9 +41,9 @@ def test_a_chunk_becomes_requests_by_table_in_shard_order() -> None:
     chunk = chunk_of([b'{"k":"b"}', b'{"k":"a"}', b'{"k":"b"}', b'{"k":"a"}', b'{"k":"b"}'])
     prepared = sink(max_rows=2).prepare(chunk)
     assert [(request.table, request.indices) for request in prepared.requests] == [
-        ("logs_a", (1, 3)),
-        ("logs_b", (0, 2)),
-        ("logs_b", (4,)),
+        ("logs_a", [1, 3]),
+        ("logs_b", [0, 2]),
+        ("logs_b", [4]),
     ]
 
 
@@ -119,8 +119,8 @@ def test_I5_bisection_finds_exactly_the_rows_that_no_request_may_hold(count: int
 
 def test_halves_keep_the_order_of_the_rows() -> None:
     first, second = sink().split(request_of(5), "413").again
-    assert (first.indices, second.indices) == ((100, 101), (102, 103, 104))
-    assert first.plans + second.plans == request_of(5).plans
+    assert (first.indices, second.indices) == ([100, 101], [102, 103, 104])
+    assert (numbers_in(first), numbers_in(second)) == ([0, 1], [2, 3, 4])
 
 
 def test_only_rejected_records_are_reconsidered() -> None:
@@ -132,8 +132,8 @@ def test_only_rejected_records_are_reconsidered() -> None:
     ]
     prepared = sink().reconsider(chunk, rejections)
     assert [(request.table, request.indices) for request in prepared.requests] == [
-        ("logs_a", (0,)),
-        ("logs_b", (3,)),
+        ("logs_a", [0]),
+        ("logs_b", [3]),
     ]
     assert [(each.index, each.reason) for each in prepared.rejections] == [(1, "not_json")]
 
@@ -142,4 +142,4 @@ def test_I3_a_reconsidered_row_is_the_row_it_was() -> None:
     chunk = chunk_of([b'{"k":"a"}', b'{"k":"a","x":1}'])
     (first,) = sink().prepare(chunk).requests
     (again,) = sink().reconsider(chunk, [Rejection(1, "rejected", "")]).requests
-    assert json.loads(again.body())["rows"] == json.loads(first.body())["rows"][1:]
+    assert json.loads(again.body)["rows"] == json.loads(first.body)["rows"][1:]

@@ -1,0 +1,116 @@
+"""Lines from a pipe into memory that is used again for each of them.
+
+Messages of the KCL have megabytes. Read into memory of their own they would cost a copy to join the pieces, and a page
+fault for every 4 KiB of it, each time.
+"""
+
+import contextlib
+import fcntl
+import mmap
+import os
+import time
+from collections.abc import Callable
+
+import gevent
+from gevent import get_hub
+
+_BUFFER_BYTES = 16 * 1024 * 1024
+"""Room for usual messages. Memory is taken only as it is filled."""
+
+_SHORT_BYTES = 64 * 1024
+_SHORT_LINES = 8
+"""After so many short lines in a row the shard is quiet, and what long ones have filled is given back."""
+
+_READ_BYTES = 1024 * 1024
+_PIPE_BYTES = 1024 * 1024
+_LITTLE_BYTES = 64 * 1024
+_FILL_SECONDS = 0.001
+"""The JVM writes 8 KiB at a time; to wake up for each of these costs more than to read it. In the meantime the pipe
+takes what comes."""
+
+
+class LineReader:
+    """Lines from a descriptor; a blocked read suspends this greenlet only."""
+
+    def __init__(self, descriptor: int, *, now: Callable[[], float] = time.time) -> None:
+        self._descriptor = descriptor
+        self._now = now
+        self._buffer = _private_memory(_BUFFER_BYTES)
+        self._begin = self._end = 0  # of what was read and not yet given out
+        self._short_lines = 0
+        self._comes_slowly = False
+        self.waiting_since: float | None = None
+        self._watcher = get_hub().loop.io(descriptor, 1)
+        os.set_blocking(descriptor, False)
+        _widen_pipe(descriptor)
+
+    def read_line(self) -> memoryview:
+        """The next line with its line end, or what is left before the end of input; empty at the end.
+
+        It is valid until the next call. `waiting_since` (wall clock, seconds) is not None while a call runs.
+        """
+        self.waiting_since = self._now()
+        try:
+            return self._read_line()
+        finally:
+            self.waiting_since = None
+
+    def _read_line(self) -> memoryview:
+        self._forget_what_was_given()
+        looked_at = 0
+        while (line_end := self._buffer.find(b"\n", self._begin + looked_at, self._end)) < 0:
+            looked_at = self._end - self._begin
+            if not self._read_more():
+                return self._give(self._end)
+        return self._give(line_end + 1)
+
+    def _give(self, end: int) -> memoryview:
+        line = memoryview(self._buffer)[self._begin : end]
+        self._begin = end
+        self._short_lines = self._short_lines + 1 if len(line) <= _SHORT_BYTES else 0
+        return line
+
+    def _forget_what_was_given(self) -> None:
+        if self._begin < self._end:
+            return
+        self._begin = self._end = 0
+        if self._short_lines == _SHORT_LINES:  # never twice for the same long line
+            self._buffer = _private_memory(_BUFFER_BYTES)
+
+    def _read_more(self) -> int:
+        """The number of bytes that came; 0 at the end of input."""
+        self._make_room()
+        room = memoryview(self._buffer)[self._end : self._end + _READ_BYTES]
+        while True:
+            try:
+                count = os.readv(self._descriptor, [room])
+            except BlockingIOError:
+                self._wait()
+            else:
+                self._end += count
+                self._comes_slowly = count < _LITTLE_BYTES
+                return count
+
+    def _wait(self) -> None:
+        get_hub().wait(self._watcher)
+        if self._comes_slowly and self._begin < self._end:
+            gevent.sleep(_FILL_SECONDS)
+
+    def _make_room(self) -> None:
+        if self._end < len(self._buffer):
+            return
+        unread = memoryview(self._buffer)[self._begin : self._end]
+        # never in place: the line that was given out last may still be looked at
+        self._buffer = _private_memory(max(_BUFFER_BYTES, 2 * len(unread)))
+        self._buffer[: len(unread)] = unread
+        self._begin, self._end = 0, len(unread)
+
+
+def _private_memory(size: int) -> mmap.mmap:
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _widen_pipe(descriptor: int) -> None:
+    # not a pipe, or the user's limit for pipes is reached: it works, only slower
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
