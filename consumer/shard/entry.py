@@ -30,6 +30,10 @@ and the KCL starts anew."""
 
 EXIT_CRASHED = 70
 
+_YOUNG_OBJECTS = 10_000
+"""Rows are made some hundred at a time and freed without the collector, which by default would look at each of them.
+Beside them there are cycles in failed requests, a body in each: it must not let them wait for long."""
+
 
 def main() -> NoReturn:
     """Runs until the KCL closes stdin. Never returns: gevent's own shut-down would wait for open connections."""
@@ -46,6 +50,7 @@ def main() -> NoReturn:
     # what is loaded by now lives as long as the process
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
     try:
         _process(processor, reader, descriptors[1]).run()
     except SystemExit as end:

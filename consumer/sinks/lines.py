@@ -9,9 +9,11 @@ from consumer.sinks.payloads import NotJson, find_invalid_json, strict_json
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """One line for each payload without its line end; None where it is among the rejections."""
+    """One line for each payload without its line end, None where it is among the rejections; and all of them
+    together, each with its line end."""
 
     lines: Sequence[bytes | None]
+    text: bytes
     rejections: Sequence[Rejection]
 
 
@@ -23,9 +25,10 @@ def lines_of(payloads: Sequence[bytes], *, validate_json: bool) -> Lines:
     be read back as several records. A lone carriage return counts: Hadoop's readers, Athena's among them, end a
     line there.
     """
-    rejections = find_invalid_json(payloads) if validate_json else []
+    text = join_lines(payloads)
+    rejections = find_invalid_json(payloads, text) if validate_json else []
     if not rejections and not _any_line_end(payloads):
-        return Lines(payloads, ())
+        return Lines(payloads, text, ())
     lines: list[bytes | None] = list(payloads)
     rejected = {rejection.index for rejection in rejections}
     for index, payload in enumerate(payloads):
@@ -36,7 +39,7 @@ def lines_of(payloads: Sequence[bytes], *, validate_json: bool) -> Lines:
             lines[index] = line
             if line is None:
                 rejections.append(Rejection(index, "raw_newline", "holds raw line ends and is not JSON"))
-    return Lines(lines, rejections)
+    return Lines(lines, join_lines([line for line in lines if line is not None]), rejections)
 
 
 def join_lines(lines: Sequence[bytes]) -> bytes:

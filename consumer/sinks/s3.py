@@ -12,7 +12,7 @@ from consumer.domain.records import Record
 from consumer.domain.routing import PartitionPaths, TimeParser, epoch_ms
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered
-from consumer.sinks.lines import join_lines, lines_of
+from consumer.sinks.lines import lines_of
 from consumer.sinks.payloads import RoutingReader
 
 SLICE_RECORDS = 500
@@ -25,7 +25,7 @@ _GZIP_WINDOW_BITS = 31
 @dataclass(frozen=True, slots=True)
 class PutRequest:
     key: str
-    body: bytes
+    body: bytes | bytearray
     records: int
 
 
@@ -110,17 +110,16 @@ class S3Sink(Unordered):
         its input is cut shows in the compressor's output.
         """
         compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
-        body: list[bytes] = []
+        body = bytearray()
         lines = 0
         for start in range(0, len(indices), SLICE_RECORDS):
             places = indices[start : start + SLICE_RECORDS]
             lined = lines_of([records[place].data for place in places], validate_json=self._validate)
             rejections += [replace(each, index=places[each.index]) for each in lined.rejections]
-            if kept := [line for line in lined.lines if line is not None]:
-                body.append(compressor.compress(join_lines(kept)))
-                lines += len(kept)
-        body.append(compressor.flush())
-        return PutRequest(key, b"".join(body), lines)
+            body += compressor.compress(lined.text)
+            lines += len(places) - len(lined.rejections)
+        body += compressor.flush()
+        return PutRequest(key, body, lines)
 
     def _times_ms(self, records: Sequence[Record]) -> list[int]:
         arrivals = [record.arrival_ms for record in records]

@@ -90,13 +90,13 @@ INVALID = [
 
 @pytest.mark.parametrize("payload", VALID, ids=lambda payload: repr(payload[:20]))
 def test_json_is_taken(payload: bytes) -> None:
-    assert find_invalid_json([payload]) == []
+    assert find_invalid_json([payload], b"\n".join([payload])) == []
     strict_json(payload)
 
 
 @pytest.mark.parametrize("payload", INVALID, ids=lambda payload: repr(payload[:20]))
 def test_what_is_not_json_is_found_with_a_reason(payload: bytes) -> None:
-    (rejection,) = find_invalid_json([payload])
+    (rejection,) = find_invalid_json([payload], b"\n".join([payload]))
     assert (rejection.index, rejection.reason) == (0, "not_json")
     assert rejection.detail
     with pytest.raises(NotJson):
@@ -106,7 +106,7 @@ def test_what_is_not_json_is_found_with_a_reason(payload: bytes) -> None:
 @settings(max_examples=150)
 @given(payloads)
 def test_one_payload_is_judged_as_the_definition_says(payload: bytes) -> None:
-    assert (find_invalid_json([payload]) == []) == is_json(payload)
+    assert (find_invalid_json([payload], b"\n".join([payload])) == []) == is_json(payload)
 
 
 @given(st.lists(payloads, max_size=6))
@@ -116,9 +116,9 @@ def test_a_batch_is_judged_like_its_payloads_one_by_one(batch: list[bytes]) -> N
     expected = [
         Rejection(index, alone[0].reason, alone[0].detail)
         for index, payload in enumerate(batch)
-        if (alone := find_invalid_json([payload]))
+        if (alone := find_invalid_json([payload], b"\n".join([payload])))
     ]
-    assert find_invalid_json(batch) == expected
+    assert find_invalid_json(batch, b"\n".join(batch)) == expected
 
 
 @given(spelled(values))
