@@ -17,7 +17,7 @@ from consumer.domain.events import SHARD_PROCESS_NAME, Event, LogEvent
 from consumer.settings import Settings
 from consumer.shard.assembly import build_pipeline, drain_seconds
 from consumer.shard.line_reader import LineReader
-from consumer.shard.memory import keep_freed_memory
+from consumer.shard.memory import Quiet, give_back_freed_memory, keep_freed_memory
 from consumer.shard.processor import ShardProcessor
 from consumer.shard.protocol import ShardProcess, write_all
 from consumer.shard.status import EventSocket, say, send_to_stderr
@@ -111,9 +111,12 @@ def _end_unclaimed(processor: ShardProcessor) -> NoReturn:
 
 
 def _report_status(processor: ShardProcessor, reader: LineReader) -> None:
+    quiet = Quiet()
     while True:
         gevent.sleep(STATUS_SECONDS)
         _report(processor, reader)
+        if processor.status is not None and quiet.has_come(processor.status.counters["bytes_read"]):
+            give_back_freed_memory()
 
 
 def _report(processor: ShardProcessor, reader: LineReader) -> None:

@@ -12,9 +12,33 @@ from consumer.sinks.bigquery.times import NEWEST_DAYS, OLDEST_DAYS, OutOfRange, 
 from tests.unit.builders import ARRIVAL_MS
 
 UTC = datetime.UTC
+ARRIVED = datetime.datetime(2023, 11, 14, 22, 13, 20, 123_000, tzinfo=UTC)
+DAY_SECONDS = 86_400
+
+
+def moment_texts(days: int, timespec: str) -> st.SearchStrategy[str]:
+    """Times so many days around the usual arrival."""
+    around = st.integers(-days * DAY_SECONDS, days * DAY_SECONDS)
+    return around.map(
+        lambda seconds: (
+            (ARRIVED + datetime.timedelta(seconds=seconds)).isoformat(timespec=timespec)[:-6] + "Z"
+        )
+    )
+
+
+TIME_VALUES = st.one_of(
+    moment_texts(1, "milliseconds"),
+    moment_texts(1, "seconds"),
+    moment_texts(12 * 365, "milliseconds"),
+    st.from_regex(
+        r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{3})?Z", fullmatch=True
+    ),
+    st.sampled_from(
+        [None, 5, "", "2023-11-14", "2023-11-14T22:13:20.123\n", "2023-11-14T22:13:2\u0663Z", ["x"]]
+    ),
+)
 DAY = datetime.timedelta(days=1)
 MICROSECOND = datetime.timedelta(microseconds=1)
-ARRIVED = datetime.datetime(2023, 11, 14, 22, 13, 20, 123_000, tzinfo=UTC)
 ARRIVAL_DAY = ARRIVED.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -160,3 +184,35 @@ def answer(partition_times: PartitionTimes, value: str, arrival_ms: int) -> str 
         return partition_times.own_time(value, arrival_ms)
     except OutOfRange as error:
         return f"out of range: {error}"
+
+
+@given(
+    st.lists(TIME_VALUES, min_size=1, max_size=6)
+    | st.lists(TIME_VALUES.filter(bool), min_size=1, max_size=2),
+    st.integers(-2, 2),
+    st.booleans(),
+)
+def test_many_times_are_judged_as_each_of_them(values: list[object], days: int, next_day: bool) -> None:
+    arrivals = [ARRIVAL_MS + days * 86_400_000] * len(values)
+    if next_day:
+        arrivals[-1] += 86_400_000
+    together, alone = times(), times()
+    expected: list[str | None] | None
+    try:
+        expected = [alone.own_time(value, arrival) for value, arrival in zip(values, arrivals, strict=True)]
+    except OutOfRange:
+        with pytest.raises(OutOfRange):
+            together.own_times(values, arrivals)
+        return
+    for _ in range(2):  # what is remembered of the first time changes nothing
+        assert list(together.own_times(values, arrivals)) == expected
+        texts = list(together.texts(values, arrivals))
+        assert texts == [
+            text or alone.arrival_time(arrival) for text, arrival in zip(expected, arrivals, strict=True)
+        ]
+
+
+def test_times_in_bigquerys_own_notation_are_not_even_copied() -> None:
+    values = [f"2023-11-14T22:{minute:02}:20.{minute:03}Z" for minute in range(60)]
+    assert times().own_times(values, [ARRIVAL_MS] * 60) is values
+    assert times("%Y-%d-%m").own_times(values, [ARRIVAL_MS] * 60) is not values
