@@ -29,7 +29,6 @@ class Append:
     progress: Progress
     positions: Callable[[int], Position]
     unanswered: bool = False
-    batch: bytes | None = None
 
     def of(self, rows: Rows) -> "Append":
         return Append(self.table, rows, self.progress, self.positions)

@@ -6,7 +6,7 @@ notation, a name in other letters. What fits a column depends on the row and the
 
 import datetime
 import decimal
-from collections.abc import Callable, Sequence
+from collections.abc import Buffer, Callable, Sequence
 from operator import attrgetter
 from typing import Annotated, Any
 
@@ -109,9 +109,9 @@ class ArrowWriter:
             raise BadCells(str(error)) from None
         return pa.record_batch(arrays, schema=self._fields)
 
-    def serialized(self, rows: Sequence[Any]) -> bytes:
+    def serialized(self, rows: Sequence[Any]) -> Buffer:
         """`batch` in Arrow's IPC format."""
-        message: bytes = self.batch(rows).serialize().to_pybytes()
+        message: Buffer = self.batch(rows).serialize()
         return message
 
 

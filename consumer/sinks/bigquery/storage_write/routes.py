@@ -1,5 +1,7 @@
 """Which table a record's key chooses."""
 
+from collections.abc import Sequence
+
 from consumer.domain.dead_letters import Reason
 from consumer.domain.routing import table_name, table_suffix
 from consumer.sinks.bigquery import shapes
@@ -23,6 +25,14 @@ class TableRoutes:
         self._key_field = rules.text("record.key_field")
         self._known: dict[str, str] = {}
 
+    def find_all(self, keys: Sequence[object]) -> list[str]:
+        """`find` of each."""
+        known, digits = self._known, self._digits
+        try:
+            return [known[key[:digits]] for key in keys]  # type: ignore[index]
+        except (KeyError, TypeError):  # one that is new, or no text
+            return list(map(self.find, keys))
+
     def find(self, key: object) -> str:
         """The table's name; raises BadRow."""
         digits = key[: self._digits] if isinstance(key, str) else ""
@@ -43,9 +53,9 @@ class TableRoutes:
         return BadRow("bad_key", f"{self._key_field} does not start with hex digits: {shown!r}")
 
 
-def key_text(key: object) -> str | None:
-    """The key as a STRING column has it; raises BadRow for half of a surrogate pair, which UTF-8 has no form for."""
+def key_texts(keys: Sequence[object]) -> Sequence[str | None]:
+    """Keys as a STRING column has them; raises BadRow for half of a surrogate pair, which UTF-8 has no form for."""
     try:
-        return shapes.key_text(key)
+        return shapes.key_texts(keys)
     except shapes.BadKey as error:
         raise BadRow("bad_key", str(error)) from None

@@ -4,15 +4,17 @@ The verdict on a record depends on the rules and on the record alone, so that wh
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Buffer, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Protocol
 
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
 from consumer.sinks.bigquery.storage_write.arrow import LogEncoder
-from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes, key_text
+from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes, key_texts
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.times import OutOfRange, PartitionTimes
 from consumer.sinks.payloads import RoutingReader
@@ -22,6 +24,9 @@ MAX_ROW_BYTES = 9_500_000
 
 ROW_OVERHEAD_BYTES = 64
 
+_SLICE_RECORDS = 500
+"""Records that are judged together: they stay in the processor's cache meanwhile."""
+
 
 @dataclass(slots=True)
 class Rows:
@@ -30,6 +35,19 @@ class Rows:
     indices: list[int]
     cells: tuple[list[Any], ...]
     sizes: list[int]
+
+    def extend(
+        self,
+        places: Sequence[int],
+        indices: Sequence[int],
+        cells: Sequence[Sequence[Any]],
+        sizes: Sequence[int],
+    ) -> None:
+        """Add the rows at some places of others."""
+        self.indices.extend(_picked(indices, places))
+        self.sizes.extend(_picked(sizes, places))
+        for column, values in zip(self.cells, cells, strict=True):
+            column.extend(_picked(values, places))
 
     def part(self, start: int, stop: int) -> "Rows":
         return Rows(
@@ -48,6 +66,9 @@ class Rows:
 
     def parts(self, max_bytes: int) -> Iterator["Rows"]:
         """Contiguous parts of at most so many bytes, or of one row."""
+        if self.sizes and sum(self.sizes) <= max_bytes:
+            yield self
+            return
         start = size = 0
         for place, one in enumerate(self.sizes):
             if place > start and size + one > max_bytes:
@@ -56,6 +77,10 @@ class Rows:
             size += one
         if start < len(self.sizes):
             yield self.part(start, len(self.sizes)) if start else self
+
+
+def _picked(items: Sequence[Any], places: Sequence[int]) -> Sequence[Any]:
+    return itemgetter(*places)(items) if len(places) > 1 else [items[place] for place in places]
 
 
 type Made = tuple[dict[str, Rows], list[Rejection]]
@@ -72,7 +97,7 @@ class RowMaker(Protocol):
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         """The rows of `records[i]` for the given indices."""
 
-    def batch(self, rows: Rows) -> bytes:
+    def batch(self, rows: Rows) -> Buffer:
         """A record batch of the schema, in Arrow's IPC format."""
 
 
@@ -99,39 +124,70 @@ class LogRows:
         return self._encoder.schema
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
+        tables: dict[str, Rows] = {}
+        rejections: list[Rejection] = []
+        for start in range(0, len(indices), _SLICE_RECORDS):
+            self._judge(records, indices[start : start + _SLICE_RECORDS], tables, rejections)
+        return tables, rejections
+
+    def batch(self, rows: Rows) -> Buffer:
+        return self._encoder.batch(*rows.cells)
+
+    def _judge(
+        self,
+        records: Sequence[Record],
+        indices: Sequence[int],
+        tables: dict[str, Rows],
+        rejections: list[Rejection],
+    ) -> None:
         chosen = [records[index] for index in indices]
         routings, unread = self._reader.read([record.data for record in chosen])
-        rejections = [dataclasses.replace(one, index=indices[one.index]) for one in unread]
-        tables: dict[str, Rows] = {}
-        table_of, own_time, arrival_time = self._routes.find, self._times.own_time, self._times.arrival_time
+        if not unread:
+            try:
+                self._take(chosen, indices, routings, tables)
+            except (BadRow, OutOfRange):  # one at least: which, and what is to become of the others?
+                pass
+            else:
+                return
+        rejections += [dataclasses.replace(one, index=indices[one.index]) for one in unread]
         for index, record, routing in zip(indices, chosen, routings, strict=True):
             if routing is None:
                 continue
-            key, data = routing.key, record.data
             try:
-                table = table_of(key)
-                time = own_time(routing.time, record.arrival_ms) or arrival_time(record.arrival_ms)
-                cell = key_text(key)
+                self._take([record], [index], [routing], tables)
             except BadRow as error:
                 rejections.append(Rejection(index, error.reason, str(error)))
-                continue
             except OutOfRange as error:
                 rejections.append(Rejection(index, "time_out_of_range", str(error)))
-                continue
-            size = len(data) + ROW_OVERHEAD_BYTES
-            if size > MAX_ROW_BYTES:
-                rejections.append(too_large(index, size))
-                continue
-            rows = tables.get(table)
-            if rows is None:
-                rows = tables[table] = Rows([], ([], [], []), [])
-            keys, times, logs = rows.cells
-            rows.indices.append(index)
-            rows.sizes.append(size)
-            keys.append(cell)
-            times.append(time)
-            logs.append(data)
-        return tables, rejections
 
-    def batch(self, rows: Rows) -> bytes:
-        return self._encoder.batch(*rows.cells)
+    def _take(
+        self,
+        records: Sequence[Record],
+        indices: Sequence[int],
+        routings: Sequence[Any],
+        tables: dict[str, Rows],
+    ) -> None:
+        """Add the rows of all these records. Raises BadRow or OutOfRange, and adds nothing, where one makes none."""
+        keys = [routing.key for routing in routings]
+        names = self._routes.find_all(keys)
+        times = self._times.texts(
+            [routing.time for routing in routings], [record.arrival_ms for record in records]
+        )
+        cells = key_texts(keys)
+        logs = [record.data for record in records]
+        sizes = [len(log) + ROW_OVERHEAD_BYTES for log in logs]
+        if max(sizes) > MAX_ROW_BYTES:
+            fault = too_large(0, max(sizes))
+            raise BadRow(fault.reason, fault.detail)
+        for name, places in _places(names).items():
+            rows = tables.get(name)
+            if rows is None:
+                rows = tables[name] = Rows([], ([], [], []), [])
+            rows.extend(places, indices, (cells, times, logs), sizes)
+
+
+def _places(names: Sequence[str]) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        places[name].append(place)
+    return places

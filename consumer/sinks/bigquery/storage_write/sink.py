@@ -110,13 +110,14 @@ class StorageWriteSink:
         if lane.stream is None:
             lane.stream = self._opened(shard, lane, request.table)
         stream = lane.stream
-        if request.batch is None:
-            request.batch = self._maker.batch(request.rows)
+        # made for each attempt: a batch takes as much memory as its records, which wait beside it
+        batch = self._maker.batch(request.rows)
+        size_bytes = memoryview(batch).nbytes
         try:
-            self._writer.append(stream.name, lane.count - stream.base, self._maker.schema, request.batch)
+            self._writer.append(stream.name, lane.count - stream.base, self._maker.schema, batch)
         except CallFailed as failure:
-            return self._after_failure(shard, lane, request, failure)
-        return self._written(shard, lane, request)
+            return self._after_failure(shard, lane, request, failure, size_bytes)
+        return self._written(shard, lane, request, size_bytes)
 
     def split(self, request: Append, refusal: str) -> Outcome[Append]:
         count = len(request.rows.indices)
@@ -234,19 +235,19 @@ class StorageWriteSink:
         lane.created = None
         return stream
 
-    def _written(self, shard: OwnShard, lane: Lane, request: Append) -> Outcome[Append]:
+    def _written(self, shard: OwnShard, lane: Lane, request: Append, size_bytes: int) -> Outcome[Append]:
         count = len(request.rows.indices)
         lane.count += count
         request.progress.add(shard.state.present.number, request.table, count)
         self._guard.count(count, 0)
-        return Outcome(counts={"storage_write_rows": count, "storage_write_bytes": len(request.batch or b"")})
+        return Outcome(counts={"storage_write_rows": count, "storage_write_bytes": size_bytes})
 
     def _after_failure(
-        self, shard: OwnShard, lane: Lane, request: Append, failure: CallFailed
+        self, shard: OwnShard, lane: Lane, request: Append, failure: CallFailed, size_bytes: int
     ) -> Outcome[Append]:
         meaning = meaning_of(failure)
         if meaning is Meaning.WRITTEN and request.unanswered:
-            return self._written(shard, lane, request)
+            return self._written(shard, lane, request, size_bytes)
         if meaning in (Meaning.WRITTEN, Meaning.FINALIZED):
             # a new process counts the rows of the stream, whoever has written them
             raise Superseded(f"{request.table}: {failure}") from failure

@@ -3,7 +3,7 @@
 Records become JSON rows as for the other methods, and those become Arrow by the columns of the tables.
 """
 
-from collections.abc import Sequence
+from collections.abc import Buffer, Sequence
 from typing import Any
 
 from consumer.domain.dead_letters import Rejection
@@ -41,7 +41,7 @@ class TypedRows:
         made = {name: self._fitting(rows, rejections) for name, rows in tables.items()}
         return {name: rows for name, rows in made.items() if rows.indices}, rejections
 
-    def batch(self, rows: Rows) -> bytes:
+    def batch(self, rows: Rows) -> Buffer:
         return self._writer.serialized(list(map(self._reader.read, rows.cells[0])))
 
     def _fitting(self, rows: TableRows, rejections: list[Rejection]) -> Rows:

@@ -5,11 +5,13 @@ Under gevent: `grpc.experimental.gevent` lets a call suspend its greenlet only. 
 no alternative: gRPC's threads are made by `threading`, which gevent has patched by then.
 """
 
+import math
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Buffer, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -52,7 +54,7 @@ class Writer(Protocol):
     def finalize(self, streams: Sequence[str]) -> dict[str, int]:
         """No stream takes rows from here on; how many each has. Repeating it gives the same."""
 
-    def append(self, stream: str, offset: int, schema: bytes, batch: bytes) -> None:
+    def append(self, stream: str, offset: int, schema: bytes, batch: Buffer) -> None:
         """Rows in Arrow's IPC format at an offset; returns once they are written."""
 
     def forget(self, stream: str) -> None:
@@ -76,6 +78,7 @@ class GrpcWriter:
         self._read_seconds = read_timeout_seconds
         self._channels: list[Any] = []
         self._appends: dict[str, _Appends] = {}
+        self._watched = False
 
     def create(self, table_path: str) -> str:
         request = messages.CreateWriteStreamRequest(parent=table_path)
@@ -95,19 +98,17 @@ class GrpcWriter:
         }
         return {stream: int(call.result().row_count) for stream, call in calls.items()}
 
-    def append(self, stream: str, offset: int, schema: bytes, batch: bytes) -> None:
-        request = messages.AppendRowsRequest()
-        request.offset.value = offset
-        request.arrow_rows.rows.serialized_record_batch = batch
+    def append(self, stream: str, offset: int, schema: bytes, batch: Buffer) -> None:
         appends = self._appends.get(stream)
         if appends is None:
-            # both only on a connection's first request
-            request.write_stream = stream
-            request.arrow_rows.writer_schema.serialized_schema = schema
             appends = self._appends[stream] = self._open(stream)
+            # both only on a connection's first request
+            request = messages.append_rows(stream=stream, offset=offset, schema=schema, batch=batch)
+        else:
+            request = messages.append_rows(stream="", offset=offset, schema=b"", batch=batch)
         try:
             with _failures():
-                answer = appends.ask(request.SerializeToString(), self._read_seconds)
+                answer = appends.ask(request)
             _check(answer, offset)
         except BaseException:
             self.forget(stream)
@@ -125,7 +126,20 @@ class GrpcWriter:
             f"{_SERVICE}AppendRows", None, messages.AppendRowsResponse.FromString
         )
         requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        return _Appends(requests, method(iter(requests.get, None), metadata=metadata))
+        self._watch()
+        return _Appends(requests, method(iter(requests.get, None), metadata=metadata), self._read_seconds)
+
+    def _watch(self) -> None:
+        """One thread for the times of all calls: a timer for each request costs more than the rest of the request."""
+        if not self._watched:
+            self._watched = True
+            threading.Thread(target=self._cancel_late_calls, daemon=True).start()
+
+    def _cancel_late_calls(self) -> None:
+        while True:
+            time.sleep(min(1.0, self._read_seconds / 4))
+            for appends in list(self._appends.values()):
+                appends.cancel_if_late()
 
     def _unary(self, operation: str, request: Any, answer: Any, /, **routing: str) -> "_Unary":
         method = self._channel(0).unary_unary(
@@ -162,34 +176,39 @@ class _Unary:
 
 @dataclass(slots=True)
 class _Appends:
-    """An AppendRows call; one request at a time."""
+    """An AppendRows call; one request at a time, which is to be answered within `seconds`."""
 
     requests: Any
     call: Any
-    timed_out: bool = field(default=False)
+    seconds: float
+    deadline: float = math.inf
+    timed_out: bool = False
 
-    def ask(self, request: bytes, seconds: float) -> Any:
-        timer = threading.Timer(seconds, self._time_out)
-        timer.start()
+    def ask(self, request: bytes) -> Any:
+        self.deadline = time.monotonic() + self.seconds
+        self.requests.put(request)
         try:
-            self.requests.put(request)
             return next(self.call)
         except StopIteration:
             raise CallFailed(code="UNAVAILABLE", message="the server has closed the connection") from None
         except grpc.RpcError as error:
             if self.timed_out:
-                raise CallFailed(code="DEADLINE_EXCEEDED", message=f"no answer in {seconds:g} s") from error
+                raise CallFailed(
+                    code="DEADLINE_EXCEEDED", message=f"no answer in {self.seconds:g} s"
+                ) from error
             raise
         finally:
-            timer.cancel()
+            self.deadline = math.inf
 
     def close(self) -> None:
         self.requests.put(None)
         self.call.cancel()
 
-    def _time_out(self) -> None:
-        self.timed_out = True
-        self.call.cancel()
+    def cancel_if_late(self) -> None:
+        """To be called by another thread now and then."""
+        if time.monotonic() > self.deadline:
+            self.timed_out = True
+            self.call.cancel()
 
 
 @contextmanager

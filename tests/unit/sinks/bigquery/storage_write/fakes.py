@@ -1,6 +1,6 @@
 """A BigQuery and a DynamoDB that do in memory what the sink counts on, and a row maker without Arrow."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Buffer, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -88,7 +88,7 @@ class FakeBigQuery:
             self._stream(name).finalized = True
         return {name: len(self.streams[name].rows) for name in streams}
 
-    def append(self, stream: str, offset: int, schema: bytes, batch: bytes) -> None:
+    def append(self, stream: str, offset: int, schema: bytes, batch: Buffer) -> None:
         assert schema == NumberRows.schema
         trouble = self.troubles.pop(0) if self.troubles else None
         if isinstance(trouble, CallFailed):

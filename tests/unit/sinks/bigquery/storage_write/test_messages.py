@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from google.cloud.bigquery_storage_v1 import types
 from google.rpc import status_pb2
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consumer.sinks.bigquery.storage_write import messages
 from consumer.sinks.bigquery.storage_write.answers import StorageCode
@@ -48,10 +50,16 @@ def test_the_codes_are_googles() -> None:
     assert int(types.WriteStream.Type.COMMITTED) == messages.COMMITTED
 
 
-def test_a_request_arrives_as_it_was_meant() -> None:
-    request = messages.AppendRowsRequest(write_stream="s")
-    request.offset.value = 0
-    request.arrow_rows.rows.serialized_record_batch = b"rows"
-    read = types.AppendRowsRequest.deserialize(request.SerializeToString())
+@given(
+    stream=st.text(max_size=300),
+    offset=st.integers(0, 2**63 - 1),
+    schema=st.binary(max_size=300),
+    batch=st.one_of(st.binary(max_size=300), st.integers(10_000, 3_000_000).map(bytes)),
+)
+def test_a_request_arrives_as_it_was_meant(stream: str, offset: int, schema: bytes, batch: bytes) -> None:
+    made = messages.append_rows(stream=stream, offset=offset, schema=schema, batch=memoryview(batch))
+    read = types.AppendRowsRequest.deserialize(made)
     assert "offset" in read
-    assert (read.write_stream, read.offset, read.arrow_rows.rows.serialized_record_batch) == ("s", 0, b"rows")
+    assert (read.write_stream, read.offset) == (stream, offset)
+    assert read.arrow_rows.writer_schema.serialized_schema == schema
+    assert read.arrow_rows.rows.serialized_record_batch == batch

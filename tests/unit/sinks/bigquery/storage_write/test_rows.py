@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consumer.domain.records import Record
 from consumer.settings.values import Value
@@ -86,6 +88,41 @@ def test_a_record_that_makes_no_row_is_told_by_its_index(payload: bytes, reason:
     tables, rejections = maker().make(records(good, payload, good), [0, 1, 2])
     assert [(one.index, one.reason) for one in rejections] == [(1, reason)]
     assert tables["player_log_a"].indices == [0, 2]
+
+
+KEYS = st.sampled_from(["a1", "A2", "b3", "é", "", "xyz", "a\ud800", None, 7, ["a"], {"a": 1}])
+GOOD_TIMES = ("2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05Z", "2026-01-02 03:04:05", "soon", None, 7)
+BAD_TIMES = ("2026-02-30T00:00:00Z", "1999-01-01T00:00:00Z", "1999-01-01T00:00:00.000Z")
+TIMES = st.sampled_from([*GOOD_TIMES, *BAD_TIMES])
+PAYLOADS = st.one_of(
+    st.fixed_dictionaries({"player_id": KEYS, "time": TIMES}),
+    st.sampled_from([{}, b"not json", b"[1]", b'{"player_id":"a1","time":"2026-01-02T03:04:05.678Z"}']),
+)
+
+
+@given(payloads=st.lists(PAYLOADS, max_size=8), digits=st.integers(0, 1))
+def test_records_make_together_what_they_make_one_by_one(
+    payloads: list[bytes | dict[str, Any]], digits: int
+) -> None:
+    own = maker(**{"bigquery.key_digits": digits})
+    some = records(*payloads)
+    tables, rejections = own.make(some, range(len(some)))
+    alone = [own.make(some, [index]) for index in range(len(some))]
+    assert sorted(rejections, key=lambda each: each.index) == [one for _, made in alone for one in made]
+    expected: dict[str, list[dict[str, Any]]] = {}
+    for made, _ in alone:
+        for name, rows in made.items():
+            expected.setdefault(name, []).extend(decoded(own, rows))
+    assert {name: decoded(own, rows) for name, rows in tables.items()} == expected
+    assert all(rows.indices == sorted(rows.indices) for rows in tables.values())
+
+
+def test_many_records_are_judged_in_slices_and_none_is_left_out() -> None:
+    some = records(*({"player_id": "ab"[number % 2]} for number in range(1201)), b"not json")
+    tables, rejections = maker().make(some, range(1, 1202))
+    assert tables["player_log_a"].indices == list(range(2, 1201, 2))
+    assert tables["player_log_b"].indices == list(range(1, 1201, 2))
+    assert [one.index for one in rejections] == [1201]
 
 
 def test_without_key_digits_any_key_has_its_place() -> None:

@@ -1,6 +1,6 @@
 """gRPC calls against a real server that answers as Google documents."""
 
-from collections.abc import Iterator
+from collections.abc import Buffer, Iterator
 
 import grpc
 import pytest
@@ -46,7 +46,7 @@ def writer_to(url: str) -> GrpcWriter:
     )
 
 
-def batch(*keys: str) -> bytes:
+def batch(*keys: str) -> Buffer:
     return ENCODER.batch(keys, ["2026-01-02T03:04:05.678Z"] * len(keys), [b"{}"] * len(keys))
 
 
