@@ -5,6 +5,7 @@ https://cloud.google.com/bigquery/docs/write-api#arrow_format
 
 from array import array
 from collections.abc import Buffer, Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 
 import pyarrow as pa
@@ -48,14 +49,24 @@ def timestamps(times: Sequence[str]) -> pa.Array:
 
 def ascii_texts(values: Sequence[str]) -> pa.Array:
     """A text column; raises TypeError for what is no text, UnicodeEncodeError for what is not ASCII."""
-    return _text_column("".join(values).encode("ascii"), map(len, values), len(values))
+    joined = "".join(values).encode("ascii")
+    lengths = set(map(len, values))
+    offsets = _even(lengths.pop(), len(values)) if len(lengths) == 1 else _offsets(map(len, values))
+    return pa.StringArray.from_buffers(len(values), offsets, pa.py_buffer(joined))
 
 
 def texts(payloads: Sequence[bytes]) -> pa.Array:
     """A text column of bytes that are known to be UTF-8: checking them again is most of a row's cost."""
-    return _text_column(b"".join(payloads), map(len, payloads), len(payloads))
+    offsets = _offsets(map(len, payloads))
+    return pa.StringArray.from_buffers(len(payloads), offsets, pa.py_buffer(b"".join(payloads)))
 
 
-def _text_column(joined: bytes, lengths: Iterable[int], count: int) -> pa.Array:
-    offsets = array("i", accumulate(lengths, initial=0))
-    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(joined))
+def _offsets(lengths: Iterable[int]) -> pa.Buffer:
+    """Where each value begins, and where the last one ends."""
+    return pa.py_buffer(array("i", list(accumulate(lengths, initial=0))))
+
+
+@lru_cache(maxsize=64)
+def _even(length: int, count: int) -> pa.Buffer:
+    """`_offsets` of so many values of one length: keys and times are often alike, and so is the number of rows."""
+    return pa.py_buffer(array("i", range(0, length * count + 1, length))) if length else _offsets([0] * count)

@@ -28,13 +28,23 @@ _SLICE_RECORDS = 500
 """Records that are judged together: they stay in the processor's cache meanwhile."""
 
 
+class Columns(Protocol):
+    """Arrow's record batch, as far as it is used here."""
+
+    def slice(self, offset: int, length: int, /) -> "Columns": ...
+    def take(self, places: list[int], /) -> "Columns": ...
+    def serialize(self) -> Any: ...
+
+
 @dataclass(slots=True)
 class Rows:
-    """Rows of one table in shard order: `cells[c][i]` is column c of the row of record `indices[i]` of the chunk."""
+    """Rows of one table in shard order: `cells[c][i]` is column c of the row of record `indices[i]` of the chunk, or
+    `columns` hold them all."""
 
     indices: list[int]
     cells: tuple[list[Any], ...]
     sizes: list[int]
+    columns: Columns | None = None
 
     def extend(
         self,
@@ -54,6 +64,7 @@ class Rows:
             self.indices[start:stop],
             tuple(column[start:stop] for column in self.cells),
             self.sizes[start:stop],
+            None if self.columns is None else self.columns.slice(start, stop - start),
         )
 
     def without(self, places: set[int]) -> "Rows":
@@ -62,6 +73,7 @@ class Rows:
             [self.indices[place] for place in kept],
             tuple([column[place] for place in kept] for column in self.cells),
             [self.sizes[place] for place in kept],
+            None if self.columns is None else self.columns.take(kept),
         )
 
     def parts(self, max_bytes: int) -> Iterator["Rows"]:

@@ -24,7 +24,7 @@ from consumer.sinks.bigquery.storage_write.rules import Rules
 
 
 class TypedRows:
-    """Their only cells are the rows in JSON: what they become in Arrow is made when it is sent."""
+    """Their cells are Arrow's already, since that is how a row is found not to fit."""
 
     def __init__(self, rules: Rules, *, shard: str) -> None:
         self._encoder = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES)
@@ -42,29 +42,35 @@ class TypedRows:
         return {name: rows for name, rows in made.items() if rows.indices}, rejections
 
     def batch(self, rows: Rows) -> Buffer:
-        return self._writer.serialized(list(map(self._reader.read, rows.cells[0])))
+        assert rows.columns is not None, "rows that TypedRows has made"
+        message: Buffer = rows.columns.serialize()
+        return message
 
     def _fitting(self, rows: TableRows, rejections: list[Rejection]) -> Rows:
         """The rows without those that do not fit the columns, which are rejections."""
         sizes = [len(row) + ROW_OVERHEAD_BYTES for row in rows.rows]
-        if max(sizes) <= MAX_ROW_BYTES and self._fault(rows.rows) is None:
-            return Rows(rows.indices, (rows.rows,), sizes)
-        kept = Rows([], ([],), [])
+        if max(sizes) <= MAX_ROW_BYTES:
+            try:
+                return Rows(rows.indices, (), sizes, self._columns(rows.rows))
+            except BadCells:  # one at least: which?
+                pass
+        kept = Rows([], (), [])
+        good: list[bytes] = []
         for index, row, size in zip(rows.indices, rows.rows, sizes, strict=True):
-            fault: Any = None
             if size > MAX_ROW_BYTES:
                 rejections.append(too_large(index, size))
-            elif (fault := self._fault([row])) is not None:
-                rejections.append(Rejection(index, "rejected", fault))
-            else:
-                kept.indices.append(index)
-                kept.cells[0].append(row)
-                kept.sizes.append(size)
+                continue
+            try:
+                self._columns([row])
+            except BadCells as error:
+                rejections.append(Rejection(index, "rejected", str(error)))
+                continue
+            good.append(row)
+            kept.indices.append(index)
+            kept.sizes.append(size)
+        kept.columns = self._columns(good)
         return kept
 
-    def _fault(self, rows: Sequence[bytes]) -> str | None:
-        try:
-            self._writer.batch(list(map(self._reader.read, rows)))
-        except BadCells as error:
-            return str(error)
-        return None
+    def _columns(self, rows: Sequence[bytes]) -> Any:
+        """Raises BadCells."""
+        return self._writer.batch(list(map(self._reader.read, rows)))

@@ -152,3 +152,5 @@ def test_parts_of_the_rows_make_batches_of_their_own() -> None:
     parts = list(tables["player_log_a"].parts(300))
     assert len(parts) > 1
     assert [row["score"] for part in parts for row in decoded(own, part)] == list(range(10))
+    without = parts[0].without({1})
+    assert [row["score"] for row in decoded(own, without)] == [0, *range(2, len(parts[0].indices))]
