@@ -22,13 +22,14 @@ class Progress:
 
 @dataclass(slots=True)
 class Append:
-    """Rows to be written next to a table; `unanswered` once they may have been."""
+    """Rows to be written next to a table; `unanswered` once they may have been, `batch_bytes` once they were sent."""
 
     table: str
     rows: Rows
     progress: Progress
     positions: Callable[[int], Position]
     unanswered: bool = False
+    batch_bytes: int = 0
 
     def of(self, rows: Rows) -> "Append":
         return Append(self.table, rows, self.progress, self.positions)

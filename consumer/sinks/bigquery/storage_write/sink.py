@@ -7,7 +7,7 @@ owners off.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Buffer, Callable, Sequence
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard
@@ -110,14 +110,12 @@ class StorageWriteSink:
         if lane.stream is None:
             lane.stream = self._opened(shard, lane, request.table)
         stream = lane.stream
-        # made for each attempt: a batch takes as much memory as its records, which wait beside it
-        batch = self._maker.batch(request.rows)
-        size_bytes = memoryview(batch).nbytes
+        offset = lane.count - stream.base
         try:
-            self._writer.append(stream.name, lane.count - stream.base, self._maker.schema, batch)
+            self._writer.append(stream.name, offset, self._maker.schema, self._batch(request))
         except CallFailed as failure:
-            return self._after_failure(shard, lane, request, failure, size_bytes)
-        return self._written(shard, lane, request, size_bytes)
+            return self._after_failure(shard, lane, request, failure)
+        return self._written(shard, lane, request)
 
     def split(self, request: Append, refusal: str) -> Outcome[Append]:
         count = len(request.rows.indices)
@@ -222,6 +220,12 @@ class StorageWriteSink:
         details = [(index, shard.refused.get((era, records[index].position))) for index in indices]
         return [Rejection(index, "rejected", detail) for index, detail in details if detail is not None]
 
+    def _batch(self, request: Append) -> Buffer:
+        """Made for each attempt, and left to the writer alone: it takes as much memory as its records, which wait."""
+        batch = self._maker.batch(request.rows)
+        request.batch_bytes = memoryview(batch).nbytes
+        return batch
+
     def _opened(self, shard: OwnShard, lane: Lane, table: str) -> Stream:
         """A new stream; kept before it is used, so that the next owner finalizes it."""
         try:
@@ -235,19 +239,19 @@ class StorageWriteSink:
         lane.created = None
         return stream
 
-    def _written(self, shard: OwnShard, lane: Lane, request: Append, size_bytes: int) -> Outcome[Append]:
+    def _written(self, shard: OwnShard, lane: Lane, request: Append) -> Outcome[Append]:
         count = len(request.rows.indices)
         lane.count += count
         request.progress.add(shard.state.present.number, request.table, count)
         self._guard.count(count, 0)
-        return Outcome(counts={"storage_write_rows": count, "storage_write_bytes": size_bytes})
+        return Outcome(counts={"storage_write_rows": count, "storage_write_bytes": request.batch_bytes})
 
     def _after_failure(
-        self, shard: OwnShard, lane: Lane, request: Append, failure: CallFailed, size_bytes: int
+        self, shard: OwnShard, lane: Lane, request: Append, failure: CallFailed
     ) -> Outcome[Append]:
         meaning = meaning_of(failure)
         if meaning is Meaning.WRITTEN and request.unanswered:
-            return self._written(shard, lane, request, size_bytes)
+            return self._written(shard, lane, request)
         if meaning in (Meaning.WRITTEN, Meaning.FINALIZED):
             # a new process counts the rows of the stream, whoever has written them
             raise Superseded(f"{request.table}: {failure}") from failure

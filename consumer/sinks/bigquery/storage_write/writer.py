@@ -106,9 +106,12 @@ class GrpcWriter:
             request = messages.append_rows(stream=stream, offset=offset, schema=schema, batch=batch)
         else:
             request = messages.append_rows(stream="", offset=offset, schema=b"", batch=batch)
+        appends.put(request)
+        # they are copied, and gRPC copies them again: what is large should not be here several times meanwhile
+        del batch, request
         try:
             with _failures():
-                answer = appends.ask(request)
+                answer = appends.answer()
             _check(answer, offset)
         except BaseException:
             self.forget(stream)
@@ -184,9 +187,12 @@ class _Appends:
     deadline: float = math.inf
     timed_out: bool = False
 
-    def ask(self, request: bytes) -> Any:
+    def put(self, request: bytes) -> None:
         self.deadline = time.monotonic() + self.seconds
         self.requests.put(request)
+
+    def answer(self) -> Any:
+        """To the request that was put. Blocks."""
         try:
             return next(self.call)
         except StopIteration:
