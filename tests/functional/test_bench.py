@@ -1,6 +1,5 @@
 """The bench measures real processes, and is void when a record is lost."""
 
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +12,11 @@ from consumer.local.bench import flat_level, fork_level
 from consumer.local.bench.backend import Backend, discarding
 from consumer.local.bench.cases import Case, cases
 from consumer.local.bench.counts import Behaviour
+from consumer.local.bench.host_memory import APART_MIB, FORKED_MIB, SERVER_MIB
 from consumer.local.bench.inputs import Input, Line, number_sum
 from consumer.local.bench.kcl import BenchError
 from consumer.local.bench.page import section
 from consumer.local.bench.shard_level import check_arrived, measure, run, start
-from consumer.local.child import ROOT
 
 CASES = [
     case
@@ -116,17 +115,14 @@ def test_the_cost_of_each_tenth_is_told(tmp_path: Path) -> None:
     assert {row["backend"] for row in rows} == {"s3", "bigquery"}
 
 
-def test_forked_shard_processes_take_no_more_than_the_sum_for_a_host_says(tmp_path: Path) -> None:
-    sum_for_a_host = (ROOT / "docs" / "ec2.md").read_text()
-    [server_mib] = re.findall(r"(\d+) MiB of fork\s+server", sum_for_a_host)
-    [[forked_mib, apart_mib]] = re.findall(
-        r"hold (\d+) MiB \((\d+) MiB with `shard.fork_server = false`\)", sum_for_a_host
-    )
-    said = {"forked": int(forked_mib), "apart": int(apart_mib)}
-    rows = fork_level.measure((2,), 400, folder=tmp_path, say=lambda line: None)
+def test_shard_processes_take_what_the_sum_for_a_host_says_and_half_of_it_at_least(tmp_path: Path) -> None:
+    said = {"forked": FORKED_MIB, "apart": APART_MIB}
+    rows = fork_level.measure((4,), 400, folder=tmp_path, say=lambda line: None)
     assert {(row["backend"], row["start"]) for row in rows} == {
         (backend, start) for backend in ("s3", "bigquery") for start in said
     }
     for row in rows:
-        assert 0 < row["each_pss_mib"] <= said[row["start"]]
-        assert row["server_mib"] <= int(server_mib)
+        server_mib = SERVER_MIB if row["start"] == "forked" else 0
+        bound = server_mib + row["shards"] * said[row["start"]]
+        assert row["server_mib"] <= server_mib
+        assert row["total_pss_mib"] <= bound <= 2.2 * row["total_pss_mib"]

@@ -22,6 +22,7 @@ from consumer.local.bench import (
     page,
     recovery_level,
     shard_level,
+    workers_level,
 )
 from consumer.local.bench.cases import cases
 from consumer.local.bench.kcl import BenchError
@@ -47,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         " through the real KCL on the embedded stack; kcl: CPU time of the real KCL and its shard processes, reading"
         " prepared answers of Kinesis, against children that only acknowledge; recovery: time from a start, and"
         " from SIGKILL, to the next delivered record; forks: memory of many shard processes together, with and"
-        " without a fork server",
+        " without a fork server; workers: many shards, shared by one worker of the real KCL, by two and by four, and"
+        " split while records flow",
     )
     parser.add_argument(
         "--runs",
@@ -72,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds",
         type=float,
         metavar="S",
-        help="originals: a run begins no batch after this time (20); latency: of records at each rate (30)",
+        help="originals: a run begins no batch after this time (20); latency: of records at each rate (30);"
+        " workers: of each state (15)",
     )
     originals = parser.add_argument_group("level originals")
     originals.add_argument(
@@ -90,7 +93,8 @@ def _parser() -> argparse.ArgumentParser:
         "--shards",
         type=_numbers,
         metavar="N,…",
-        help="shards of the stream, all read by one worker (1,2,4,16); of level forks: shard processes (8)",
+        help="shards of the stream, all read by one worker (1,2,4,16); of level forks: shard processes (8); of level"
+        " workers: shards after half as many are split, one even number (64)",
     )
     kcl.add_argument(
         "--wire",
@@ -212,6 +216,16 @@ def _forks(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[s
     )
 
 
+def _workers(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    [shards] = arguments.shards or (workers_level.SHARDS,)
+    conditions = workers_level.Conditions(
+        shards=shards,
+        seconds=arguments.seconds or workers_level.SECONDS,
+        leases=workers_level.production(),
+    )
+    return workers_level.measure(conditions, folder=folder, say=say)
+
+
 _REPEATED = frozenset({"shard", "originals", "kcl", "recovery"})
 LEVELS = {
     "shard": _shard,
@@ -222,6 +236,7 @@ LEVELS = {
     "kcl": _kcl,
     "recovery": _recovery,
     "forks": _forks,
+    "workers": _workers,
 }
 
 

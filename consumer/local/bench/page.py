@@ -26,6 +26,7 @@ _TITLES = {
     "latency": "From put to readable",
     "kcl": "The real KCL, end to end",
     "recovery": "Start and recovery",
+    "workers": "Many shards",
 }
 _TEXTS = {
     "shard": "Messages of the KCL's protocol through the real shard process, JSON checked, into a backend in another"
@@ -58,6 +59,15 @@ _TEXTS = {
     " `chunk.window = 1s`. From the start of the supervisor, or from the signal, to the first look at the backend that"
     " sees more records. What was on its way at a SIGKILL may still arrive: what the first 3 s bring does not count, so"
     " no figure is below that. On lease tables that do not exist yet the KCL itself waits up to 30 s, at random.",
+    "workers": "Workers of the real KCL on one host (`supervisor.lock = worker`), each with supervisor, JVM and fork"
+    " server, share the shards of the embedded stack and deliver to its S3, under leases and waits as properties/ has"
+    " them. Records of 1 KB come at a steady rate of the whole stream. Balanced is when the workers hold all leases,"
+    " none a quarter more or less than its even part; running is when each shard has its process there too; the pause"
+    " is the longest that a shard was without one meanwhile. Then CPU time, memory and threads of all workers are"
+    " measured for some seconds. Memory beside the JVMs is proportional: of shard processes, launchers and fork"
+    " servers, divided by the shards. At this rate most of the JVM's CPU time goes into its polls, one a second for"
+    " each shard: what a record costs by the number of shards is told by `bin/bench kcl --shards 1,4,16,64`, which"
+    " reads as fast as it can. At the end every object is read and compared with what was put.",
 }
 _COLUMNS: dict[str, Columns] = {
     "shard": (
@@ -132,6 +142,27 @@ _COLUMNS: dict[str, Columns] = {
         ("event", "event"),
         ("median_seconds", "median, s"),
         ("max_seconds", "largest, s"),
+    ),
+    "workers": (
+        ("event", "event"),
+        ("workers", "workers"),
+        ("shards", "shards"),
+        ("balanced_seconds", "balanced after, s"),
+        ("running_seconds", "running after, s"),
+        ("pause_seconds", "longest pause, s"),
+        ("shards_by_worker", "shards by worker"),
+        ("moved", "moved meanwhile"),
+        ("records_per_second", "records/s"),
+        ("jvm_cpu_seconds_per_thousand", "JVMs, CPU s per 1,000 records"),
+        ("shards_cpu_seconds_per_thousand", "beside, CPU s per 1,000 records"),
+        ("cores", "cores used"),
+        ("shard_pss_mib", "beside, PSS per shard, MiB"),
+        ("jvm_rss_mib", "largest JVM, RSS, MiB"),
+        ("jvm_threads_per_shard", "threads of the JVMs per shard"),
+        ("shard_threads", "threads of a shard process"),
+        ("records", "records"),
+        ("lost", "lost"),
+        ("duplicated", "duplicated"),
     ),
 }
 

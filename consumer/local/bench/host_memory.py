@@ -1,0 +1,43 @@
+"""The sum for the memory of a host, as docs/ec2.md tells it, in MiB. Tests hold it against real runs."""
+
+from consumer.local.bench.shard_level import MIB
+from consumer.settings import Settings
+
+BACKEND_MIB = 256
+"""The JVM beside its heap, the supervisor, and the fork server, which has SERVER_MIB of it."""
+SERVER_MIB = 60
+FORKED_MIB = 35
+APART_MIB = 60
+"""A shard process without records, started without a fork server."""
+STORAGE_WRITE_MIB = 50
+
+HEAP_MIB = 128
+"""Of the KCL itself."""
+
+HEAP_ANSWERS = 4
+"""Answers of Kinesis that a shard which lags has in the heap: the KCL fetches on until it has 8 MiB or three of them
+waiting (SimpleRecordsFetcherFactory), while one is written for the shard process."""
+
+ANSWER_MIB = 10
+"""https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html"""
+
+
+def shard_mib(settings: Settings) -> float:
+    """The most that one shard takes beside the JVM: records on their way, those of open chunks, and what is made of
+    them."""
+    process = FORKED_MIB if settings.flag("shard.fork_server") else APART_MIB
+    if settings.optional_text("bigquery.method") == "storage_write":
+        process += STORAGE_WRITE_MIB
+    in_flight = settings.integer("delivery.max_in_flight_bytes")
+    return process + (in_flight + 2 * settings.integer("chunk.max_bytes")) / MIB
+
+
+def heap_mib(*, max_records: int, record_bytes: int, lagging_shards: int) -> float:
+    """What the JVM's heap has to have room for."""
+    answer_mib = min(ANSWER_MIB, max_records * record_bytes / MIB)
+    return HEAP_MIB + lagging_shards * HEAP_ANSWERS * answer_mib
+
+
+def host_mib(settings: Settings, *, heap_mib: int, shards: int) -> float:
+    """The most that one backend takes of a host, whose worker may hold so many shards."""
+    return heap_mib + BACKEND_MIB + shards * shard_mib(settings)
