@@ -29,9 +29,9 @@ DRAIN_SHARE_OF_GRACE = 0.7
 """The rest of shutdownGraceMillis is for the KCL: it asks the shards one after the other, then closes leases."""
 
 _FALLBACK_GRACE_SECONDS = 25.0
-_HELD_BYTES_PER_BYTE: dict[Backend, int] = {"s3": 1, "bigquery": 4}
-"""What a payload byte of an undelivered chunk takes in memory: S3's compressed object takes the place of the records,
-BigQuery's rows stand beside them, and both are many small objects."""
+_HELD_BYTES_PER_BYTE: dict[Backend, int] = {"s3": 1, "bigquery": 5}
+"""What a payload byte of an undelivered chunk takes in memory at most: S3's compressed object takes the place of the
+records, BigQuery's rows stand beside them, and small records are objects of twice their size."""
 
 
 def build_pipeline(

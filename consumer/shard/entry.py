@@ -17,7 +17,7 @@ from consumer.domain.events import SHARD_PROCESS_NAME, Event, LogEvent
 from consumer.settings import Settings
 from consumer.shard.assembly import build_pipeline, drain_seconds
 from consumer.shard.line_reader import LineReader
-from consumer.shard.memory import Quiet, give_back_freed_memory, keep_freed_memory
+from consumer.shard.memory import FreedMemory
 from consumer.shard.processor import ShardProcessor
 from consumer.shard.protocol import ShardProcess, write_all
 from consumer.shard.status import EventSocket, say, send_to_stderr
@@ -38,7 +38,6 @@ Beside them there are cycles in failed requests, a body in each: it must not let
 def main() -> NoReturn:
     """Runs until the KCL closes stdin. Never returns: gevent's own shut-down would wait for open connections."""
     _take_name()
-    keep_freed_memory()
     descriptors = _claim_standard_streams()
     send = _event_sender()
     settings = _settings()
@@ -111,12 +110,12 @@ def _end_unclaimed(processor: ShardProcessor) -> NoReturn:
 
 
 def _report_status(processor: ShardProcessor, reader: LineReader) -> None:
-    quiet = Quiet()
+    memory = FreedMemory()
     while True:
         gevent.sleep(STATUS_SECONDS)
         _report(processor, reader)
-        if processor.status is not None and quiet.has_come(processor.status.counters["bytes_read"]):
-            give_back_freed_memory()
+        if processor.status is not None:
+            memory.look(processor.status.counters["bytes_read"])
 
 
 def _report(processor: ShardProcessor, reader: LineReader) -> None:

@@ -18,8 +18,8 @@ _BUFFER_BYTES = 16 * 1024 * 1024
 """Room for usual messages. Memory is taken only as it is filled."""
 
 _SHORT_BYTES = 64 * 1024
-_SHORT_LINES = 8
-"""After so many short lines in a row the shard is quiet, and what long ones have filled is given back."""
+"""A line so short comes when the shard is quiet, or once in a checkpoint interval: what long ones have filled is given
+back then."""
 
 _READ_BYTES = 1024 * 1024
 _PIPE_BYTES = 1024 * 1024
@@ -37,7 +37,7 @@ class LineReader:
         self._now = now
         self._buffer = _private_memory(_BUFFER_BYTES)
         self._begin = self._end = 0  # of what was read and not yet given out
-        self._short_lines = 0
+        self._filled = 0
         self._comes_slowly = False
         self.waiting_since: float | None = None
         self._watcher = get_hub().loop.io(descriptor, 1)
@@ -67,15 +67,16 @@ class LineReader:
     def _give(self, end: int) -> memoryview:
         line = memoryview(self._buffer)[self._begin : end]
         self._begin = end
-        self._short_lines = self._short_lines + 1 if len(line) <= _SHORT_BYTES else 0
         return line
 
     def _forget_what_was_given(self) -> None:
         if self._begin < self._end:
             return
+        if self._end <= _SHORT_BYTES < self._filled:
+            # the line that was given out last may still be held: its memory has to go all the same
+            self._buffer.madvise(mmap.MADV_DONTNEED)
+            self._filled = 0
         self._begin = self._end = 0
-        if self._short_lines == _SHORT_LINES:  # never twice for the same long line
-            self._buffer = _private_memory(_BUFFER_BYTES)
 
     def _read_more(self) -> int:
         """The number of bytes that came; 0 at the end of input."""
@@ -88,6 +89,7 @@ class LineReader:
                 self._wait()
             else:
                 self._end += count
+                self._filled = max(self._filled, self._end)
                 self._comes_slowly = count < _LITTLE_BYTES
                 return count
 

@@ -12,41 +12,42 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 """https://sourceware.org/glibc/manual/latest/html_node/Malloc-Tunable-Parameters.html"""
 
-_KEPT_BYTES = 64 * 1024 * 1024
 _LARGE_BYTES = 1024 * 1024
-"""Of a block that has memory of its own, given back as soon as it is freed, and does not cut up the heap."""
+"""A block of this size has memory of its own, given back as soon as it is freed, and does not cut up the heap."""
 
-_QUIET_LOOKS = 10
-_QUIET_BYTES = 1024 * 1024
+_KEPT_BYTES = {True: 64 * 1024 * 1024, False: 1024 * 1024}
+"""Free memory at the heap's end that a busy shard keeps, and a quiet one."""
+
+_LOOKS = 10
 _BUSY_BYTES = 8 * 1024 * 1024
+_QUIET_BYTES = 4 * 1024 * 1024
 
 
-def keep_freed_memory() -> None:
-    """For the rest of this process' life; does nothing where the C library is another one."""
-    library = ctypes.CDLL(None)
-    with suppress(AttributeError):
-        library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-
-
-class Quiet:
-    """Tells when a shard that was busy has become quiet, so that others may have what it no longer needs."""
+class FreedMemory:
+    """Kept while the shard is busy, given back to the kernel once it is quiet. Does nothing where the C library is
+    not glibc."""
 
     def __init__(self) -> None:
-        self._looks: deque[int] = deque(maxlen=_QUIET_LOOKS)
-        self._told_at = 0
+        self._library = ctypes.CDLL(None)
+        self._looks: deque[int] = deque(maxlen=_LOOKS)
+        self.is_kept = False
+        with suppress(AttributeError):
+            self._library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        self._keep(False)
 
-    def has_come(self, bytes_read: int) -> bool:
-        """To be asked at regular times, with the payload bytes read so far. True once for each busy time."""
+    def look(self, bytes_read: int) -> None:
+        """To be called once a second or so, with the payload bytes read so far: what came since ten looks ago tells
+        whether the shard is busy."""
         self._looks.append(bytes_read)
-        is_quiet = len(self._looks) == _QUIET_LOOKS and bytes_read - self._looks[0] < _QUIET_BYTES
-        if not is_quiet or bytes_read - self._told_at < _BUSY_BYTES:
-            return False
-        self._told_at = bytes_read
-        return True
+        came = bytes_read - self._looks[0]
+        if not self.is_kept and came >= _BUSY_BYTES:
+            self._keep(True)
+        elif self.is_kept and len(self._looks) == _LOOKS and came < _QUIET_BYTES:
+            self._keep(False)
 
-
-def give_back_freed_memory() -> None:
-    """To the kernel, once; it takes milliseconds. Does nothing where the C library is another one."""
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    def _keep(self, is_kept: bool) -> None:
+        self.is_kept = is_kept
+        with suppress(AttributeError):
+            self._library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES[is_kept])
+            if not is_kept:
+                self._library.malloc_trim(0)

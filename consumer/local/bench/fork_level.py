@@ -23,7 +23,7 @@ from consumer.local.bench.usage import descendants, kilobytes
 USUAL_SHARDS = (8,)
 RECORDS = 4_000
 _USUAL_RECORD_BYTES = 700
-_LAUNCHER = ("consumer.shard.launcher",)
+LAUNCHER = ("consumer.shard.launcher",)
 _PATIENCE_SECONDS = 120.0
 
 
@@ -43,11 +43,11 @@ def measure(
 
 def _forked(case: Case, backend: Backend, folder: Path, count: int) -> dict[str, Any]:
     environment = environment_of(case, backend, folder)
-    with _fork_server(folder, environment) as (server, path):
+    with fork_server(folder, environment) as (server, path):
         alone = pss_bytes([server])
         launching = {**environment, "CONSUMER_FORK_SERVER": path}
         with contextlib.ExitStack() as stack:
-            children = [stack.enter_context(Child(_LAUNCHER, folder, launching)) for _ in range(count)]
+            children = [stack.enter_context(Child(LAUNCHER, folder, launching)) for _ in range(count)]
             _work(children, case, backend)
             forked = list(descendants(server))
             if len(forked) != count:
@@ -96,7 +96,7 @@ def pss_bytes(pids: Sequence[int]) -> int:
 
 
 @contextlib.contextmanager
-def _fork_server(folder: Path, environment: dict[str, str]) -> Iterator[tuple[int, str]]:
+def fork_server(folder: Path, environment: dict[str, str]) -> Iterator[tuple[int, str]]:
     """Its process id and the path of its socket, once it answers."""
     path = folder / "fork-server"
     path.unlink(missing_ok=True)

@@ -48,7 +48,7 @@ class Child:
         assert self._popen.stdout is not None
         self._input = self._popen.stdin.fileno()
         self._output = self._popen.stdout
-        self._memory = _MemoryWatch(self.pid)
+        self._memory = MemoryWatch(self.pid)
         self._start_cpu_seconds = 0.0
 
     @property
@@ -123,8 +123,8 @@ class Child:
         return BenchError(f"the child has failed:\n{tail(self._log)}")
 
 
-class _MemoryWatch:
-    """Samples a process' proportional memory in a thread."""
+class MemoryWatch:
+    """Samples a process' proportional memory in a thread, until `stop` or `finish`."""
 
     def __init__(self, pid: int) -> None:
         self._proc = Path(f"/proc/{pid}")

@@ -1,17 +1,23 @@
-"""Level `memory`: a shard process' memory under full load, and while its backend refuses everything."""
+"""Level `memory`: a shard process' memory under full load, and while its backend refuses everything.
 
+Forked from one that has everything imported, as in production, and started apart.
+"""
+
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from consumer.local.bench.backend import Backend, discarding
 from consumer.local.bench.cases import TARGETS, USUAL_SIZE, Case, settings_of, usual_case
 from consumer.local.bench.counts import Behaviour
+from consumer.local.bench.fork_level import LAUNCHER, fork_server
 from consumer.local.bench.inputs import Line
-from consumer.local.bench.kcl import BenchError, Child
-from consumer.local.bench.shard_level import MIB, check_arrived, start
+from consumer.local.bench.kcl import BenchError, Child, MemoryWatch
+from consumer.local.bench.shard_level import MIB, check_arrived, environment_of, start
+from consumer.local.bench.usage import descendants
 
 _STILL_SECONDS = 3.0
 """A callback that has not returned for so long waits for room."""
@@ -27,30 +33,66 @@ def measure(*, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]
     with discarding(folder) as backend:
         for target in TARGETS:
             case = usual_case(target, USUAL_SIZE)
-            for state, outage in (("load", False), ("outage", True)):
-                rows.append({"backend": target, "state": state, **_peak(case, backend, folder, outage)})
-                say(str(rows[-1]))
+            for started in (_forked, _apart):
+                for outage in (False, True):
+                    with started(case, backend, folder) as run:
+                        rows.append({"backend": target, **_peak(run, case, backend, folder, outage)})
+                    say(str(rows[-1]))
     return rows
 
 
-def _peak(case: Case, backend: Backend, folder: Path, outage: bool) -> dict[str, Any]:
+class _Started:
+    """A shard process at the end of a child's pipes. `find` names it once it has answered."""
+
+    def __init__(self, how: str, child: Child, find: Callable[[], int]) -> None:
+        self.how = how
+        self.child = child
+        self.find = find
+
+
+@contextlib.contextmanager
+def _apart(case: Case, backend: Backend, folder: Path) -> Iterator[_Started]:
+    with start(case, backend, folder) as child:
+        yield _Started("apart", child, lambda: child.pid)
+
+
+@contextlib.contextmanager
+def _forked(case: Case, backend: Backend, folder: Path) -> Iterator[_Started]:
+    environment = environment_of(case, backend, folder)
+    with fork_server(folder, environment) as (server, path):
+        launching = {**environment, "CONSUMER_FORK_SERVER": path}
+        with Child(LAUNCHER, folder, launching) as child:
+            yield _Started("forked", child, lambda: _only(list(descendants(server))))
+
+
+def _only(pids: list[int]) -> int:
+    if len(pids) != 1:
+        raise BenchError(f"{len(pids)} shard processes were forked, not one")
+    return pids[0]
+
+
+def _peak(run: _Started, case: Case, backend: Backend, folder: Path, outage: bool) -> dict[str, Any]:
     backend.behave(Behaviour(outage=outage))
     limit = settings_of(case, backend, folder).integer("delivery.max_in_flight_bytes")
-    with start(case, backend, folder) as child:
-        child.initialize()
-        at_start = child.rss_bytes()
-        feed = _Feed(child, case)
+    run.child.initialize()
+    watch = MemoryWatch(run.find())
+    feed = _Feed(run.child, case)
+    try:
         if outage:
             feed.wait_until_it_is_stuck()
             backend.behave()
         number_sum = feed.finish()
-        cost = child.close()
+        peak_rss_bytes = watch.finish()
+    finally:
+        watch.stop()
+    run.child.close()
     check_arrived(case, backend, number_sum)
     return {
+        "started": run.how,
+        "state": "outage" if outage else "load",
         "limit_mib": round(limit / MIB),
-        "start_rss_mib": round(at_start / MIB, 1),
-        "peak_rss_mib": round(cost.peak_rss_bytes / MIB, 1),
-        "peak_pss_mib": round(cost.peak_pss_bytes / MIB, 1),
+        "peak_rss_mib": round(peak_rss_bytes / MIB, 1),
+        "peak_pss_mib": round(watch.peak_pss_bytes / MIB, 1),
         "allowed_mib": round(limit / MIB) + ALLOWANCE_MIB,
     }
 

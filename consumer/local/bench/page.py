@@ -35,7 +35,8 @@ _TEXTS = {
     "forks": "Proportional memory after real work, launchers included: shard processes forked from one that has"
     " everything imported (`shard.fork_server = true`), and each started on its own.",
     "memory": "The allowance is `delivery.max_in_flight_bytes` and 40 MiB. In an outage the backend answers 503"
-    " (UNAVAILABLE by gRPC) until the shard process has stopped reading.",
+    " (UNAVAILABLE by gRPC) until the shard process has stopped reading. Forked (`shard.fork_server = true`, as in"
+    " production), modules are shared with the fork server and count in parts in PSS; RSS counts them whole.",
     "originals": "Each system is really run, as one process and at the same request latency: a backend on"
     " loopback answers each request after it. All are given the same records (700 bytes), a batch after the other,"
     " until the records or the time is over (the last column says which); a batch that fails is given again as a"
@@ -96,8 +97,8 @@ _COLUMNS: dict[str, Columns] = {
     ),
     "memory": (
         ("backend", "backend"),
+        ("started", "started"),
         ("state", "state"),
-        ("start_rss_mib", "RSS at start, MiB"),
         ("peak_rss_mib", "peak RSS, MiB"),
         ("peak_pss_mib", "peak PSS, MiB"),
         ("allowed_mib", "allowance, MiB"),

@@ -55,8 +55,6 @@ class RowMaker(Protocol):
 
     def rows(self, records: Sequence[Record], cells: Sequence[Any]) -> Sequence[Any]: ...
 
-    def content_bytes(self, records: Sequence[Record], cells: Sequence[Any]) -> list[int]: ...
-
 
 @dataclass(frozen=True, slots=True)
 class InsertRequest:
@@ -115,7 +113,7 @@ class RequestMaker:
 
     def billed_bytes(self, some: TableSlice, begin: int, end: int) -> int:
         """What the rows from one place to before another count for."""
-        sizes = self._rows.content_bytes(some.records[begin:end], some.cells[begin:end])
+        sizes = some.content_bytes[begin:end]
         if max(sizes) <= LEAST_BILLED_BYTES:
             return LEAST_BILLED_BYTES * len(sizes)
         return sum([max(size, LEAST_BILLED_BYTES) for size in sizes])

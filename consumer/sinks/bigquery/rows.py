@@ -37,12 +37,14 @@ _BAD_RECORD = (_NoTable, OutOfRange, BadKey, Unfit)
 
 @dataclass(frozen=True, slots=True)
 class TableSlice:
-    """Some records of one table in shard order, with their indices in the chunk and their rows' cells."""
+    """Some records of one table in shard order, with their indices in the chunk, their rows' cells, and the sizes of
+    the values in these in bytes."""
 
     table: str
     indices: Sequence[int]
     records: Sequence[Record]
     cells: Sequence[Any]
+    content_bytes: Sequence[int]
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ class RowEncoder:
         that no table takes are added to `rejections`."""
         for start in range(0, len(indices), _SLICE_RECORDS):
             some = indices[start : start + _SLICE_RECORDS]
-            yield from self._slices_of([records[index] for index in some], some, rejections)
+            yield from self._slices_of(_at(records, some), some, rejections)
 
     def rows(self, records: Sequence[Record], cells: Sequence[Any]) -> Sequence[Any]:
         """The rows of some records, as msgspec encodes them."""
@@ -123,17 +125,14 @@ class RowEncoder:
             table.rows.extend(map(_encode, self.rows(each.records, each.cells)))
         return dict(tables), rejections
 
-    def content_bytes(self, records: Sequence[Record], cells: Sequence[Any]) -> list[int]:
-        """As RowShape."""
-        return self._shape.content_bytes(records, cells)
-
     def _slices_of(
         self, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]
     ) -> Iterator[TableSlice]:
-        routings, unread = self._reader.read([record.data for record in records])
+        payloads = [record.data for record in records]
+        routings, unread = self._reader.read(payloads)
         if not unread:
             try:
-                found = self._all_of(records, indices, routings)
+                found = self._all_of(records, payloads, indices, routings)
             except _BAD_RECORD:  # one at least: which, and what is to become of the others?
                 pass
             else:
@@ -145,14 +144,19 @@ class RowEncoder:
                 yield from self._one(record, index, routing, rejections)
 
     def _all_of(
-        self, records: Sequence[Record], indices: Sequence[int], routings: Sequence[Any]
+        self,
+        records: Sequence[Record],
+        payloads: Sequence[bytes],
+        indices: Sequence[int],
+        routings: Sequence[Any],
     ) -> Sequence[TableSlice]:
         """Raises one of _BAD_RECORD where one of the records has no row."""
         keys = [routing.key for routing in routings]
         tables = self._places(keys)
-        cells = self._shape.cells(records, keys, [routing.time for routing in routings])
+        times = [routing.time for routing in routings]
+        cells, sizes = self._shape.cells(records, payloads, keys, times)
         return [
-            TableSlice(name, _picked(indices, places), _picked(records, places), _picked(cells, places))
+            TableSlice(name, *[_picked(each, places) for each in (indices, records, cells, sizes)])
             for name, places in tables.items()
         ]
 
@@ -160,7 +164,7 @@ class RowEncoder:
         self, record: Record, index: int, routing: Any, rejections: list[Rejection]
     ) -> Sequence[TableSlice]:
         try:
-            return self._all_of([record], [index], [routing])
+            return self._all_of([record], [record.data], [index], [routing])
         except _NoTable:
             rejections.append(self._no_table(index, routing.key))
         except OutOfRange as error:
@@ -203,3 +207,9 @@ class RowEncoder:
 
 def _picked[Item](items: Sequence[Item], places: Sequence[int]) -> Sequence[Item]:
     return itemgetter(*places)(items) if len(places) > 1 else [items[place] for place in places]
+
+
+def _at(records: Sequence[Record], indices: Sequence[int]) -> Sequence[Record]:
+    if isinstance(indices, range):
+        return records[indices.start : indices.stop]
+    return [records[index] for index in indices]

@@ -40,12 +40,16 @@ LINES = Wrapping(has_id=False, json_as_text=False)
 class RowShape(Protocol):
     """How records become rows."""
 
-    def cells(self, records: Sequence[Record], keys: Sequence[Any], times: Sequence[Any]) -> Sequence[Any]:
-        """For each record the object with its row's columns, as msgspec encodes it. `keys` and `times` are what
-        RoutingReader found. Raises OutOfRange, BadKey or Unfit where that is true of any record, and nothing else."""
-
-    def content_bytes(self, records: Sequence[Record], cells: Sequence[Any]) -> list[int]:
-        """The sizes of the values in the rows' columns, about as BigQuery counts them."""
+    def cells(
+        self,
+        records: Sequence[Record],
+        payloads: Sequence[bytes],
+        keys: Sequence[Any],
+        times: Sequence[Any],
+    ) -> tuple[Sequence[Any], Sequence[int]]:
+        """For each record the object with its row's columns, as msgspec encodes it, and the size of the values in it,
+        about as BigQuery counts them. `keys` and `times` are what RoutingReader found in the payloads. Raises
+        OutOfRange, BadKey or Unfit where that is true of any record, and nothing else."""
 
 
 class LogRow:
@@ -64,26 +68,31 @@ class LogRow:
         self._as_text = wrapping.json_as_text
         self._metadata = metadata
         columns = [key_column, time_column, "log", *(METADATA_COLUMNS if metadata else ())]
-        names = ["key", *(f"column_{number}" for number in range(1, len(columns)))]
+        names = [f"column_{number}" for number in range(len(columns))]
         self._cells: Callable[..., Any] = msgspec.defstruct(
             "LogCells", names, rename=dict(zip(names, columns, strict=True)), gc=False
         )
 
-    def cells(self, records: Sequence[Record], keys: Sequence[Any], times: Sequence[Any]) -> Sequence[Any]:
-        moments = self._times.texts(times, [record.arrival_ms for record in records])
-        data = [record.data for record in records]
-        logs: list[Any] = [one.decode() for one in data] if self._as_text else list(map(msgspec.Raw, data))
-        if self._metadata is None:
-            return list(map(self._cells, key_texts(keys), moments, logs))
-        members = zip(*map(self._metadata.values, records), strict=True)
-        return list(map(self._cells, key_texts(keys), moments, logs, *members))
-
-    def content_bytes(self, records: Sequence[Record], cells: Sequence[Any]) -> list[int]:
-        beside = _TIMESTAMP_BYTES + _TEXT_BYTES
-        return [
-            len(record.data) + len(cell.key or "") + beside
-            for record, cell in zip(records, cells, strict=True)
+    def cells(
+        self,
+        records: Sequence[Record],
+        payloads: Sequence[bytes],
+        keys: Sequence[Any],
+        times: Sequence[Any],
+    ) -> tuple[Sequence[Any], Sequence[int]]:
+        texts = key_texts(keys)
+        columns: list[Any] = [
+            texts,
+            self._times.texts(times, [record.arrival_ms for record in records]),
+            [payload.decode() for payload in payloads] if self._as_text else map(msgspec.Raw, payloads),
         ]
+        if self._metadata is not None:
+            columns += zip(*map(self._metadata.values, records), strict=True)
+        beside = _TIMESTAMP_BYTES + _TEXT_BYTES
+        sizes = [
+            len(payload) + len(text or "") + beside for payload, text in zip(payloads, texts, strict=True)
+        ]
+        return list(map(self._cells, *columns)), sizes
 
 
 class FieldsRow:
@@ -105,19 +114,20 @@ class FieldsRow:
         self._metadata = metadata
         self._reshape = reshaper if reshaper is not None and reshaper.is_needed else None
 
-    def cells(self, records: Sequence[Record], keys: Sequence[Any], times: Sequence[Any]) -> Sequence[Any]:
-        data: list[bytes] = [record.data for record in records]
-        if self._reshape is not None:
-            data = list(map(self._reshape, data))
+    def cells(
+        self,
+        records: Sequence[Record],
+        payloads: Sequence[bytes],
+        keys: Sequence[Any],
+        times: Sequence[Any],
+    ) -> tuple[Sequence[Any], Sequence[int]]:
+        data = payloads if self._reshape is None else list(map(self._reshape, payloads))
         moments = self._times.own_times(times, [record.arrival_ms for record in records])
         if moments is not times or not self._column_is_own:
             data = list(map(self._timed, data, records, times, moments))
         if self._metadata is not None:
             data = list(map(self._metadata.spliced, data, records))
-        return list(map(msgspec.Raw, data))
-
-    def content_bytes(self, records: Sequence[Record], cells: Sequence[Any]) -> list[int]:
-        return list(map(len, cells))
+        return list(map(msgspec.Raw, data)), list(map(len, data))
 
     def _timed(self, data: bytes, record: Record, time: object, moment: str | None) -> bytes:
         if self._column_is_own and time is not None and (moment is None or moment == time):

@@ -12,4 +12,4 @@ def test_bigquery_s_rows_count_beside_the_payloads_they_are_made_of() -> None:
     names = {"bigquery.project": "project", "bigquery.dataset": "dataset", "deadletter.bucket": "bucket"}
     bigquery = load("bigquery", overrides={**names, **in_flight})
     assert in_flight_limits(s3).max_bytes == 96 * MEBIBYTE
-    assert in_flight_limits(bigquery).max_bytes == 24 * MEBIBYTE
+    assert in_flight_limits(bigquery).max_bytes == 96 * MEBIBYTE // 5

@@ -1,7 +1,9 @@
 """Lines over real pipes."""
 
+import ctypes
 import itertools
 import os
+from pathlib import Path
 
 import gevent
 import pytest
@@ -115,21 +117,28 @@ def test_a_line_stays_valid_until_the_next_one_is_asked_for(monkeypatch: pytest.
         assert bytes(reader.read_line()) == b"second\n"
 
 
-def test_memory_of_long_lines_is_given_back_once_the_shard_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def resident_bytes(reader: LineReader) -> int:
+    """Of the mapping that the buffer is a part of, by the kernel's own list."""
+    address = ctypes.addressof(ctypes.c_char.from_buffer(reader._buffer))
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    for line in lines:
+        ends = line.split(" ")[0].split("-")
+        if len(ends) == 2 and int(ends[0], 16) <= address < int(ends[1], 16):
+            resident = next(line for line in lines if line.startswith("Rss:"))
+            return int(resident.split()[1]) * 1024
+    raise AssertionError("the buffer is not mapped")
+
+
+def test_memory_of_long_lines_is_given_back_when_a_short_one_follows() -> None:
     with Pipe() as pipe:
         reader = LineReader(pipe.reading)
-        before = reader._buffer
-        write_all(pipe.writing, b"x" * 100_000 + b"\n")
-        reader.read_line()
-        for _ in range(line_reader._SHORT_LINES):
-            assert reader._buffer is before
-            os.write(pipe.writing, b"{}\n")
+        for _ in range(2):
+            write_all(pipe.writing, b"x" * 900_000 + b"\n")
             reader.read_line()
-        os.write(pipe.writing, b"{}\n" * 2)
-        assert [bytes(reader.read_line()) for _ in range(2)] == [b"{}\n"] * 2
-        after = reader._buffer
-        assert after is not before
-        for _ in range(2 * line_reader._SHORT_LINES):  # there is nothing to give back any more
             os.write(pipe.writing, b"{}\n")
-            reader.read_line()
-        assert reader._buffer is after
+            held = reader.read_line()
+            assert bytes(held) == b"{}\n"
+            long = resident_bytes(reader)
+            gevent.spawn(os.write, pipe.writing, b"{}\n")
+            assert bytes(reader.read_line()) == b"{}\n"
+            assert long - resident_bytes(reader) > 500_000
