@@ -9,7 +9,7 @@ SERVER_MIB = 60
 FORKED_MIB = 35
 APART_MIB = 60
 """A shard process without records, started without a fork server."""
-STORAGE_WRITE_MIB = 50
+STORAGE_WRITE_MIB = 70
 
 HEAP_MIB = 128
 """Of the KCL itself."""

@@ -10,9 +10,9 @@ _HEAD = """# Benchmarks
 
 Made by `python -m consumer.local.bench.page docs/benchmarks/*.json > docs/benchmarks.md` from what the commands named
 below printed with `--json`. Figures are medians. CPU seconds are user and system time of the measured process alone;
-they tell more than wall time where a machine is shared, but they too grow with the work that others give it: these
-runs had some twenty processes for two cores, so compare rows, not absolute figures. Every run counted what arrived,
-and would have failed had a record been lost.
+they tell more than wall time where a machine is shared, but they too grow with the work that others give it: on the
+machine of these runs the same work took up to half as much again a few minutes later, so compare rows, not absolute
+figures. Every run counted what arrived, and would have failed had a record been lost.
 """
 
 type Columns = Sequence[tuple[str, str]]
@@ -66,7 +66,7 @@ _TEXTS = {
     " none a quarter more or less than its even part; running is when each shard has its process there too; the pause"
     " is the longest that a shard was without one meanwhile. Then CPU time, memory and threads of all workers are"
     " measured for some seconds. Memory beside the JVMs is proportional: of shard processes, launchers and fork"
-    " servers, divided by the shards. At this rate most of the JVM's CPU time goes into its polls, one a second for"
+    " servers, divided by the shards. At this rate most of the JVM's CPU time goes into its polls, one in two seconds for"
     " each shard: what a record costs by the number of shards is told by `bin/bench kcl --shards 1,4,16,64`, which"
     " reads as fast as it can. At the end every object is read and compared with what was put.",
 }

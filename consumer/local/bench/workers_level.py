@@ -21,7 +21,8 @@ RATE_PER_SHARD = 5.0
 _CALM_SECONDS = 10.0
 """What holds for so long counts as reached when it began: the KCL balances every few seconds."""
 _PATIENCE_SECONDS = 150.0
-_DRAIN_SECONDS = 120.0
+_STALL_SECONDS = 180.0
+"""Nothing has arrived for so long: what is missing is lost. The KCL may leave a shard alone for two minutes."""
 _POLL_SECONDS = 1.5
 _SETTINGS = {
     "chunk.window": "10s",
@@ -202,10 +203,13 @@ def _end(host: Host, say: Say) -> dict[str, Any]:
     host.feed.stop()
     acknowledged = host.feed.journal.acknowledged
     began = time.monotonic()
-    while host.delivered() < acknowledged:
-        if time.monotonic() - began > _DRAIN_SECONDS:
-            say(f"{host.delivered()} of {acknowledged} records are in the backend")
+    still, delivered = Streak(), -1
+    while (found := host.delivered()) < acknowledged:
+        if still.see(time.monotonic(), holds=found == delivered) > _STALL_SECONDS:
             break
+        if found != delivered:
+            say(f"{found} of {acknowledged} records are in the backend")
+        delivered = found
         _wait(host, _POLL_SECONDS)
     drained_seconds = time.monotonic() - began
     for worker in list(host.workers):

@@ -24,13 +24,13 @@ from consumer.sinks.payloads import RoutingReader
 
 _encode = msgspec.json.Encoder().encode
 
+_SLICE_RECORDS = 500
+"""Some hundred kilobytes of usual records: they, and what is made of them, stay in the processor's cache meanwhile."""
+
 
 class _NoTable(ValueError):
     """A key chooses no table."""
 
-
-_SLICE_RECORDS = 500
-"""Some hundred kilobytes of usual records: they, and what is made of them, stay in the processor's cache meanwhile."""
 
 _BAD_RECORD = (_NoTable, OutOfRange, BadKey, Unfit)
 
