@@ -11,6 +11,7 @@ from consumer.local.bench.workers_level import STEPS, Conditions, measure
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.timeout(600)
 def test_shards_are_split_and_move_to_a_worker_that_joins_and_no_record_is_lost() -> None:
     conditions = Conditions(shards=4, seconds=2, leases={"workerMetricsReporterFreqInMillis": "1000"})
     with TemporaryDirectory() as folder:
