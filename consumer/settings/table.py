@@ -193,7 +193,7 @@ _PROCESS = (
     Setting(
         name="jvm.options",
         kind=Text(form="options as a shell would split them"),
-        default="-XX:+UseSerialGC -Xmx512m",
+        default="-XX:+UseSerialGC -Xmx512m -XX:+ExitOnOutOfMemoryError",
         meaning="options of the JVM that runs the KCL",
     ),
     Setting(

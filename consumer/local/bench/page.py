@@ -66,8 +66,8 @@ _TEXTS = {
     " none a quarter more or less than its even part; running is when each shard has its process there too; the pause"
     " is the longest that a shard was without one meanwhile. Then CPU time, memory and threads of all workers are"
     " measured for some seconds. Memory beside the JVMs is proportional: of shard processes, launchers and fork"
-    " servers, divided by the shards. At this rate most of the JVM's CPU time goes into its polls, one in two seconds for"
-    " each shard: what a record costs by the number of shards is told by `bin/bench kcl --shards 1,4,16,64`, which"
+    " servers, divided by the shards. At this rate most of the JVM's CPU time goes into its polls, one in two seconds"
+    " for each shard: what a record costs by the number of shards is told by `bin/bench kcl --shards 1,4,16,64`, which"
     " reads as fast as it can. At the end every object is read and compared with what was put.",
 }
 _COLUMNS: dict[str, Columns] = {
