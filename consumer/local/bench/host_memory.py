@@ -6,7 +6,7 @@ from consumer.settings import Settings
 BACKEND_MIB = 256
 """The JVM beside its heap, the supervisor, and the fork server, which has SERVER_MIB of it."""
 SERVER_MIB = 60
-FORKED_MIB = 35
+FORKED_MIB = 25
 APART_MIB = 60
 """A shard process without records, started without a fork server."""
 STORAGE_WRITE_MIB = 70
