@@ -9,7 +9,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -19,13 +18,11 @@ from consumer.domain.records import Record
 from consumer.domain.routing import table_name, table_suffix
 from consumer.sinks.bigquery.reshape import Unfit
 from consumer.sinks.bigquery.shapes import INSERT_ALL, BadKey, RowShape, Wrapping
+from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked
 from consumer.sinks.bigquery.times import OutOfRange
 from consumer.sinks.payloads import RoutingReader
 
 _encode = msgspec.json.Encoder().encode
-
-_SLICE_RECORDS = 500
-"""Some hundred kilobytes of usual records: they, and what is made of them, stay in the processor's cache meanwhile."""
 
 
 class _NoTable(ValueError):
@@ -99,8 +96,8 @@ class RowEncoder:
     ) -> Iterator[TableSlice]:
         """The rows of `records[i]` for the given indices, by table: several slices of each, in shard order. Records
         that no table takes are added to `rejections`."""
-        for start in range(0, len(indices), _SLICE_RECORDS):
-            some = indices[start : start + _SLICE_RECORDS]
+        for start in range(0, len(indices), SLICE_RECORDS):
+            some = indices[start : start + SLICE_RECORDS]
             yield from self._slices_of(_at(records, some), some, rejections)
 
     def rows(self, records: Sequence[Record], cells: Sequence[Any]) -> Sequence[Any]:
@@ -156,7 +153,7 @@ class RowEncoder:
         times = [routing.time for routing in routings]
         cells, sizes = self._shape.cells(records, payloads, keys, times)
         return [
-            TableSlice(name, *[_picked(each, places) for each in (indices, records, cells, sizes)])
+            TableSlice(name, *[picked(each, places) for each in (indices, records, cells, sizes)])
             for name, places in tables.items()
         ]
 
@@ -203,10 +200,6 @@ class RowEncoder:
             return Rejection(index, "no_key", f"no value in {self._key_field}")
         shown = str(key)[:64]
         return Rejection(index, "bad_key", f"{self._key_field} does not start with hex digits: {shown!r}")
-
-
-def _picked[Item](items: Sequence[Item], places: Sequence[int]) -> Sequence[Item]:
-    return itemgetter(*places)(items) if len(places) > 1 else [items[place] for place in places]
 
 
 def _at(records: Sequence[Record], indices: Sequence[int]) -> Sequence[Record]:

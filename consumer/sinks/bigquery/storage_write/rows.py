@@ -7,12 +7,12 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Buffer, Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Protocol
 
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
+from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked
 from consumer.sinks.bigquery.storage_write.arrow import LogEncoder
 from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes, key_texts
 from consumer.sinks.bigquery.storage_write.rules import Rules
@@ -23,9 +23,6 @@ MAX_ROW_BYTES = 9_500_000
 """AppendRows takes requests under 10 MB. A constant, since the verdict on a record must not change with a setting."""
 
 ROW_OVERHEAD_BYTES = 64
-
-_SLICE_RECORDS = 500
-"""Records that are judged together: they stay in the processor's cache meanwhile."""
 
 
 class Columns(Protocol):
@@ -54,10 +51,10 @@ class Rows:
         sizes: Sequence[int],
     ) -> None:
         """Add the rows at some places of others."""
-        self.indices.extend(_picked(indices, places))
-        self.sizes.extend(_picked(sizes, places))
+        self.indices.extend(picked(indices, places))
+        self.sizes.extend(picked(sizes, places))
         for column, values in zip(self.cells, cells, strict=True):
-            column.extend(_picked(values, places))
+            column.extend(picked(values, places))
 
     def part(self, start: int, stop: int) -> "Rows":
         return Rows(
@@ -89,10 +86,6 @@ class Rows:
             size += one
         if start < len(self.sizes):
             yield self.part(start, len(self.sizes)) if start else self
-
-
-def _picked(items: Sequence[Any], places: Sequence[int]) -> Sequence[Any]:
-    return itemgetter(*places)(items) if len(places) > 1 else [items[place] for place in places]
 
 
 type Made = tuple[dict[str, Rows], list[Rejection]]
@@ -138,8 +131,8 @@ class LogRows:
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         tables: dict[str, Rows] = {}
         rejections: list[Rejection] = []
-        for start in range(0, len(indices), _SLICE_RECORDS):
-            self._judge(records, indices[start : start + _SLICE_RECORDS], tables, rejections)
+        for start in range(0, len(indices), SLICE_RECORDS):
+            self._judge(records, indices[start : start + SLICE_RECORDS], tables, rejections)
         return tables, rejections
 
     def batch(self, rows: Rows) -> Buffer:
