@@ -216,3 +216,15 @@ def test_times_in_bigquerys_own_notation_are_not_even_copied() -> None:
     values = [f"2023-11-14T22:{minute:02}:20.{minute:03}Z" for minute in range(60)]
     assert times().own_times(values, [ARRIVAL_MS] * 60) is values
     assert times("%Y-%d-%m").own_times(values, [ARRIVAL_MS] * 60) is not values
+
+
+def test_records_of_two_days_are_each_judged_by_their_own_day() -> None:
+    newest_of_the_next_day = (ARRIVED + (NEWEST_DAYS + 1) * DAY).isoformat(timespec="milliseconds")[:-6] + "Z"
+    arrivals = [ARRIVAL_MS, ARRIVAL_MS + 86_400_000]
+    usual = "2023-11-14T22:13:20.123Z"
+    assert list(times().own_times([usual, newest_of_the_next_day], arrivals)) == [
+        usual,
+        newest_of_the_next_day,
+    ]
+    with pytest.raises(OutOfRange):
+        times().own_times([newest_of_the_next_day, usual], arrivals)
