@@ -5,10 +5,9 @@ records. That is what lets a replay, a zombie worker or a new owner cut the same
 The one exception is `Chunker.seal_idle`, which seals where the next record would have sealed anyway.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from consumer.domain.records import Position, Record
+from consumer.domain.records import Position, Records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,26 +32,31 @@ class ChunkLimits:
 class Chunk:
     """At least one record; `size_bytes` counts payloads as they came."""
 
-    records: tuple[Record, ...]
-    size_bytes: int
+    records: Records
+    size_bytes: int = field(init=False)
     count: int = field(init=False)
-    first: Record = field(init=False)
+    since_ms: int = field(init=False)
+    """Arrival time of the first record."""
+    first: Position = field(init=False)
     end: Position = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "count", len(self.records))
-        object.__setattr__(self, "first", self.records[0])
-        object.__setattr__(self, "end", self.records[-1].position)
+        records = self.records
+        object.__setattr__(self, "size_bytes", records.payload_bytes)
+        object.__setattr__(self, "count", len(records))
+        object.__setattr__(self, "since_ms", records.arrivals[0])
+        object.__setattr__(self, "first", records.first_position)
+        object.__setattr__(self, "end", records.last_position)
 
     @property
     def name(self) -> str:
         """`<first sequence>[.<sub>]-<records>`: fixes which records are inside (I2)."""
-        return f"{self.first.position}-{self.count}"
+        return f"{self.first}-{self.count}"
 
     def release(self) -> None:
         """Let go of the records, most of what a shard process holds, once nobody will look at them any more; what
         the chunk is called, how many it had and where it ends stays known."""
-        object.__setattr__(self, "records", ())
+        object.__setattr__(self, "records", Records.empty())
 
 
 class Chunker:
@@ -60,8 +64,7 @@ class Chunker:
 
     def __init__(self, limits: ChunkLimits) -> None:
         self._limits = limits
-        self._open: list[Record] = []
-        self._open_bytes = 0
+        self._open = Records.empty()
 
     @property
     def open_records(self) -> int:
@@ -69,21 +72,19 @@ class Chunker:
 
     @property
     def open_bytes(self) -> int:
-        return self._open_bytes
+        return self._open.payload_bytes
 
     @property
     def open_since_ms(self) -> int | None:
         """Arrival time of the open chunk's first record."""
-        return self._open[0].arrival_ms if self._open else None
+        return self._open.arrivals[0] if self._open else None
 
-    def add(self, records: Sequence[Record]) -> list[Chunk]:
-        """Take records in shard order; return the chunks that they complete."""
+    def add(self, records: Records) -> list[Chunk]:
+        """Take records in shard order, and copy them; return the chunks that they complete."""
         if not records:
             return []
-        batch_bytes = sum([len(record.data) for record in records])
-        if self._holds_all_of(records, batch_bytes):
+        if self._holds_all_of(records):
             self._open.extend(records)
-            self._open_bytes += batch_bytes
             return []
         return self._cut(records)
 
@@ -102,38 +103,45 @@ class Chunker:
         """Seal whatever is open: for the end of a shard, where no record can follow."""
         if not self._open:
             return None
-        chunk = Chunk(tuple(self._open), self._open_bytes)
+        chunk = Chunk(self._open)
         self.discard()
         return chunk
 
     def discard(self) -> None:
         """Forget the open chunk: whoever reads from the checkpoint next cuts it again at the same place."""
-        self._open = []
-        self._open_bytes = 0
+        self._open = Records.empty()
 
-    def _holds_all_of(self, records: Sequence[Record], batch_bytes: int) -> bool:
-        """Whether the whole batch fits without completing the chunk, so that no record need be looked at twice."""
-        since = self._open[0].arrival_ms if self._open else records[0].arrival_ms
+    def _holds_all_of(self, records: Records) -> bool:
+        """Whether the whole batch fits without completing the chunk, so that no record need be looked at alone."""
+        since = self._open.arrivals[0] if self._open else records.arrivals[0]
         return (
-            self._open_bytes + batch_bytes < self._limits.max_bytes
+            self._open.payload_bytes + records.payload_bytes < self._limits.max_bytes
             and len(self._open) + len(records) < self._limits.max_records
-            and max([record.arrival_ms for record in records]) < since + self._limits.window_ms
+            and max(records.arrivals) < since + self._limits.window_ms
         )
 
-    def _cut(self, records: Sequence[Record]) -> list[Chunk]:
+    def _cut(self, records: Records) -> list[Chunk]:
         sealed: list[Chunk] = []
         limits = self._limits
-        for record in records:
-            size = len(record.data)
-            if self._open and (
-                self._open_bytes + size > limits.max_bytes
-                or record.arrival_ms >= self._open[0].arrival_ms + limits.window_ms
-            ):
-                sealed.append(Chunk(tuple(self._open), self._open_bytes))
-                self.discard()
-            self._open.append(record)
-            self._open_bytes += size
-            if self._open_bytes >= limits.max_bytes or len(self._open) >= limits.max_records:
-                sealed.append(Chunk(tuple(self._open), self._open_bytes))
-                self.discard()
+        begin = 0
+        count, size = len(self._open), self._open.payload_bytes
+        since = self._open.arrivals[0] if self._open else 0
+        for place, (one, arrival_ms) in enumerate(zip(records.sizes, records.arrivals, strict=True)):
+            if count and (size + one > limits.max_bytes or arrival_ms >= since + limits.window_ms):
+                sealed.append(self._seal_with(records, begin, place))
+                begin, count, size = place, 0, 0
+            if not count:
+                since = arrival_ms
+            count += 1
+            size += one
+            if size >= limits.max_bytes or count >= limits.max_records:
+                sealed.append(self._seal_with(records, begin, place + 1))
+                begin, count, size = place + 1, 0, 0
+        self._open.extend(records, begin)
         return sealed
+
+    def _seal_with(self, records: Records, begin: int, end: int) -> Chunk:
+        self._open.extend(records, begin, end)
+        chunk = Chunk(self._open)
+        self.discard()
+        return chunk

@@ -16,7 +16,7 @@ class Ticket:
         self._done = False
         self.end = chunk.end
         self.size_bytes = chunk.size_bytes
-        self.since_ms = chunk.first.arrival_ms
+        self.since_ms = chunk.since_ms
         self.read_ms = read_ms
 
     @property

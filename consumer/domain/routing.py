@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _HEX = frozenset("0123456789abcdef")
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
@@ -55,7 +55,7 @@ class PartitionPaths:
         self._template = template
         self._paths: dict[int, str] = {}
 
-    def group(self, times_ms: list[int]) -> dict[str, list[int] | None]:
+    def group(self, times_ms: Sequence[int]) -> dict[str, list[int] | None]:
         """Indices of `times_ms` by path, in order; `None` for the indices where one path takes them all."""
         if not times_ms:
             return {}

@@ -5,13 +5,13 @@ there is room for more; until then it waits, and checkpoints while it waits.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from consumer.domain.chunks import Chunk, Chunker
 from consumer.domain.ledger import Ledger
-from consumer.domain.records import Record
+from consumer.domain.records import Records
 from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointer, Checkpointing
 from consumer.shard.status import ShardStatus
 
@@ -102,7 +102,7 @@ class Pipeline:
 
     # The callbacks
 
-    def accept(self, records: Sequence[Record], tip_seen_ms: int | None, checkpointer: Checkpointer) -> None:
+    def accept(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer) -> None:
         """Take records; `tip_seen_ms` as Chunker.seal_idle has it, None where the tip was not seen."""
         if self._takes_no_more():
             self._drop(bool(records))
@@ -169,7 +169,7 @@ class Pipeline:
     def _takes_no_more(self) -> bool:
         return self.is_draining() or self._checkpoints.lease_lost
 
-    def _sealed(self, records: Sequence[Record], tip_seen_ms: int | None) -> list[tuple[Chunk, int | None]]:
+    def _sealed(self, records: Records, tip_seen_ms: int | None) -> list[tuple[Chunk, int | None]]:
         """The chunks that are complete now, each with the time at which its first record was read."""
         first_read_ms = self._open_read_ms
         now_ms = self._status.now_ms()

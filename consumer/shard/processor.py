@@ -51,8 +51,7 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
     def process_records(self, process_records_input: RecordsMessage) -> None:
         pipeline, status = self._started()
         message = process_records_input
-        size = sum([len(record.data) for record in message.records])
-        status.callback(len(message.records), size, message.millis_behind_latest)
+        status.callback(len(message.records), message.records.payload_bytes, message.millis_behind_latest)
         tip_seen_ms = self._tip.seen_ms(message.millis_behind_latest)
         pipeline.accept(message.records, tip_seen_ms, message.checkpointer)
         self._tip.answered()

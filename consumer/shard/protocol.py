@@ -14,8 +14,9 @@ import msgspec
 from amazon_kclpy import dispatch, kcl
 
 from consumer.domain.errors import ProtocolError
-from consumer.domain.records import Record
+from consumer.domain.records import Record, Records
 from consumer.shard.line_reader import LineReader
+from consumer.shard.message_parser import MessageParser
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -49,9 +50,10 @@ class RecordsMessage:
 
     action = "processRecords"
 
-    def __init__(self, message: _Message) -> None:
-        self.records = message.records
-        self.millis_behind_latest = message.millis_behind_latest
+    def __init__(self, records: Records, millis_behind_latest: int | None) -> None:
+        """`records` are valid until the next message."""
+        self.records = records
+        self.millis_behind_latest = millis_behind_latest
         self.checkpointer: Any = None
 
     def dispatch(self, checkpointer: Any, record_processor: Callbacks) -> None:
@@ -73,6 +75,7 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
         super().__init__(None, None, error_file)
         self._reader = reader
         self._write = write
+        self._parse = MessageParser().parse
         self._decode = msgspec.json.Decoder(_Message).decode
 
     def read_line(self) -> memoryview:
@@ -87,6 +90,9 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
     def load_action(self, line: memoryview) -> Any:
         if not line:
             raise InputClosed
+        parsed = self._parse(line)
+        if parsed is not None:
+            return RecordsMessage(*parsed)
         try:
             message = self._decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -94,7 +100,7 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
                 raise InputClosed from None
             raise ProtocolError(f"not a MultiLang message ({error}): {bytes(line[:200])!r}") from error
         if message.action == RecordsMessage.action:
-            return RecordsMessage(message)
+            return RecordsMessage(Records.of(message.records), message.millis_behind_latest)
         return json.loads(bytes(line), object_hook=dispatch.message_decode)
 
 

@@ -59,7 +59,7 @@ class DeadLetterSink:
 
     def _key(self, chunk: Chunk) -> str:
         place = self._place
-        day = partition_path("dt=%Y-%m-%d", chunk.first.arrival_ms)
+        day = partition_path("dt=%Y-%m-%d", chunk.since_ms)
         return f"{place.prefix}{place.application}/{day}{place.stream}-{place.shard}-{chunk.name}.ndjson.gz"
 
     def _body(self, chunk: Chunk, rejections: Sequence[Rejection]) -> bytes:

@@ -1,10 +1,11 @@
 """NDJSON bodies: one record a line, bytes as they came."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumer.domain.dead_letters import Rejection
-from consumer.sinks.payloads import NotJson, find_invalid_json, strict_json
+from consumer.sinks.payloads import NotJson, are_json_lines, find_invalid_json, strict_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,15 @@ class Lines:
     lines: Sequence[bytes | None]
     text: bytes
     rejections: Sequence[Rejection]
+
+
+def are_lines(text: memoryview, sizes: "array[int]", *, validate_json: bool) -> bool:
+    """Whether payloads of these sizes, which stand in `text` with a line end after each, are lines as they are; False
+    where it takes `lines_of` to find out."""
+    if validate_json:
+        return are_json_lines(text, sizes)
+    text_bytes = bytes(text)
+    return text_bytes.count(b"\n") == len(sizes) and b"\r" not in text_bytes
 
 
 def lines_of(payloads: Sequence[bytes], *, validate_json: bool) -> Lines:

@@ -2,12 +2,14 @@
 a batch was found to hold a bad one."""
 
 import json
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import msgspec
 
 from consumer.domain.dead_letters import Rejection
+from consumer.native import library
 
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 
@@ -21,6 +23,17 @@ class NotJson(ValueError):
 
 class NotAnObject(ValueError):
     """It is JSON, but has no fields."""
+
+
+def are_json_lines(text: memoryview, sizes: "array[int]") -> bool:
+    """Whether payloads of these sizes, which stand in `text` with a line end after each, surely are one JSON value
+    each and hold no line end; False without the C library."""
+    native = library.load()
+    if native is None or not sizes:
+        return False
+    count = len(sizes)
+    found: int = native.json_lines(library.address(text), len(text), library.address(sizes), count)
+    return found == count
 
 
 def find_invalid_json(payloads: Sequence[bytes], joined: bytes) -> list[Rejection]:

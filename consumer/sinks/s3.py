@@ -1,6 +1,6 @@
 """S3: one gzip NDJSON object a chunk and partition, under a key that fixes its content (I2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Buffer, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,11 +8,11 @@ from isal import isal_zlib
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.records import Record
+from consumer.domain.records import Records
 from consumer.domain.routing import PartitionPaths, TimeParser, epoch_ms
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered
-from consumer.sinks.lines import lines_of
+from consumer.sinks.lines import are_lines, lines_of
 from consumer.sinks.payloads import RoutingReader
 
 SLICE_RECORDS = 500
@@ -70,9 +70,8 @@ class S3Sink(Unordered):
         rejections: list[Rejection] = []
         groups = self._paths.group(self._times_ms(chunk.records))
         for path, chosen in sorted(groups.items()):
-            indices = range(len(chunk.records)) if chosen is None else chosen
             key = f"{self._prefix}{path}{self._stem}-{chunk.name}.ndjson.gz"
-            request = self._request(key, chunk.records, indices, rejections)
+            request = self._request(key, chunk.records, chosen, rejections)
             if request.records:
                 requests.append(request)
         rejections.sort(key=lambda rejection: rejection.index)
@@ -101,9 +100,9 @@ class S3Sink(Unordered):
         return Prepared((), rejections)  # what is not JSON stays so
 
     def _request(
-        self, key: str, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]
+        self, key: str, records: Records, chosen: Sequence[int] | None, rejections: list[Rejection]
     ) -> PutRequest:
-        """The object of the records at these indices; those that have no line in it go to `rejections`.
+        """The object of the records at these indices, or of all; those that have no line in it go to `rejections`.
 
         Slices stay in the processor's cache on their way through checks and compression. They are cut by number
         of records, so that the same records are the same bytes, whenever and by whomever they are written: how
@@ -112,20 +111,42 @@ class S3Sink(Unordered):
         compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
         body = bytearray()
         lines = 0
-        for start in range(0, len(indices), SLICE_RECORDS):
-            places = indices[start : start + SLICE_RECORDS]
-            lined = lines_of([records[place].data for place in places], validate_json=self._validate)
-            rejections += [replace(each, index=places[each.index]) for each in lined.rejections]
-            body += compressor.compress(lined.text)
-            lines += len(places) - len(lined.rejections)
+        slices = self._slices(records) if chosen is None else self._chosen_slices(records, chosen)
+        for text, count, found in slices:
+            body += compressor.compress(text)
+            rejections += found
+            lines += count - len(found)
         body += compressor.flush()
         return PutRequest(key, body, lines)
 
-    def _times_ms(self, records: Sequence[Record]) -> list[int]:
-        arrivals = [record.arrival_ms for record in records]
+    def _slices(self, records: Records) -> Iterator[tuple[Buffer, int, Sequence[Rejection]]]:
+        """The lines of some records, how many of these there are, and those among them that have none."""
+        text = memoryview(records.text)
+        end = 0
+        for start in range(0, len(records), SLICE_RECORDS):
+            places = range(start, min(start + SLICE_RECORDS, len(records)))
+            begin, end = end, end + records.text_size(places.start, places.stop)
+            some = text[begin:end]
+            if are_lines(some, records.sizes[places.start : places.stop], validate_json=self._validate):
+                yield some, len(places), ()
+            else:
+                yield self._lined(records, places)
+
+    def _chosen_slices(
+        self, records: Records, chosen: Sequence[int]
+    ) -> Iterator[tuple[Buffer, int, Sequence[Rejection]]]:
+        for start in range(0, len(chosen), SLICE_RECORDS):
+            yield self._lined(records, chosen[start : start + SLICE_RECORDS])
+
+    def _lined(self, records: Records, places: Sequence[int]) -> tuple[Buffer, int, Sequence[Rejection]]:
+        lined = lines_of(records.payloads(places), validate_json=self._validate)
+        return lined.text, len(places), [replace(each, index=places[each.index]) for each in lined.rejections]
+
+    def _times_ms(self, records: Records) -> Sequence[int]:
+        arrivals: Sequence[int] = records.arrivals
         if self._record_times is None:
             return arrivals
-        fields, _ = self._record_times.reader.read([record.data for record in records])
+        fields, _ = self._record_times.reader.read(records.payloads(range(len(records))))
         parse = self._record_times.parse
         times = (parse(field.time) if field is not None else None for field in fields)
         return [

@@ -1,0 +1,115 @@
+"""The C library that bin/setup compiles, where there is one that was made of the sources beside this module."""
+
+import ctypes
+import hashlib
+import os
+import sys
+from collections.abc import Buffer
+from ctypes import POINTER, Structure, c_int, c_int64, c_ubyte, c_uint64, c_void_p
+from functools import cache
+from pathlib import Path
+
+SOURCES = Path(__file__).parent
+SLACK = 64
+"""Bytes that may be written past the end of an output; native.h has the same number."""
+
+OFF_VARIABLE = "CONSUMER_NATIVE"
+"""`off` makes a process do without the library."""
+
+
+PARSED, UNSURE, MORE_RECORDS = range(3)
+"""What parse_records answers."""
+
+DONE, BODY_IS_FULL, BODY_NEEDS_BYTES, OTHER_DAY = range(4)
+"""What write_rows answers."""
+
+NUMBER_COLUMNS = ("sizes", "key_sizes", "sequence_sizes", "sub_sequences", "arrivals")
+
+
+class Span(Structure):
+    _fields_ = (("begin", c_void_p), ("size", c_uint64))
+
+
+class RecordColumns(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("text", "labels", *NUMBER_COLUMNS)),
+        *((name, c_uint64) for name in ("text_bytes", "label_bytes", "count")),
+    )
+
+
+class RowRules(Structure):
+    _fields_ = (
+        *((name, Span) for name in ("key_name", "time_name", "head", "middle", "time_head", "log_head", "tail")),
+        ("key_digits", c_uint64),
+        ("is_whole", c_int64),
+        *((name, c_uint64) for name in ("max_rows", "max_bytes", "least_billed_bytes", "billed_bytes_beside")),
+        ("arrival_day", c_int64),
+        ("oldest_day", c_ubyte * 10),
+        ("newest_day", c_ubyte * 10),
+    )
+
+
+class TableBody(Structure):
+    _fields_ = (
+        ("body", c_void_p),
+        ("size", c_uint64),
+        ("capacity", c_uint64),
+        ("indices", c_void_p),
+        ("rows", c_uint64),
+        ("billed_bytes", c_uint64),
+    )
+
+
+class RowCursor(Structure):
+    _fields_ = tuple(
+        (name, c_uint64) for name in ("index", "text_offset", "label_offset", "unsure", "table", "bytes")
+    )
+
+
+def digest() -> str:
+    """Of all sources, in the order of their names: part of the library's file name."""
+    sources = sorted([*SOURCES.glob("*.c"), *SOURCES.glob("*.h")], key=lambda path: path.name)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+
+
+def path() -> Path:
+    return Path(sys.prefix) / "lib" / f"consumer-native-{digest()}.so"
+
+
+@cache
+def load() -> ctypes.CDLL | None:
+    """None where it is switched off, or was not compiled from these sources. Raises OSError where it cannot be
+    loaded."""
+    if os.environ.get(OFF_VARIABLE) == "off" or not path().exists():
+        return None
+    library = ctypes.CDLL(str(path()))
+    library.prepare_tables.restype = None
+    library.prepare_tables()
+    library.parse_records.argtypes = (
+        c_void_p,
+        c_uint64,
+        c_uint64,
+        POINTER(RecordColumns),
+        POINTER(c_int64),
+    )
+    library.parse_records.restype = c_int
+    library.json_lines.argtypes = (c_void_p, c_uint64, c_void_p, c_uint64)
+    library.json_lines.restype = c_uint64
+    library.write_rows.argtypes = (
+        POINTER(RowRules),
+        POINTER(RecordColumns),
+        c_uint64,
+        POINTER(TableBody),
+        c_void_p,
+        POINTER(RowCursor),
+    )
+    library.write_rows.restype = c_int
+    return library
+
+
+def address(buffer: Buffer) -> int:
+    """Of a writable buffer's memory. It stays true until the buffer is resized, which this does not prevent."""
+    view = memoryview(buffer)
+    if not view.nbytes:
+        return 0
+    return ctypes.addressof(c_ubyte.from_buffer(view.cast("B")))
