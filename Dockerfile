@@ -12,6 +12,9 @@ WORKDIR /opt/consumer
 # What is installed depends on these files alone, so a change of code does not install anew.
 COPY requirements*.txt requirements-jars.sha256 ./
 COPY bin/setup bin/_setup.py bin/
+RUN bin/setup --runtime
+# The C sources alone, and now only they are compiled: the compiler is fetched, and gone at the end of the step.
+COPY consumer/native/*.[ch] consumer/native/
 RUN bin/setup --runtime \
     && rm -rf .venv/setup.log .venv/bin/pip* .venv/lib/python3.13/site-packages/pip .venv/lib/python3.13/site-packages/pip-*
 COPY properties properties

@@ -10,7 +10,9 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import platform
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -27,6 +29,11 @@ STAMP = "setup.stamp"
 JAR_SUMS = ROOT / "requirements-jars.sha256"
 LOCKS = {"runtime": ROOT / "requirements.txt", "dev": ROOT / "requirements-dev.txt"}
 BUILD_LOCK = ROOT / "requirements-build.txt"
+NATIVE = ROOT / "consumer/native"
+COMPILER = "ziglang"
+COMPILE = ("-std=c11", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-g0", "-fvisibility=hidden")
+OLDEST_GLIBC = "2.17"
+KEPT_LIBRARIES = 5
 EXTENSIONS = ("icu", "ducklake", "spatial")
 IMPORT_EXTENSIONS = """
 import duckdb, sys
@@ -106,12 +113,25 @@ def make_environment(build: Path, log: Path) -> None:
     run([sys.executable, "-m", "venv", "--prompt", "consumer", build], log=log)
 
 
+def lock_entries(lock: Path) -> dict[str, str]:
+    """Package to its lines in a lock file."""
+    found = re.finditer(r"^([^\s=\[]+)\S*==[^\n]*\n(?:[ \t]+[^\n]*\n)+", lock.read_text(), re.MULTILINE)
+    return {entry[1]: entry[0] for entry in found}
+
+
 def pip_install(
-    build: Path, lock: Path, *options: str, log: Path, progress: Progress, tools: Path | None = None
+    build: Path,
+    lock: Path,
+    *options: str,
+    log: Path,
+    progress: Progress,
+    tools: Path | None = None,
+    scratch: Path | None = None,
 ) -> None:
     """Installs what a lock file lists and nothing without a hash; only amazon_kclpy is built from source.
 
     `tools` holds what that build needs. setuptools would fetch what it misses there by itself, unhashed.
+    `scratch` is where pip unpacks, instead of the machine's folder for temporary files.
     """
     total = len(re.findall(r"^\S+==", lock.read_text(), re.MULTILINE))
     seen = 0
@@ -133,8 +153,11 @@ def pip_install(
         "--no-deps",
     ]
     command += ["--no-build-isolation", "--only-binary", ":all:", "--no-binary", "amazon_kclpy"]
-    env = environment(PYTHONPATH=str(tools)) if tools else environment()
+    env = environment()
+    if scratch:
+        env["TMPDIR"] = str(scratch)
     if tools:
+        env["PYTHONPATH"] = str(tools)
         # What lies in `tools` would count as installed, and be gone with it.
         command.append("--ignore-installed")
     run([*command, *options, "-r", lock], log=log, env=env, each_line=show)
@@ -144,9 +167,90 @@ def pip_install(
 def build_tools(build: Path, log: Path, progress: Progress) -> Iterator[Path]:
     """A directory with what building amazon_kclpy needs, gone when it has been built."""
     tools = build / "build-tools"
-    pip_install(build, BUILD_LOCK, "--target", str(tools), log=log, progress=progress)
+    only = build / "build-tools.txt"
+    only.write_text("".join(entry for name, entry in lock_entries(BUILD_LOCK).items() if name != COMPILER))
+    pip_install(build, only, "--target", str(tools), log=log, progress=progress)
     yield tools
     shutil.rmtree(tools)
+    only.unlink()
+
+
+def native_sources() -> list[Path]:
+    """What the C library is made of, by name; nothing where there is nothing to compile."""
+    found = sorted(path for path in NATIVE.glob("*.[ch]") if not path.name.startswith("."))
+    return found if any(path.suffix == ".c" for path in found) else []
+
+
+def native_library(build: Path) -> Path | None:
+    """Where the library of the present sources belongs. bin/setup and consumer/native find the same name."""
+    sources = native_sources()
+    if not sources:
+        return None
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return build / "lib" / f"consumer-native-{digest[:16]}.so"
+
+
+def zig_target() -> list[str]:
+    # Left to itself zig compiles for the very processor it runs on, and links to the glibc it finds there.
+    glibc = platform.libc_ver()[0] == "glibc"
+    target = ["-target", f"{platform.machine()}-linux-gnu.{OLDEST_GLIBC}"] if glibc else []
+    return [*target, "-mcpu=baseline"]
+
+
+def fetch_zig(build: Path, scratch: Path, progress: Progress) -> Path:
+    """The compiler's program. It is larger than everything else, so all of it stays in `scratch`."""
+    lock = scratch / "compiler.txt"
+    lock.write_text(lock_entries(BUILD_LOCK)[COMPILER])
+    tools = scratch / "compiler"
+    log = scratch / "pip.log"
+    pip_install(build, lock, "--target", str(tools), log=log, progress=progress, scratch=scratch)
+    return tools / "ziglang/zig"
+
+
+def compile_native(build: Path, library: Path, scratch: Path, progress: Progress) -> None:
+    """Compiles the sources with what CC names, or else with zig. Raises SetupError."""
+    try:
+        command: list[str | Path] = [*shlex.split(os.environ.get("CC", ""))]
+    except ValueError as error:
+        raise SetupError(f"CC is not a command: {error}") from error
+    env = environment()
+    if not command:
+        progress.step("fetching a C compiler, for as long as it compiles (CC=cc takes this machine's)")
+        # The flag: in some of its modes zig has undefined behaviour end the process.
+        command = [fetch_zig(build, scratch, progress), "cc", *zig_target(), "-fno-sanitize=undefined"]
+        env |= {"ZIG_GLOBAL_CACHE_DIR": str(scratch / "zig"), "ZIG_LOCAL_CACHE_DIR": str(scratch / "zig")}
+    progress.step("compiling consumer/native")
+    sources = [path for path in native_sources() if path.suffix == ".c"]
+    fresh = scratch / library.name
+    try:
+        run([*command, *COMPILE, "-o", fresh, *sources], log=scratch / "compile.log", env=env)
+    except OSError as error:
+        raise SetupError(f"the compiler does not run: {error}") from error
+    if native_library(build) != library:
+        raise SetupError("the sources changed while they were compiled; run bin/setup again")
+    fresh.replace(library)
+
+
+def add_library(build: Path, progress: Progress) -> None:
+    """Makes sure that the library of the present C sources is in an environment. Raises SetupError.
+
+    Libraries of former sources stay for a while: a rollback then needs no compiler.
+    """
+    library = native_library(build)
+    if library is None or library.exists():
+        return
+    for left in build.glob("native-*"):  # by a set-up that was killed
+        shutil.rmtree(left)
+    # On the library's file system, so that it gets its name in one step; /tmp may be in memory besides.
+    with tempfile.TemporaryDirectory(prefix="native-", dir=build) as name:
+        try:
+            compile_native(build, library, Path(name), progress)
+        except SetupError as error:
+            raise SetupError(f"the C library of consumer/native could not be made: {error}") from error
+    others = {path for path in library.parent.glob("consumer-native-*.so") if path != library}
+    newest_first = sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in newest_first[KEPT_LIBRARIES - 1 :]:
+        old.unlink()
 
 
 def sha256(path: Path) -> str:
@@ -211,6 +315,7 @@ def install(build: Path, kind: str, progress: Progress) -> None:
     progress.step("checking the KCL's jars and Java")
     check_jars(build)
     check_java(build, log)
+    add_library(build, progress)
     if kind == "dev":
         progress.step("preparing the embedded BigQuery's extensions")
         prepare_extensions(build, log)
@@ -218,9 +323,7 @@ def install(build: Path, kind: str, progress: Progress) -> None:
 
 def lock_jars(progress: Progress) -> None:
     """Writes the list of the jars that the locked amazon_kclpy brings, for a person to look at and commit."""
-    entry = re.search(
-        r"^amazon-kclpy==[^\n]*\n(?:[ \t]+[^\n]*\n)+", LOCKS["runtime"].read_text(), re.MULTILINE
-    )
+    entry = lock_entries(LOCKS["runtime"]).get("amazon-kclpy")
     if entry is None:
         raise SetupError(f"{LOCKS['runtime'].name} does not name amazon-kclpy")
     with tempfile.TemporaryDirectory() as name:
@@ -229,7 +332,7 @@ def lock_jars(progress: Progress) -> None:
         progress.step("fetching the KCL's jars")
         make_environment(build, log)
         only = build / "kclpy.txt"
-        only.write_text(entry[0])
+        only.write_text(entry)
         with build_tools(build, log, progress) as tools:
             pip_install(build, only, "--no-cache-dir", log=log, progress=progress, tools=tools)
         jars = sorted(jar_directory(build).glob("*.jar"))
@@ -244,7 +347,9 @@ def stamp_text(key: str, kind: str) -> str:
 def finished_build(key: str, kinds: Sequence[str]) -> Path | None:
     """A complete build made from the same files, for instance from before a branch was switched."""
     wanted = [stamp_text(key, kind) for kind in kinds]
-    for stamp in BUILDS.glob(f"*/{STAMP}"):
+    current = current_build()
+    # The current one first: where it will do, there is no reason to leave it.
+    for stamp in sorted(BUILDS.glob(f"*/{STAMP}"), key=lambda stamp: stamp.parent != current):
         if stamp.read_text() in wanted and os.access(stamp.parent / "bin/python", os.X_OK):
             return stamp.parent
     return None
@@ -302,6 +407,8 @@ def set_up(key: str, kind: str, progress: Progress) -> None:
             shutil.rmtree(done, ignore_errors=True)
             raise
         (done / STAMP).write_text(stamp_text(key, kind))
+    else:
+        add_library(done, progress)
     if done != current_build():
         switch(done)
         progress.step("done")
