@@ -138,10 +138,12 @@ class Records(Sequence[Record]):
 
     def text_size(self, begin: int, end: int) -> int:
         """Bytes in `text` of the records from one index to before another."""
-        return sum(self.sizes[begin:end]) + end - begin
+        size: int = sum(self.sizes[begin:end])
+        return size + end - begin
 
     def label_size(self, begin: int, end: int) -> int:
-        return sum(self.key_sizes[begin:end]) + sum(self.sequence_sizes[begin:end])
+        size: int = sum(self.key_sizes[begin:end]) + sum(self.sequence_sizes[begin:end])
+        return size
 
     def payloads(self, indices: Sequence[int]) -> list[bytes]:
         """Of the records at these indices."""
@@ -168,7 +170,8 @@ class Records(Sequence[Record]):
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         count = len(self.sizes)
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(count))]
+            places = range(*index.indices(count))
+            return self._neighbours(places) if places.step == 1 else [self[place] for place in places]
         if not -count <= index < count:
             raise IndexError(index)
         index %= count
@@ -184,8 +187,34 @@ class Records(Sequence[Record]):
             self.arrivals[index],
         )
 
+    def _neighbours(self, places: range) -> list[Record]:
+        if not places:
+            return []
+        begin, end = places.start, places.stop
+        ends, sequence_ends = self._ends_of_text()[begin:end], self._ends_of_labels()[begin:end]
+        text, labels = memoryview(self.text), memoryview(self.labels)
+        return [
+            Record(
+                bytes(text[text_end - 1 - size : text_end - 1]),
+                _text(labels[label_end - sequence_size - key_size : label_end - sequence_size]),
+                _text(labels[label_end - sequence_size : label_end]),
+                sub_sequence,
+                arrival_ms,
+            )
+            for text_end, size, label_end, key_size, sequence_size, sub_sequence, arrival_ms in zip(
+                ends,
+                self.sizes[begin:end],
+                sequence_ends,
+                self.key_sizes[begin:end],
+                self.sequence_sizes[begin:end],
+                self.sub_sequences[begin:end],
+                self.arrivals[begin:end],
+                strict=True,
+            )
+        ]
+
     def __iter__(self) -> Iterator[Record]:
-        return map(self.__getitem__, range(len(self.sizes)))
+        return iter(self[:])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -214,5 +243,3 @@ class Records(Sequence[Record]):
 
 def _text(characters: Buffer) -> str:
     return str(characters, "utf-8", "surrogatepass")
-
-

@@ -9,6 +9,8 @@ from ctypes import POINTER, Structure, c_int, c_int64, c_ubyte, c_uint64, c_void
 from functools import cache
 from pathlib import Path
 
+from consumer.domain.records import Records
+
 SOURCES = Path(__file__).parent
 SLACK = 64
 """Bytes that may be written past the end of an output; native.h has the same number."""
@@ -39,10 +41,16 @@ class RecordColumns(Structure):
 
 class RowRules(Structure):
     _fields_ = (
-        *((name, Span) for name in ("key_name", "time_name", "head", "middle", "time_head", "log_head", "tail")),
+        *(
+            (name, Span)
+            for name in ("key_name", "time_name", "head", "middle", "time_head", "log_head", "tail")
+        ),
         ("key_digits", c_uint64),
         ("is_whole", c_int64),
-        *((name, c_uint64) for name in ("max_rows", "max_bytes", "least_billed_bytes", "billed_bytes_beside")),
+        *(
+            (name, c_uint64)
+            for name in ("max_rows", "max_bytes", "least_billed_bytes", "billed_bytes_beside")
+        ),
         ("arrival_day", c_int64),
         ("oldest_day", c_ubyte * 10),
         ("newest_day", c_ubyte * 10),
@@ -66,9 +74,22 @@ class RowCursor(Structure):
     )
 
 
+def columns_of(records: Records) -> RecordColumns:
+    """For C to read. True until they are changed, which this does not prevent."""
+    numbers = {name: address(getattr(records, name)) for name in NUMBER_COLUMNS}
+    return RecordColumns(
+        text=address(records.text),
+        labels=address(records.labels),
+        **numbers,
+        text_bytes=len(records.text),
+        label_bytes=len(records.labels),
+        count=len(records),
+    )
+
+
 def digest() -> str:
-    """Of all sources, in the order of their names: part of the library's file name."""
-    sources = sorted([*SOURCES.glob("*.c"), *SOURCES.glob("*.h")], key=lambda path: path.name)
+    """Of all sources, in the order of their names: part of the library's file name, which bin/setup makes alike."""
+    sources = sorted(path for path in SOURCES.glob("*.[ch]") if not path.name.startswith("."))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 

@@ -18,6 +18,7 @@ class MessageParser:
     def __init__(self) -> None:
         loaded = library.load()
         self._parse = None if loaded is None else loaded.parse_records
+        self._text = self._labels = _mapping(0)
         self._capacity = 0
         self._room = 0
         self._filled = 0

@@ -57,7 +57,7 @@ class RoutingReader:
 
     def __init__(self, *, key_field: str, time_field: str) -> None:
         self._key_field = key_field
-        self._time_field = time_field
+        self.time_field = time_field
         names = {"key": key_field, "time": time_field}
         shape = msgspec.defstruct(
             "RoutingFields",
@@ -99,7 +99,7 @@ class RoutingReader:
             value = strict_json(payload)
         if not isinstance(value, dict):
             raise NotAnObject(f"a JSON {_TYPE_NAMES[type(value)]}, not an object")
-        return _Fields(value.get(self._key_field), value.get(self._time_field))
+        return _Fields(value.get(self._key_field), value.get(self.time_field))
 
 
 class _Fields(msgspec.Struct, gc=False):

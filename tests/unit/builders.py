@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from consumer.domain.chunks import Chunk
-from consumer.domain.records import Record
+from consumer.domain.records import Record, Records
 
 ARRIVAL_MS = 1_700_000_000_123
 """2023-11-14T22:13:20.123Z"""
@@ -27,4 +27,4 @@ def chunk_of(
 
 
 def chunk_of_records(records: Sequence[Record]) -> Chunk:
-    return Chunk(tuple(records), sum(len(each.data) for each in records))
+    return Chunk(Records.of(records))

@@ -15,8 +15,11 @@ LAYERS: dict[str, frozenset[str]] = {
     "consumer": frozenset(),
     "consumer.domain": frozenset(),
     "consumer.settings": frozenset({"consumer.domain"}),
-    "consumer.sinks": frozenset({"consumer.domain", "consumer.settings"}),
-    "consumer.shard": frozenset({"consumer.domain", "consumer.settings", "consumer.sinks"}),
+    "consumer.native": frozenset({"consumer.domain"}),
+    "consumer.sinks": frozenset({"consumer.domain", "consumer.native", "consumer.settings"}),
+    "consumer.shard": frozenset(
+        {"consumer.domain", "consumer.native", "consumer.settings", "consumer.sinks"}
+    ),
     "consumer.daemon": frozenset({"consumer.domain", "consumer.settings", "consumer.sinks"}),
     "consumer.local": frozenset({"consumer.domain", "consumer.settings"}),
     "consumer.cli": frozenset({"consumer.daemon", "consumer.local", "consumer.settings"}),  # it wires them

@@ -17,7 +17,7 @@ DEFAULT_ENDPOINT = "https://bigquery.googleapis.com"
 class Connection(Protocol):
     """One attempt a call; no redirects, no hidden retries."""
 
-    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+    def post(self, path: str, body: bytes | bytearray) -> tuple[int, bytes]:
         """Status and body of the answer; raises TransientError or SetupError where there is none."""
 
 
@@ -54,12 +54,12 @@ class HttpConnection:
         self._identity = identity
         self._http: Any = None
 
-    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+    def post(self, path: str, body: bytes | bytearray) -> tuple[int, bytes]:
         answer = self.request("POST", path, body)
         return answer.status, answer.body
 
     def request(
-        self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
+        self, method: str, path: str, body: bytes | bytearray = b"", content_type: str = "application/json"
     ) -> Answer:
         """`path` may be a whole address. Raises TransientError or SetupError where there is no answer."""
         url = path if path.startswith("http") else f"{self._endpoint}{path}"

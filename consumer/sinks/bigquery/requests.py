@@ -1,7 +1,7 @@
 """Rows as insertAll requests, within its limits."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
@@ -58,24 +58,22 @@ class RowMaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InsertRequest:
-    """Rows for one table: `indices` are those of their records in the chunk, `billed_bytes` what they count for."""
+    """Rows for one table: `indices` are those of their records in the chunk's, `billed_bytes` what they count for."""
 
     table: str
     indices: Sequence[int]
-    body: bytes
+    body: bytes | bytearray
     billed_bytes: int
     records: Sequence[Record] = field(repr=False)
     maker: "RequestMaker" = field(repr=False, compare=False)
 
     def keep(self, places: Sequence[int]) -> "InsertRequest":
         """The rows at these places, at least one, as a request of their own."""
-        return self.maker.request(
-            [self.records[place] for place in places], [self.indices[place] for place in places]
-        )
+        return self.maker.request(self.records, [self.indices[place] for place in places])
 
     def body_with(self, row: bytes) -> bytes:
         """The body with one more row at its end."""
-        return b"%b,%b]}" % (self.body[:-2], row)
+        return bytes(self.body[:-2]) + b",%b]}" % row
 
 
 class RequestMaker:
@@ -96,16 +94,16 @@ class RequestMaker:
         for some in self._rows.slices(records, indices, rejections):
             table = tables.get(some.table)
             if table is None:
-                table = tables[some.table] = _Table(some.table, self)
+                table = tables[some.table] = _Table(some.table, records, self)
             rejections += table.add(some)
         for table in tables.values():
             table.close()
         return [request for _, table in sorted(tables.items()) for request in table.requests], rejections
 
     def request(self, records: Sequence[Record], indices: Sequence[int]) -> InsertRequest:
-        """Of records that have been in one request before; `indices` are theirs in the chunk."""
-        [request], _ = self.requests(records, range(len(records)))
-        return replace(request, indices=indices)
+        """Of records that have been in one request before."""
+        [request], _ = self.requests(records, indices)
+        return request
 
     def rows_of(self, some: TableSlice) -> Sequence[Any]:
         """As msgspec encodes them."""
@@ -122,12 +120,12 @@ class RequestMaker:
 class _Table:
     """The requests of one table, the last of them still open."""
 
-    def __init__(self, name: str, maker: RequestMaker) -> None:
+    def __init__(self, name: str, records: Sequence[Record], maker: RequestMaker) -> None:
         self._name = name
+        self._records = records
         self._maker = maker
         self._body = OpenBody(maker.head)
         self._indices: list[int] = []
-        self._records: list[Record] = []
         self._billed_bytes = 0
         self.requests: list[InsertRequest] = []
 
@@ -158,11 +156,10 @@ class _Table:
             InsertRequest(self._name, self._indices, body, self._billed_bytes, self._records, self._maker)
         )
         self._body = OpenBody(self._maker.head)
-        self._indices, self._records, self._billed_bytes = [], [], 0
+        self._indices, self._billed_bytes = [], 0
 
     def _took(self, some: TableSlice, begin: int, end: int) -> None:
         self._indices += some.indices[begin:end]
-        self._records += some.records[begin:end]
         self._billed_bytes += self._maker.billed_bytes(some, begin, end)
         if len(self._indices) == self._maker.limits.max_rows:
             self.close()

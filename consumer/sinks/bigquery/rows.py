@@ -17,7 +17,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import table_name, table_suffix
 from consumer.sinks.bigquery.reshape import Unfit
-from consumer.sinks.bigquery.shapes import INSERT_ALL, BadKey, RowShape, Wrapping
+from consumer.sinks.bigquery.shapes import INSERT_ALL, BadKey, RowShape, RowTemplate, Wrapping
 from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked
 from consumer.sinks.bigquery.times import OutOfRange
 from consumer.sinks.payloads import RoutingReader
@@ -86,10 +86,18 @@ class RowEncoder:
         self._reader = reader
         self._shape = shape
         prefix = insert_id_prefix(stream=stream, shard=shard)
-        self._id_head = f"{prefix}-" if wrapping.has_id else ""
-        self._prefix = table_prefix
-        self._key_field = key_field
-        self._digits = key_digits
+        self.id_head = f"{prefix}-" if wrapping.has_id else ""
+        self.table_prefix = table_prefix
+        self.key_field = key_field
+        self.key_digits = key_digits
+
+    @property
+    def time_field(self) -> str:
+        return self._reader.time_field
+
+    def template(self) -> RowTemplate | None:
+        """See RowShape."""
+        return self._shape.template()
 
     def slices(
         self, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]
@@ -102,9 +110,9 @@ class RowEncoder:
 
     def rows(self, records: Sequence[Record], cells: Sequence[Any]) -> Sequence[Any]:
         """The rows of some records, as msgspec encodes them."""
-        if not self._id_head:
+        if not self.id_head:
             return cells
-        head = self._id_head
+        head = self.id_head
         return [
             InsertRow(f"{head}{record.sequence_number}-{record.sub_sequence_number}", one)
             for record, one in zip(records, cells, strict=True)
@@ -174,11 +182,11 @@ class RowEncoder:
 
     def _places(self, keys: Sequence[Any]) -> dict[str, Sequence[int]]:
         """Where in `keys` those of each table are, in order; raises _NoTable."""
-        if self._digits == 0:
-            return {self._prefix: range(len(keys))} if keys else {}
+        if self.key_digits == 0:
+            return {self.table_prefix: range(len(keys))} if keys else {}
         if not {str}.issuperset(map(type, keys)):
             raise _NoTable
-        digits = self._digits
+        digits = self.key_digits
         by_digits: dict[str, list[int]] = defaultdict(list)
         for place, key in enumerate(keys):
             by_digits[key[:digits]].append(place)
@@ -192,14 +200,14 @@ class RowEncoder:
         return tables
 
     def _table(self, key: object) -> str | None:
-        suffix = table_suffix(key, self._digits)
-        return None if suffix is None else table_name(self._prefix, suffix)
+        suffix = table_suffix(key, self.key_digits)
+        return None if suffix is None else table_name(self.table_prefix, suffix)
 
     def _no_table(self, index: int, key: object) -> Rejection:
         if key is None or key == "":
-            return Rejection(index, "no_key", f"no value in {self._key_field}")
+            return Rejection(index, "no_key", f"no value in {self.key_field}")
         shown = str(key)[:64]
-        return Rejection(index, "bad_key", f"{self._key_field} does not start with hex digits: {shown!r}")
+        return Rejection(index, "bad_key", f"{self.key_field} does not start with hex digits: {shown!r}")
 
 
 def _at(records: Sequence[Record], indices: Sequence[int]) -> Sequence[Record]:

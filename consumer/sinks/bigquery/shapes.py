@@ -37,8 +37,26 @@ LINES = Wrapping(has_id=False, json_as_text=False)
 """One object a line. https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-json"""
 
 
+@dataclass(frozen=True, slots=True)
+class RowTemplate:
+    """A row as JSON text around what comes from its record: `before_key` key `before_time` time `before_log` the record
+    as text `end`; or, where `is_whole`, `before_key` the record `end`."""
+
+    before_key: bytes
+    before_time: bytes
+    before_log: bytes
+    end: bytes
+    is_whole: bool
+    times: PartitionTimes
+    bytes_beside: int
+    """What BigQuery counts beside the record and, where that is not whole, the key."""
+
+
 class RowShape(Protocol):
     """How records become rows."""
+
+    def template(self) -> RowTemplate | None:
+        """For records that need nothing else: their times are in BigQuery's own notation. None where there are none."""
 
     def cells(
         self,
@@ -68,10 +86,18 @@ class LogRow:
         self._as_text = wrapping.json_as_text
         self._metadata = metadata
         columns = [key_column, time_column, "log", *(METADATA_COLUMNS if metadata else ())]
+        self._columns = columns
         names = [f"column_{number}" for number in range(len(columns))]
         self._cells: Callable[..., Any] = msgspec.defstruct(
             "LogCells", names, rename=dict(zip(names, columns, strict=True)), gc=False
         )
+
+    def template(self) -> RowTemplate | None:
+        if self._metadata is not None or not self._as_text or not self._times.is_iso8601:
+            return None
+        key, time, log = map(_encode, self._columns)
+        beside = _TIMESTAMP_BYTES + _TEXT_BYTES
+        return RowTemplate(b"{%b:" % key, b',%b:"' % time, b'",%b:"' % log, b'"}', False, self._times, beside)
 
     def cells(
         self,
@@ -113,6 +139,12 @@ class FieldsRow:
         self._times = times
         self._metadata = metadata
         self._reshape = reshaper if reshaper is not None and reshaper.is_needed else None
+
+    def template(self) -> RowTemplate | None:
+        is_plain = self._reshape is None and self._metadata is None and self._column_is_own
+        if not is_plain or not self._times.is_iso8601:
+            return None
+        return RowTemplate(b"", b"", b"", b"", True, self._times, 0)
 
     def cells(
         self,

@@ -8,6 +8,7 @@ from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.bigquery.answers import outcome_of
 from consumer.sinks.bigquery.connection import Connection
 from consumer.sinks.bigquery.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
+from consumer.sinks.bigquery.row_writer import RowWriter
 from consumer.sinks.bigquery.rows import RowEncoder
 
 
@@ -29,9 +30,14 @@ class BigQuerySink(Unordered):
         # with skipInvalidRows a bad row costs nothing but itself: without it every neighbour is sent twice
         envelope = Envelope(skip_invalid_rows=True, ignore_unknown_values=ignore_unknown)
         self._maker = RequestMaker(encoder, limits, envelope)
+        self._writer = RowWriter.of(encoder, self._maker)
 
     def prepare(self, chunk: Chunk) -> Prepared[InsertRequest]:
-        return self._requests(chunk, range(len(chunk.records)))
+        if self._writer is None:
+            return self._requests(chunk, range(len(chunk.records)))
+        requests, unsure = self._writer.requests(chunk.records)
+        others, rejections = self._maker.requests(chunk.records, unsure)
+        return Prepared([*requests, *others], rejections)
 
     def lane(self, request: InsertRequest) -> str:
         return request.table

@@ -35,7 +35,7 @@ class PartitionTimes:
         BigQuery what it means to `parse`: a strptime pattern may put the day before the month."""
         self._parse = parse
         self._own_notation = _OWN_NOTATION if iso8601 else _NOTHING
-        self._iso8601 = iso8601
+        self.is_iso8601 = iso8601
         self._arrival_ms = -1
         self._arrival_text = ""
         self._arrival_day = -1
@@ -55,7 +55,7 @@ class PartitionTimes:
     def own_times(self, values: Sequence[Any], arrivals_ms: Sequence[int]) -> Sequence[str | None]:
         """`own_time` of each; `values` itself where all of them come out as they are. Raises OutOfRange where any
         does."""
-        if self._iso8601 and values and self._all_as_they_are(values, arrivals_ms):
+        if self.is_iso8601 and values and self._all_as_they_are(values, arrivals_ms):
             return values
         return list(map(self.own_time, values, arrivals_ms))
 
@@ -98,6 +98,12 @@ class PartitionTimes:
         if is_own:
             self._remember(text)
         return text
+
+    def bounds(self, arrival_ms: int) -> tuple[str, str]:
+        """The first and the last day, as `2001-02-03`, that a record may speak of which arrived then."""
+        if arrival_ms // _DAY_MS != self._arrival_day:
+            self._set_bounds(arrival_ms)
+        return self._oldest, self._newest
 
     def arrival_time(self, arrival_ms: int) -> str:
         # neighbours in a batch often share their arrival, so one remembered value is a good cache

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk, Chunker, ChunkLimits
-from consumer.domain.records import Record
+from consumer.domain.records import Record, Records
 
 START_MS = 1_700_000_000_000
 
@@ -56,5 +56,5 @@ def cut(records: Sequence[Record], limits: ChunkLimits) -> tuple[list[Chunk], Ch
 
 def cut_batches(batches: Sequence[Sequence[Record]], limits: ChunkLimits) -> tuple[list[Chunk], Chunk | None]:
     chunker = Chunker(limits)
-    chunks = [chunk for batch in batches for chunk in chunker.add(batch)]
+    chunks = [chunk for batch in batches for chunk in chunker.add(Records.of(batch))]
     return chunks, chunker.seal()

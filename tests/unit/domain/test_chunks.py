@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk, Chunker, ChunkLimits
-from consumer.domain.records import Position, Record
+from consumer.domain.records import Position, Record, Records
 from tests.unit.builders import ARRIVAL_MS, chunk_of, record
 from tests.unit.domain.strategies import batched, cut, cut_batches, limits, shards
 
@@ -53,7 +53,7 @@ def test_I1_chunks_and_the_open_chunk_hold_every_record_in_its_order(
     data: st.DataObject, records: list[Record], limits: ChunkLimits
 ) -> None:
     chunker = Chunker(limits)
-    chunks = [chunk for batch in data.draw(batched(records)) for chunk in chunker.add(batch)]
+    chunks = [chunk for batch in data.draw(batched(records)) for chunk in chunker.add(Records.of(batch))]
     in_chunks = [each for chunk in chunks for each in chunk.records]
     rest = records[len(in_chunks) :]
     assert in_chunks == records[: len(in_chunks)]
@@ -72,7 +72,7 @@ def test_a_chunk_obeys_every_limit_unless_it_is_one_record(
         if len(chunk.records) > 1:
             assert chunk.size_bytes <= limits.max_bytes
             assert len(chunk.records) <= limits.max_records
-            assert max(each.arrival_ms for each in chunk.records) < chunk.first.arrival_ms + limits.window_ms
+            assert max(each.arrival_ms for each in chunk.records) < chunk.since_ms + limits.window_ms
 
 
 @given(st.data(), shards(), limits)
@@ -89,7 +89,7 @@ def test_I2_a_replay_from_any_chunks_end_cuts_the_same_chunks(
 def test_I2_a_name_stands_for_one_content_whatever_the_limits_and_the_start(
     data: st.DataObject, records: list[Record], limits: ChunkLimits, other: ChunkLimits
 ) -> None:
-    contents: dict[str, tuple[Record, ...]] = {}
+    contents: dict[str, Records] = {}
     for each_limits in (limits, other):
         start = data.draw(st.integers(0, len(records) - 1))
         chunks, rest = cut(records[start:], each_limits)
@@ -103,20 +103,20 @@ def test_the_fast_path_equals_the_slow_path(
 ) -> None:
     batches = data.draw(batched(records))
     slow = Chunker(limits)
-    chunks = [chunk for batch in batches for chunk in slow._cut(batch)]
+    chunks = [chunk for batch in batches for chunk in slow._cut(Records.of(batch))]
     assert cut_batches(batches, limits) == (chunks, slow.seal())
 
 
 def test_a_batch_that_fits_is_taken_without_looking_at_its_records_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(self: Chunker, records: Sequence[Record]) -> list[Chunk]:
+    def refuse(self: Chunker, records: Records) -> list[Chunk]:
         raise AssertionError("the slow path was taken")
 
     monkeypatch.setattr(Chunker, "_cut", refuse)
     chunker = Chunker(LIMITS)
-    assert chunker.add([record(b"x" * 30), record(b"y" * 30)]) == []
-    assert chunker.add([record(b"z" * 39)]) == []
+    assert chunker.add(Records.of([record(b"x" * 30), record(b"y" * 30)])) == []
+    assert chunker.add(Records.of([record(b"z" * 39)])) == []
     assert (chunker.open_records, chunker.open_bytes) == (3, 99)
 
 
@@ -126,7 +126,7 @@ def test_I2_an_idle_chunk_is_sealed_where_the_next_record_seals_it_when_that_is_
 ) -> None:
     seen = data.draw(st.integers(1, len(records)))
     chunker = Chunker(limits)
-    sealed = chunker.add(records[:seen])
+    sealed = chunker.add(Records.of(records[:seen]))
     since = chunker.open_since_ms
     assume(since is not None)
     assert since is not None
@@ -135,7 +135,7 @@ def test_I2_an_idle_chunk_is_sealed_where_the_next_record_seals_it_when_that_is_
     idle = chunker.seal_idle(since + limits.window_ms + limits.grace_ms)
     assert idle is not None
     assert chunker.open_records == 0
-    rest = [*chunker.add(later), chunker.seal()]
+    rest = [*chunker.add(Records.of(later)), chunker.seal()]
     all_at_once, last = cut(records, limits)
     assert [chunk for chunk in [*sealed, idle, *rest] if chunk] == [
         chunk for chunk in [*all_at_once, last] if chunk
@@ -147,7 +147,7 @@ def test_an_idle_chunk_is_never_sealed_before_its_window_and_the_grace(
     records: list[Record], limits: ChunkLimits, offset_ms: int
 ) -> None:
     chunker = Chunker(limits)
-    chunker.add(records)
+    chunker.add(Records.of(records))
     since = chunker.open_since_ms
     assume(since is not None)
     assert since is not None
@@ -160,7 +160,7 @@ def test_an_idle_chunk_is_never_sealed_before_its_window_and_the_grace(
 
 def test_an_empty_chunker_has_nothing_to_seal() -> None:
     chunker = Chunker(LIMITS)
-    assert chunker.add([]) == []
+    assert chunker.add(Records.of([])) == []
     assert chunker.seal_idle(10**15) is None
     assert chunker.seal() is None
     assert chunker.open_since_ms is None
@@ -172,11 +172,11 @@ def test_I2_a_discarded_chunk_that_is_read_again_comes_out_the_same(
 ) -> None:
     stop = data.draw(st.integers(0, len(records)))
     chunker = Chunker(limits)
-    before = chunker.add(records[:stop])
+    before = chunker.add(Records.of(records[:stop]))
     chunker.discard()
     assert (chunker.open_records, chunker.open_bytes) == (0, 0)
     delivered = sum(len(chunk.records) for chunk in before)
-    after = chunker.add(records[delivered:])
+    after = chunker.add(Records.of(records[delivered:]))
     assert ([*before, *after], chunker.seal()) == cut(records, limits)
 
 

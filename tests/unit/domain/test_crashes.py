@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk, Chunker, ChunkLimits
 from consumer.domain.ledger import Ledger, Ticket
-from consumer.domain.records import Record
+from consumer.domain.records import Record, Records
 from tests.unit.domain.strategies import cut, limits, shards
 
-type Contents = dict[str, tuple[Record, ...]]
+type Contents = dict[str, Records]
 
 seeds = st.integers(0, 2**32).map(Random)
 """One draw for a whole schedule: hypothesis' own random source costs it a draw a step."""
@@ -66,7 +66,7 @@ class Process:
         size = self.random.randint(0, 6)
         records = self.shard.records[self.place : self.place + size]
         self.place += len(records)
-        self.track(self.chunker.add(records))
+        self.track(self.chunker.add(Records.of(records)))
         self.seal_idle()
 
     def seal_idle(self) -> None:

@@ -6,7 +6,7 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.events import Event, LogEvent
-from consumer.domain.records import Record
+from consumer.domain.records import Record, Records
 from consumer.shard.status import ShardStatus
 
 
@@ -32,7 +32,7 @@ def record(number: int, size: int = 10, *, arrival_ms: int = 0, sub: int = 0) ->
 
 
 def chunk_of(*some: Record) -> Chunk:
-    return Chunk(some, sum(len(one.data) for one in some))
+    return Chunk(Records.of(some))
 
 
 class FakeDelivery:
@@ -44,7 +44,7 @@ class FakeDelivery:
 
     def start(self, chunk: Chunk, on_durable: Callable[[], None]) -> None:
         self._log.append(f"start {chunk.name}")
-        self.running[str(chunk.first.position)] = on_durable
+        self.running[str(chunk.first)] = on_durable
 
     def finish(self, *numbers: int) -> None:
         for number in numbers:

@@ -9,7 +9,7 @@ from consumer.domain.checkpoints import CheckpointPolicy, CheckpointState
 from consumer.domain.chunks import Chunker, ChunkLimits
 from consumer.domain.errors import ProtocolError, Superseded, TransientError
 from consumer.domain.ledger import Ledger
-from consumer.domain.records import Position, Record
+from consumer.domain.records import Position, Record, Records
 from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointing
 from consumer.shard.pipeline import InFlightLimits, Pipeline
 from tests.unit.shard.fakes import (
@@ -65,7 +65,7 @@ class Shard:
 
     def accept(self, *some: Record, tip_seen_ms: int | None = None) -> list[str]:
         with self._callback() as started:
-            self.pipeline.accept(some, tip_seen_ms, self.checkpointer)
+            self.pipeline.accept(Records.of(some), tip_seen_ms, self.checkpointer)
         return self.log.since(started)
 
     def tick(self) -> list[str]:

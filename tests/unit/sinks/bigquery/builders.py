@@ -58,7 +58,8 @@ def request_maker(
 def request_of(count: int, *, first_index: int = 100) -> InsertRequest:
     """Rows for `logs_a` of the records 100, 101, …, which say of themselves that they are number 0, 1, …"""
     records = [record(b'{"k":"a","n":%d}' % number, sequence=str(number)) for number in range(count)]
-    return request_maker().request(records, list(range(first_index, first_index + count)))
+    others = [record(b'{"k":"b"}')] * first_index
+    return request_maker().request([*others, *records], list(range(first_index, first_index + count)))
 
 
 def numbers_in(request: InsertRequest) -> list[int]:

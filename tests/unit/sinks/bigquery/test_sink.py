@@ -20,8 +20,8 @@ class FakeConnection:
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     posts: list[tuple[str, bytes]] = field(default_factory=list)
 
-    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        self.posts.append((path, body))
+    def post(self, path: str, body: bytes | bytearray) -> tuple[int, bytes]:
+        self.posts.append((path, bytes(body)))
         return self.answers.pop(0) if self.answers else (200, b"{}")
 
 

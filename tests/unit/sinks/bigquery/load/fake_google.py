@@ -57,7 +57,7 @@ class FakeGoogle:
             return error(404, "notFound")
         return self._shown(job_id)
 
-    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+    def post(self, path: str, body: bytes | bytearray) -> tuple[int, bytes]:
         assert path.endswith("/insertAll")
         content = json.loads(body)
         assert content["skipInvalidRows"] is False

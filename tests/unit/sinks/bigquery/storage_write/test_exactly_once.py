@@ -12,7 +12,7 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import ShareGuard, ShareLimit
 from consumer.domain.errors import DeliveryError, RequestRefused, Superseded, TransientError
 from consumer.domain.ledger import Ledger, Ticket
-from consumer.domain.records import Position, Record
+from consumer.domain.records import Position, Record, Records
 from consumer.sinks.base import Outcome
 from consumer.sinks.bigquery.storage_write.appends import Append
 from consumer.sinks.bigquery.storage_write.rules import Rules
@@ -74,7 +74,7 @@ class Process:
         if not numbers:
             return
         # a number past the last record's: sequence numbers are sparse, but grow
-        chunk = Chunk(tuple(Record(b"", "key", str(number)) for number in numbers), 1)
+        chunk = Chunk(Records.of(Record(b"", "key", str(number)) for number in numbers))
         prepared = self.sink.prepare(chunk)
         self.place = numbers[-1]
         self.bury(chunk, [one.index for one in prepared.rejections])

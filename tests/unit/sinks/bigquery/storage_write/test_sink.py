@@ -5,7 +5,7 @@ import pytest
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
-from consumer.domain.records import Position, Record
+from consumer.domain.records import Position, Record, Records
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, StorageCode
 from consumer.sinks.bigquery.storage_write.appends import Append
 from consumer.sinks.bigquery.storage_write.positions import decode_state
@@ -41,7 +41,7 @@ class Bench:
 
 
 def chunk(*numbers: int) -> Chunk:
-    return Chunk(tuple(Record(b"", "key", str(number)) for number in numbers), 1)
+    return Chunk(Records.of(Record(b"", "key", str(number)) for number in numbers))
 
 
 def prepared(sink: StorageWriteSink, *numbers: int) -> Append:
