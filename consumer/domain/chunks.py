@@ -44,7 +44,7 @@ class Chunk:
         records = self.records
         object.__setattr__(self, "size_bytes", records.payload_bytes)
         object.__setattr__(self, "count", len(records))
-        object.__setattr__(self, "since_ms", records.arrivals[0])
+        object.__setattr__(self, "since_ms", records.first_arrival_ms)
         object.__setattr__(self, "first", records.first_position)
         object.__setattr__(self, "end", records.last_position)
 
@@ -56,7 +56,7 @@ class Chunk:
     def release(self) -> None:
         """Let go of the records, most of what a shard process holds, once nobody will look at them any more; what
         the chunk is called, how many it had and where it ends stays known."""
-        object.__setattr__(self, "records", Records.empty())
+        object.__setattr__(self, "records", Records())
 
 
 class Chunker:
@@ -64,7 +64,7 @@ class Chunker:
 
     def __init__(self, limits: ChunkLimits) -> None:
         self._limits = limits
-        self._open = Records.empty()
+        self._open = Records()
 
     @property
     def open_records(self) -> int:
@@ -77,7 +77,7 @@ class Chunker:
     @property
     def open_since_ms(self) -> int | None:
         """Arrival time of the open chunk's first record."""
-        return self._open.arrivals[0] if self._open else None
+        return self._open.first_arrival_ms if self._open else None
 
     def add(self, records: Records) -> list[Chunk]:
         """Take records in shard order, and copy them; return the chunks that they complete."""
@@ -109,15 +109,15 @@ class Chunker:
 
     def discard(self) -> None:
         """Forget the open chunk: whoever reads from the checkpoint next cuts it again at the same place."""
-        self._open = Records.empty()
+        self._open = Records()
 
     def _holds_all_of(self, records: Records) -> bool:
         """Whether the whole batch fits without completing the chunk, so that no record need be looked at alone."""
-        since = self._open.arrivals[0] if self._open else records.arrivals[0]
+        since = (self._open or records).first_arrival_ms
         return (
             self._open.payload_bytes + records.payload_bytes < self._limits.max_bytes
             and len(self._open) + len(records) < self._limits.max_records
-            and max(records.arrivals) < since + self._limits.window_ms
+            and max(records.arrivals()) < since + self._limits.window_ms
         )
 
     def _cut(self, records: Records) -> list[Chunk]:
@@ -125,8 +125,8 @@ class Chunker:
         limits = self._limits
         begin = 0
         count, size = len(self._open), self._open.payload_bytes
-        since = self._open.arrivals[0] if self._open else 0
-        for place, (one, arrival_ms) in enumerate(zip(records.sizes, records.arrivals, strict=True)):
+        since = self._open.first_arrival_ms if self._open else 0
+        for place, (one, arrival_ms) in enumerate(zip(records.sizes(), records.arrivals(), strict=True)):
             if count and (size + one > limits.max_bytes or arrival_ms >= since + limits.window_ms):
                 sealed.append(self._seal_with(records, begin, place))
                 begin, count, size = place, 0, 0

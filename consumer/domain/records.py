@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Buffer, Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import chain
 from typing import Any, overload
 
 import msgspec
@@ -42,60 +42,47 @@ class Record(msgspec.Struct, gc=False, rename="camel"):
         return Position(self.sequence_number, self.sub_sequence_number)
 
 
-class Records(Sequence[Record]):
-    """Records of one shard in order, as columns: a million of them are a few buffers and no objects.
+PART_RECORDS = 500
+"""Some hundred kilobytes of usual records: they, and what is made of them, stay in the processor's cache meanwhile, and
+their memory is soon used again."""
+
+
+class Columns:
+    """Some records of one shard in order, as columns.
 
     `text` holds every payload with a line end after it, `labels` every partition key with the sequence number after
     it; how long each of them is stands in `sizes`, `key_sizes` and `sequence_sizes` (bytes, payloads without their
-    line ends). As a sequence it makes a Record of what is asked for.
+    line ends).
     """
 
-    __slots__ = (
-        "_label_ends",
-        "_text_ends",
-        "arrivals",
-        "key_sizes",
-        "labels",
-        "sequence_sizes",
-        "sizes",
-        "sub_sequences",
-        "text",
-    )
+    __slots__ = ("arrivals", "key_sizes", "labels", "sequence_sizes", "sizes", "sub_sequences", "text")
 
     def __init__(
         self,
-        text: bytearray | memoryview,
-        labels: bytearray | memoryview,
-        sizes: "array[int] | memoryview[int]",
-        key_sizes: "array[int] | memoryview[int]",
-        sequence_sizes: "array[int] | memoryview[int]",
-        sub_sequences: "array[int] | memoryview[int]",
-        arrivals: "array[int] | memoryview[int]",
+        text: Any,
+        labels: Any,
+        sizes: Any,
+        key_sizes: Any,
+        sequence_sizes: Any,
+        sub_sequences: Any,
+        arrivals: Any,
     ) -> None:
-        self.text: Any = text
-        self.labels: Any = labels
-        self.sizes: Any = sizes
-        self.key_sizes: Any = key_sizes
-        self.sequence_sizes: Any = sequence_sizes
-        self.sub_sequences: Any = sub_sequences
-        self.arrivals: Any = arrivals
-        self._text_ends: array[int] | None = None
-        self._label_ends: array[int] | None = None
+        """Bytes (`text`, `labels`), unsigned integers of 4 bytes (sizes) and of 8, signed ones of 8 bytes."""
+        self.text = text
+        self.labels = labels
+        self.sizes = sizes
+        self.key_sizes = key_sizes
+        self.sequence_sizes = sequence_sizes
+        self.sub_sequences = sub_sequences
+        self.arrivals = arrivals
 
     @classmethod
-    def empty(cls) -> "Records":
+    def empty(cls) -> "Columns":
         """To be extended."""
         return cls(bytearray(), bytearray(), array("I"), array("I"), array("I"), array("Q"), array("q"))
 
-    @classmethod
-    def of(cls, records: "Iterable[Record]") -> "Records":
-        """The same records; `records` itself where these are columns."""
-        if isinstance(records, Records):
-            return records
-        columns = cls.empty()
-        for record in records:
-            columns.append(record)
-        return columns
+    def __len__(self) -> int:
+        return len(self.sizes)
 
     def append(self, record: Record) -> None:
         key = record.partition_key.encode("utf-8", "surrogatepass")
@@ -109,28 +96,16 @@ class Records(Sequence[Record]):
         self.sequence_sizes.append(len(sequence))
         self.sub_sequences.append(record.sub_sequence_number)
         self.arrivals.append(record.arrival_ms)
-        self._text_ends = self._label_ends = None
 
-    def extend(self, records: "Records", begin: int = 0, end: int | None = None) -> None:
-        """Take over others, or those of them from one index to before another."""
-        count = len(records)
-        end = count if end is None else end
-        text, labels = memoryview(records.text), memoryview(records.labels)
-        if (begin, end) != (0, count):
-            text_begin, label_begin = records.text_size(0, begin), records.label_size(0, begin)
-            text_end = text_begin + records.text_size(begin, end)
-            label_end = label_begin + records.label_size(begin, end)
-            text, labels = text[text_begin:text_end], labels[label_begin:label_end]
+    def extend(self, text: memoryview, labels: memoryview, others: "Columns", begin: int, end: int) -> None:
+        """Take over some of others, from one index to before another, whose text and labels these are."""
         self.text += text
         self.labels += labels
-        self.sizes.frombytes(memoryview(records.sizes)[begin:end].cast("B"))
-        self.key_sizes.frombytes(memoryview(records.key_sizes)[begin:end].cast("B"))
-        self.sequence_sizes.frombytes(memoryview(records.sequence_sizes)[begin:end].cast("B"))
-        self.sub_sequences.frombytes(memoryview(records.sub_sequences)[begin:end].cast("B"))
-        self.arrivals.frombytes(memoryview(records.arrivals)[begin:end].cast("B"))
-        self._text_ends = self._label_ends = None
-
-    # Whole columns
+        self.sizes.frombytes(memoryview(others.sizes)[begin:end].cast("B"))
+        self.key_sizes.frombytes(memoryview(others.key_sizes)[begin:end].cast("B"))
+        self.sequence_sizes.frombytes(memoryview(others.sequence_sizes)[begin:end].cast("B"))
+        self.sub_sequences.frombytes(memoryview(others.sub_sequences)[begin:end].cast("B"))
+        self.arrivals.frombytes(memoryview(others.arrivals)[begin:end].cast("B"))
 
     @property
     def payload_bytes(self) -> int:
@@ -145,76 +120,152 @@ class Records(Sequence[Record]):
         size: int = sum(self.key_sizes[begin:end]) + sum(self.sequence_sizes[begin:end])
         return size
 
-    def payloads(self, indices: Sequence[int]) -> list[bytes]:
-        """Of the records at these indices."""
-        ends, sizes, text = self._ends_of_text(), self.sizes, self.text
-        return [bytes(text[ends[index] - 1 - sizes[index] : ends[index] - 1]) for index in indices]
+    def position(self, index: int) -> Position:
+        end = self.label_size(0, index + 1)
+        sequence = self.labels[end - self.sequence_sizes[index] : end]
+        return Position(_text(sequence), self.sub_sequences[index])
+
+    def records(self, begin: int, end: int) -> list[Record]:
+        """As objects, those from one index to before another."""
+        text_end, label_end = self.text_size(0, begin), self.label_size(0, begin)
+        text, labels = memoryview(self.text), memoryview(self.labels)
+        made: list[Record] = []
+        for size, key_size, sequence_size, sub_sequence, arrival_ms in zip(
+            self.sizes[begin:end],
+            self.key_sizes[begin:end],
+            self.sequence_sizes[begin:end],
+            self.sub_sequences[begin:end],
+            self.arrivals[begin:end],
+            strict=True,
+        ):
+            text_begin, key_begin = text_end, label_end
+            text_end += size + 1
+            key_end = key_begin + key_size
+            label_end = key_end + sequence_size
+            made.append(
+                Record(
+                    bytes(text[text_begin : text_begin + size]),
+                    _text(labels[key_begin:key_end]),
+                    _text(labels[key_end:label_end]),
+                    sub_sequence,
+                    arrival_ms,
+                )
+            )
+        return made
+
+    def payloads(self) -> list[bytes]:
+        text, begin = memoryview(self.text), 0
+        made: list[bytes] = []
+        for size in self.sizes:
+            made.append(bytes(text[begin : begin + size]))
+            begin += size + 1
+        return made
+
+
+class Records(Sequence[Record]):
+    """Records of one shard in order, as columns: a million of them are some buffers and no objects. As a sequence it
+    makes a Record of what is asked for.
+
+    `parts` have PART_RECORDS each, but for the last one, so that the same records are cut in the same places, however
+    they came. What `of_one` makes has one part of any size.
+    """
+
+    __slots__ = ("_count", "_part_records", "parts", "payload_bytes")
+
+    def __init__(self) -> None:
+        """Empty, to be extended."""
+        self.parts: list[Columns] = []
+        self._count = 0
+        self.payload_bytes = 0
+        self._part_records = PART_RECORDS
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> "Records":
+        made = cls()
+        for record in records:
+            made._open_part().append(record)
+            made._count += 1
+            made.payload_bytes += len(record.data)
+        return made
+
+    @classmethod
+    def of_one(cls, columns: Columns) -> "Records":
+        """A look at these; not to be extended."""
+        made = cls()
+        made.parts = [columns] if len(columns) else []
+        made._count = made._part_records = len(columns)
+        made.payload_bytes = columns.payload_bytes
+        return made
+
+    def extend(self, records: "Records", begin: int = 0, end: int | None = None) -> None:
+        """Take over others, or those of them from one index to before another."""
+        stop = len(records) if end is None else end
+        start = 0
+        for part in records.parts:
+            first, last = max(begin - start, 0), min(stop - start, len(part))
+            if first < last:
+                self._extend(part, first, last)
+            start += len(part)
+
+    def arrivals(self) -> Iterator[int]:
+        return chain.from_iterable(part.arrivals for part in self.parts)
+
+    def sizes(self) -> Iterator[int]:
+        """Of the payloads, in bytes."""
+        return chain.from_iterable(part.sizes for part in self.parts)
+
+    @property
+    def first_arrival_ms(self) -> int:
+        first: int = self.parts[0].arrivals[0]
+        return first
 
     @property
     def first_position(self) -> Position:
-        return self._position(0, self.key_sizes[0])
+        return self.parts[0].position(0)
 
     @property
     def last_position(self) -> Position:
-        return self._position(-1, len(self.labels) - self.sequence_sizes[-1])
+        return self.parts[-1].position(len(self.parts[-1]) - 1)
+
+    def payloads(self, indices: Sequence[int]) -> list[bytes]:
+        """Of the records at these indices."""
+        if isinstance(indices, range) and indices == range(self._count):
+            return list(chain.from_iterable(part.payloads() for part in self.parts))
+        return [record.data for record in self.at(indices)]
+
+    def at(self, indices: Sequence[int]) -> list[Record]:
+        """The records at these indices, which ascend."""
+        if isinstance(indices, range) and indices.step == 1:
+            return self[indices.start : indices.stop]
+        made: list[Record] = []
+        number, records = -1, []
+        for index in indices:
+            part, place = divmod(index, self._part_records)
+            if part != number:
+                number, records = part, self.parts[part].records(0, len(self.parts[part]))
+            made.append(records[place])
+        return made
 
     # The sequence of records
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return self._count
 
     @overload
     def __getitem__(self, index: int) -> Record: ...
     @overload
     def __getitem__(self, index: slice) -> list[Record]: ...
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
-        count = len(self.sizes)
         if isinstance(index, slice):
-            places = range(*index.indices(count))
-            return self._neighbours(places) if places.step == 1 else [self[place] for place in places]
-        if not -count <= index < count:
+            begin, end, step = index.indices(self._count)
+            return self._neighbours(begin, end) if step == 1 else self._neighbours(0, self._count)[index]
+        if not -self._count <= index < self._count:
             raise IndexError(index)
-        index %= count
-        text_end = self._ends_of_text()[index] - len(LINE_END)
-        label_end = self._ends_of_labels()[index]
-        sequence_begin = label_end - self.sequence_sizes[index]
-        key_begin = sequence_begin - self.key_sizes[index]
-        return Record(
-            bytes(self.text[text_end - self.sizes[index] : text_end]),
-            _text(self.labels[key_begin:sequence_begin]),
-            _text(self.labels[sequence_begin:label_end]),
-            self.sub_sequences[index],
-            self.arrivals[index],
-        )
-
-    def _neighbours(self, places: range) -> list[Record]:
-        if not places:
-            return []
-        begin, end = places.start, places.stop
-        ends, sequence_ends = self._ends_of_text()[begin:end], self._ends_of_labels()[begin:end]
-        text, labels = memoryview(self.text), memoryview(self.labels)
-        return [
-            Record(
-                bytes(text[text_end - 1 - size : text_end - 1]),
-                _text(labels[label_end - sequence_size - key_size : label_end - sequence_size]),
-                _text(labels[label_end - sequence_size : label_end]),
-                sub_sequence,
-                arrival_ms,
-            )
-            for text_end, size, label_end, key_size, sequence_size, sub_sequence, arrival_ms in zip(
-                ends,
-                self.sizes[begin:end],
-                sequence_ends,
-                self.key_sizes[begin:end],
-                self.sequence_sizes[begin:end],
-                self.sub_sequences[begin:end],
-                self.arrivals[begin:end],
-                strict=True,
-            )
-        ]
+        part, place = divmod(index % self._count, self._part_records)
+        return self.parts[part].records(place, place + 1)[0]
 
     def __iter__(self) -> Iterator[Record]:
-        return iter(self[:])
+        return chain.from_iterable(part.records(0, len(part)) for part in self.parts)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -226,19 +277,37 @@ class Records(Sequence[Record]):
     def __repr__(self) -> str:
         return f"Records.of({list(self)!r})"
 
-    def _position(self, index: int, sequence_begin: int) -> Position:
-        sequence = self.labels[sequence_begin : sequence_begin + self.sequence_sizes[index]]
-        return Position(_text(sequence), self.sub_sequences[index])
+    # Inside
 
-    def _ends_of_text(self) -> "array[int]":
-        if self._text_ends is None:
-            self._text_ends = array("Q", accumulate(size + 1 for size in self.sizes))
-        return self._text_ends
+    def _neighbours(self, begin: int, end: int) -> list[Record]:
+        made: list[Record] = []
+        start = 0
+        for part in self.parts:
+            first, last = max(begin - start, 0), min(end - start, len(part))
+            if first < last:
+                made += part.records(first, last)
+            start += len(part)
+        return made
 
-    def _ends_of_labels(self) -> "array[int]":
-        if self._label_ends is None:
-            self._label_ends = array("Q", accumulate(map(int.__add__, self.key_sizes, self.sequence_sizes)))
-        return self._label_ends
+    def _open_part(self) -> Columns:
+        if not self.parts or len(self.parts[-1]) == self._part_records:
+            self.parts.append(Columns.empty())
+        return self.parts[-1]
+
+    def _extend(self, others: Columns, begin: int, end: int) -> None:
+        text, labels = memoryview(others.text), memoryview(others.labels)
+        text_begin, label_begin = others.text_size(0, begin), others.label_size(0, begin)
+        self._count += end - begin
+        while begin < end:
+            part = self._open_part()
+            stop = min(end, begin + self._part_records - len(part))
+            text_end, label_end = (
+                text_begin + others.text_size(begin, stop),
+                label_begin + others.label_size(begin, stop),
+            )
+            part.extend(text[text_begin:text_end], labels[label_begin:label_end], others, begin, stop)
+            self.payload_bytes += text_end - text_begin - (stop - begin)
+            begin, text_begin, label_begin = stop, text_end, label_end
 
 
 def _text(characters: Buffer) -> str:

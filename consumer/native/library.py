@@ -9,7 +9,7 @@ from ctypes import POINTER, Structure, c_int, c_int64, c_ubyte, c_uint64, c_void
 from functools import cache
 from pathlib import Path
 
-from consumer.domain.records import Records
+from consumer.domain.records import Columns
 
 SOURCES = Path(__file__).parent
 SLACK = 64
@@ -74,16 +74,16 @@ class RowCursor(Structure):
     )
 
 
-def columns_of(records: Records) -> RecordColumns:
+def columns_of(columns: Columns) -> RecordColumns:
     """For C to read. True until they are changed, which this does not prevent."""
-    numbers = {name: address(getattr(records, name)) for name in NUMBER_COLUMNS}
+    numbers = {name: address(getattr(columns, name)) for name in NUMBER_COLUMNS}
     return RecordColumns(
-        text=address(records.text),
-        labels=address(records.labels),
+        text=address(columns.text),
+        labels=address(columns.labels),
         **numbers,
-        text_bytes=len(records.text),
-        label_bytes=len(records.labels),
-        count=len(records),
+        text_bytes=len(columns.text),
+        label_bytes=len(columns.labels),
+        count=len(columns),
     )
 
 

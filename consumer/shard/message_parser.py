@@ -4,7 +4,7 @@ import ctypes
 import mmap
 from array import array
 
-from consumer.domain.records import Records
+from consumer.domain.records import Columns, Records
 from consumer.native import library
 
 _USUAL_RECORDS = 16 * 1024
@@ -46,10 +46,12 @@ class MessageParser:
     def _found(self) -> Records:
         columns = self._columns
         count = columns.count
-        return Records(
-            memoryview(self._text)[: columns.text_bytes],
-            memoryview(self._labels)[: columns.label_bytes],
-            *(memoryview(column)[:count] for column in self._numbers),
+        return Records.of_one(
+            Columns(
+                memoryview(self._text)[: columns.text_bytes],
+                memoryview(self._labels)[: columns.label_bytes],
+                *(memoryview(column)[:count] for column in self._numbers),
+            )
         )
 
     def _make_room(self, line_bytes: int) -> None:

@@ -18,13 +18,12 @@ class Lines:
     rejections: Sequence[Rejection]
 
 
-def are_lines(text: memoryview, sizes: "array[int]", *, validate_json: bool) -> bool:
+def are_lines(text: bytearray, sizes: "array[int]", *, validate_json: bool) -> bool:
     """Whether payloads of these sizes, which stand in `text` with a line end after each, are lines as they are; False
     where it takes `lines_of` to find out."""
     if validate_json:
         return are_json_lines(text, sizes)
-    text_bytes = bytes(text)
-    return text_bytes.count(b"\n") == len(sizes) and b"\r" not in text_bytes
+    return text.count(b"\n") == len(sizes) and b"\r" not in text
 
 
 def lines_of(payloads: Sequence[bytes], *, validate_json: bool) -> Lines:

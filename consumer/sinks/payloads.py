@@ -25,7 +25,7 @@ class NotAnObject(ValueError):
     """It is JSON, but has no fields."""
 
 
-def are_json_lines(text: memoryview, sizes: "array[int]") -> bool:
+def are_json_lines(text: bytearray, sizes: "array[int]") -> bool:
     """Whether payloads of these sizes, which stand in `text` with a line end after each, surely are one JSON value
     each and hold no line end; False without the C library."""
     native = library.load()

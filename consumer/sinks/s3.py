@@ -8,15 +8,12 @@ from isal import isal_zlib
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.records import Records
+from consumer.domain.records import PART_RECORDS, Records
 from consumer.domain.routing import PartitionPaths, TimeParser, epoch_ms
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.lines import are_lines, lines_of
 from consumer.sinks.payloads import RoutingReader
-
-SLICE_RECORDS = 500
-"""Some hundred kilobytes of usual records."""
 
 _GZIP_WINDOW_BITS = 31
 """zlib's way to ask for a gzip header; the compressor leaves time and file name out of it."""
@@ -104,9 +101,8 @@ class S3Sink(Unordered):
     ) -> PutRequest:
         """The object of the records at these indices, or of all; those that have no line in it go to `rejections`.
 
-        Slices stay in the processor's cache on their way through checks and compression. They are cut by number
-        of records, so that the same records are the same bytes, whenever and by whomever they are written: how
-        its input is cut shows in the compressor's output.
+        The compressor is given part by part, and these are cut by number of records, so that the same records are
+        the same bytes, whenever and by whomever they are written: how its input is cut shows in its output.
         """
         compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
         body = bytearray()
@@ -121,29 +117,26 @@ class S3Sink(Unordered):
 
     def _slices(self, records: Records) -> Iterator[tuple[Buffer, int, Sequence[Rejection]]]:
         """The lines of some records, how many of these there are, and those among them that have none."""
-        text = memoryview(records.text)
-        end = 0
-        for start in range(0, len(records), SLICE_RECORDS):
-            places = range(start, min(start + SLICE_RECORDS, len(records)))
-            begin, end = end, end + records.text_size(places.start, places.stop)
-            some = text[begin:end]
-            if are_lines(some, records.sizes[places.start : places.stop], validate_json=self._validate):
-                yield some, len(places), ()
+        start = 0
+        for part in records.parts:
+            if are_lines(part.text, part.sizes, validate_json=self._validate):
+                yield part.text, len(part), ()
             else:
-                yield self._lined(records, places)
+                yield self._lined(records, range(start, start + len(part)))
+            start += len(part)
 
     def _chosen_slices(
         self, records: Records, chosen: Sequence[int]
     ) -> Iterator[tuple[Buffer, int, Sequence[Rejection]]]:
-        for start in range(0, len(chosen), SLICE_RECORDS):
-            yield self._lined(records, chosen[start : start + SLICE_RECORDS])
+        for start in range(0, len(chosen), PART_RECORDS):
+            yield self._lined(records, chosen[start : start + PART_RECORDS])
 
     def _lined(self, records: Records, places: Sequence[int]) -> tuple[Buffer, int, Sequence[Rejection]]:
         lined = lines_of(records.payloads(places), validate_json=self._validate)
         return lined.text, len(places), [replace(each, index=places[each.index]) for each in lined.rejections]
 
     def _times_ms(self, records: Records) -> Sequence[int]:
-        arrivals: Sequence[int] = records.arrivals
+        arrivals = list(records.arrivals())
         if self._record_times is None:
             return arrivals
         fields, _ = self._record_times.reader.read(records.payloads(range(len(records))))

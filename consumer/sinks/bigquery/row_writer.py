@@ -4,7 +4,7 @@ import ctypes
 from array import array
 from typing import Any, Self
 
-from consumer.domain.records import Records
+from consumer.domain.records import Columns, Records
 from consumer.domain.routing import table_names
 from consumer.native import library
 from consumer.sinks.bigquery.requests import LEAST_BILLED_BYTES, InsertRequest, RequestMaker
@@ -60,8 +60,8 @@ class RowWriter:
 
     # What _Writing needs
 
-    def write(self, columns: Any, bodies: Any, unsure: Any, cursor: Any) -> int:
-        result: int = self._write_rows(self._rules, columns, 0, bodies, library.address(unsure), cursor)
+    def write(self, columns: Any, first: int, bodies: Any, unsure: Any, cursor: Any) -> int:
+        result: int = self._write_rows(self._rules, columns, first, bodies, library.address(unsure), cursor)
         return result
 
     def set_day(self, arrival_ms: int) -> None:
@@ -90,21 +90,28 @@ class _Writing:
         self._cursor = library.RowCursor()
 
     def run(self) -> tuple[list[InsertRequest], list[int]]:
-        columns = library.columns_of(self._records)
         unsure = array("I", bytes(4 * len(self._records)))
-        while True:
-            result = self._writer.write(columns, self._bodies, unsure, self._cursor)
-            if result == library.DONE:
-                break
-            if result == library.OTHER_DAY:
-                self._writer.set_day(self._records.arrivals[self._cursor.index])
-            elif result == library.BODY_IS_FULL:
-                self._close(self._cursor.table)
-            else:
-                self._grow(self._cursor.table, self._cursor.bytes)
+        first = 0
+        for part in self._records.parts:
+            self._write_part(part, first, unsure)
+            first += len(part)
         for table in range(len(self._bodies)):
             self._close(table)
         return [one for some in self._requests for one in some], unsure[: self._cursor.unsure].tolist()
+
+    def _write_part(self, part: Columns, first: int, unsure: "array[int]") -> None:
+        columns, cursor = library.columns_of(part), self._cursor
+        cursor.index = cursor.text_offset = cursor.label_offset = 0
+        while True:
+            result = self._writer.write(columns, first, self._bodies, unsure, cursor)
+            if result == library.DONE:
+                return
+            if result == library.OTHER_DAY:
+                self._writer.set_day(part.arrivals[cursor.index])
+            elif result == library.BODY_IS_FULL:
+                self._close(cursor.table)
+            else:
+                self._grow(cursor.table, cursor.bytes)
 
     def _grow(self, table: int, needed: int) -> None:
         body, memory = self._bodies[table], self._memory[table]

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.records import Record
+from consumer.domain.records import Record, Records
 from consumer.domain.routing import table_name, table_suffix
 from consumer.sinks.bigquery.reshape import Unfit
 from consumer.sinks.bigquery.shapes import INSERT_ALL, BadKey, RowShape, RowTemplate, Wrapping
@@ -211,6 +211,8 @@ class RowEncoder:
 
 
 def _at(records: Sequence[Record], indices: Sequence[int]) -> Sequence[Record]:
+    if isinstance(records, Records):
+        return records.at(indices)
     if isinstance(indices, range):
         return records[indices.start : indices.stop]
     return [records[index] for index in indices]
