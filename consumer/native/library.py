@@ -8,6 +8,7 @@ from collections.abc import Buffer
 from ctypes import POINTER, Structure, c_int, c_int64, c_ubyte, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from consumer.domain.records import Columns
 
@@ -16,7 +17,7 @@ SLACK = 64
 """Bytes that may be written past the end of an output; native.h has the same number."""
 
 OFF_VARIABLE = "CONSUMER_NATIVE"
-"""`off` makes a process do without the library."""
+"""`off` makes a process and what it starts do without the library; the setting `shard.native` does so for a daemon."""
 
 
 PARSED, UNSURE, MORE_RECORDS = range(3)
@@ -98,34 +99,46 @@ def path() -> Path:
 
 
 @cache
-def load() -> ctypes.CDLL | None:
-    """None where it is switched off, or was not compiled from these sources. Raises OSError where it cannot be
-    loaded."""
-    if os.environ.get(OFF_VARIABLE) == "off" or not path().exists():
-        return None
-    library = ctypes.CDLL(str(path()))
-    library.prepare_tables.restype = None
+def found() -> ctypes.CDLL | str:
+    """The library, or why there is none."""
+    if os.environ.get(OFF_VARIABLE) == "off":
+        return f"{OFF_VARIABLE}=off"
+    if not path().exists():
+        return f"{path()} is not there: bin/setup makes it"
+    try:
+        library = ctypes.CDLL(str(path()))
+    except OSError as error:
+        return f"it cannot be loaded: {error}"
+    for name, arguments, result in _FUNCTIONS:
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, result
     library.prepare_tables()
-    library.parse_records.argtypes = (
-        c_void_p,
-        c_uint64,
-        c_uint64,
-        POINTER(RecordColumns),
-        POINTER(c_int64),
-    )
-    library.parse_records.restype = c_int
-    library.json_lines.argtypes = (c_void_p, c_uint64, c_void_p, c_uint64)
-    library.json_lines.restype = c_uint64
-    library.write_rows.argtypes = (
-        POINTER(RowRules),
-        POINTER(RecordColumns),
-        c_uint64,
-        POINTER(TableBody),
-        c_void_p,
-        POINTER(RowCursor),
-    )
-    library.write_rows.restype = c_int
     return library
+
+
+def load() -> ctypes.CDLL | None:
+    """None where there is none, or it is switched off."""
+    library = found()
+    return None if isinstance(library, str) else library
+
+
+_FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
+    ("prepare_tables", (), None),
+    ("parse_records", (c_void_p, c_uint64, c_uint64, POINTER(RecordColumns), POINTER(c_int64)), c_int),
+    ("json_lines", (c_void_p, c_uint64, c_void_p, c_uint64), c_uint64),
+    (
+        "write_rows",
+        (
+            POINTER(RowRules),
+            POINTER(RecordColumns),
+            c_uint64,
+            POINTER(TableBody),
+            c_void_p,
+            POINTER(RowCursor),
+        ),
+        c_int,
+    ),
+)
 
 
 def address(buffer: Buffer) -> int:

@@ -222,6 +222,13 @@ _PROCESS = (
         meaning="shard processes are forked from one that has everything imported: less memory, quicker starts",
     ),
     Setting(
+        name="shard.native",
+        kind=Flag(),
+        default="true",
+        meaning="shard processes use the C library that bin/setup compiles; without it all is done in Python, which takes"
+        " more CPU time",
+    ),
+    Setting(
         name="supervisor.lock",
         kind=Choice(("application", "worker")),
         default="application",

@@ -15,6 +15,7 @@ from consumer.domain.ledger import Ledger
 from consumer.domain.records import Position
 from consumer.domain.retries import RetryPolicy
 from consumer.domain.routing import time_parser
+from consumer.native import library
 from consumer.settings import Settings
 from consumer.settings.table import Backend
 from consumer.shard.checkpointing import Checkpointing
@@ -39,6 +40,9 @@ def build_pipeline(
 ) -> tuple[Pipeline, ShardStatus]:
     """`start` is the checkpoint that the shard is read from, None where there is none."""
     status = ShardStatus(shard, send_event)
+    native = library.found()
+    if isinstance(native, str) and settings.flag("shard.native"):
+        status.log("WARNING", f"without the C library, which takes more CPU time: {native}")
     sink = _sink(settings, shard, start)
     checkpoint_policy = CheckpointPolicy(settings.seconds("checkpoint.interval"))
     pipeline = Pipeline(

@@ -14,6 +14,7 @@ from typing import NoReturn
 import gevent
 
 from consumer.domain.events import SHARD_PROCESS_NAME, Event, LogEvent
+from consumer.native import library
 from consumer.settings import Settings
 from consumer.shard.assembly import build_pipeline, drain_seconds
 from consumer.shard.line_reader import LineReader
@@ -41,6 +42,9 @@ def main() -> NoReturn:
     descriptors = _claim_standard_streams()
     send = _event_sender()
     settings = _settings()
+    if not settings.flag("shard.native"):
+        os.environ[library.OFF_VARIABLE] = "off"
+        library.found.cache_clear()
     tip = Tip(fetched_ahead(settings.optional_text("retrievalMode")))
     processor = ShardProcessor(partial(build_pipeline, settings, send), tip)
     _handle_signals(processor, drain_seconds(settings) * UNCLAIMED_DRAIN_FACTOR)

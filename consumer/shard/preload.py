@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gevent.hub import get_hub
 
+from consumer.native import library
 from consumer.settings import Settings
 from consumer.sinks.aws import share_models
 
@@ -43,6 +44,7 @@ def preload() -> None:
     settings = Settings.parse(Path(os.environ["CONSUMER_SETTINGS"]).read_bytes())
     for module in (*_ALWAYS, *_of_backend(settings)):
         importlib.import_module(module)
+    library.load()
     for service in _services(settings):
         share_models(service)
 
