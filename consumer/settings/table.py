@@ -225,8 +225,8 @@ _PROCESS = (
         name="shard.native",
         kind=Flag(),
         default="true",
-        meaning="shard processes use the C library that bin/setup compiles; without it all is done in Python, which takes"
-        " more CPU time",
+        meaning="shard processes use the C library that bin/setup compiles; without it all is done in Python,"
+        " which takes more CPU time",
     ),
     Setting(
         name="supervisor.lock",
