@@ -1,0 +1,116 @@
+"""Columns hold what the records hold, in parts of one size, however they came."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.domain import records as module
+from consumer.domain.records import Columns, Position, Record, Records
+
+texts = st.text(max_size=5)
+"""Lone surrogates, too: a key may hold what the KCL's JSON holds."""
+
+some_records = st.lists(
+    st.builds(
+        Record,
+        st.binary(max_size=8),
+        texts | st.just("\ud800"),
+        st.integers(0, 2**180).map(str),
+        st.integers(0, 2**64 - 1),
+        st.integers(-(2**40), 2**43),
+    ),
+    max_size=12,
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_parts() -> Iterator[None]:
+    """So that few records fill several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PART_RECORDS", 3)
+        yield
+
+
+def view(records: list[Record]) -> Records:
+    """As a message has them: in one part."""
+    columns = Columns.empty()
+    for each in records:
+        columns.append(each)
+    return Records.of_one(columns)
+
+
+@given(some_records)
+def test_records_come_out_as_they_went_in(records: list[Record]) -> None:
+    for columns in (Records.of(records), view(records)):
+        assert list(columns) == records
+        assert columns == records
+        assert len(columns) == len(records)
+        assert [columns[index] for index in range(-len(records), len(records))] == [*records, *records]
+        assert columns.payload_bytes == sum(len(each.data) for each in records)
+        assert list(columns.sizes()) == [len(each.data) for each in records]
+        assert list(columns.arrivals()) == [each.arrival_ms for each in records]
+        with pytest.raises(IndexError):
+            columns[len(records)]
+        if records:
+            assert columns.first_arrival_ms == records[0].arrival_ms
+            assert columns.first_position == records[0].position
+            assert columns.last_position == records[-1].position
+
+
+@given(some_records, st.data())
+def test_slices_and_indices_choose_as_in_a_list(records: list[Record], data: st.DataObject) -> None:
+    chosen = data.draw(st.slices(len(records)))
+    places = sorted(data.draw(st.sets(st.integers(0, len(records) - 1)))) if records else []
+    for columns in (Records.of(records), view(records)):
+        assert columns[chosen] == records[chosen]
+        assert columns.at(places) == [records[place] for place in places]
+        assert columns.payloads(places) == [records[place].data for place in places]
+        everything = range(len(records))
+        assert columns.at(everything) == records
+        assert columns.payloads(everything) == [each.data for each in records]
+
+
+@given(some_records, some_records, st.data())
+def test_what_is_taken_over_is_cut_into_the_same_parts(
+    first: list[Record], second: list[Record], data: st.DataObject
+) -> None:
+    begin = data.draw(st.integers(0, len(second)))
+    end = data.draw(st.integers(begin, len(second)))
+    at_once = Records.of([*first, *second[begin:end]])
+    for source in (Records.of(second), view(second)):
+        extended = Records()
+        extended.extend(view(first))
+        extended.extend(source, begin, end)
+        assert extended == at_once
+        assert extended.payload_bytes == at_once.payload_bytes
+        assert [bytes(part.text) for part in extended.parts] == [bytes(part.text) for part in at_once.parts]
+
+
+@given(some_records)
+def test_text_holds_every_payload_with_a_line_end(records: list[Record]) -> None:
+    parts = Records.of(records).parts
+    assert b"".join(part.text for part in parts) == b"".join(each.data + b"\n" for each in records)
+    assert [len(part) for part in parts] == [
+        min(module.PART_RECORDS, len(records) - start)
+        for start in range(0, len(records), module.PART_RECORDS)
+    ]
+
+
+def test_columns_that_change_do_not_change_what_was_taken_over() -> None:
+    source = view([Record(b"abc", "key", "1")])
+    taken = Records()
+    taken.extend(source)
+    source.parts[0].text[:3] = b"xyz"
+    assert taken == [Record(b"abc", "key", "1")]
+
+
+def test_records_differ_from_what_is_no_sequence_of_them() -> None:
+    assert Records.of([Record(b"", "key", "1")]) != [Record(b"", "key", "2")]
+    assert Records.of([]) != 0
+    assert "sequence_number='1'" in repr(Records.of([Record(b"", "key", "1")]))
+
+
+def test_positions_are_written_with_their_sub_sequence_number_where_there_is_one() -> None:
+    assert [str(Position("12", 0)), str(Position("12", 3))] == ["12", "12.3"]
