@@ -12,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from isal import igzip
 
+from consumer.domain import records as records_module
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import SetupError, TransientError
+from consumer.domain.records import Records
 from consumer.domain.routing import time_parser
+from consumer.native import library
 from consumer.sinks.aws import s3_client
 from consumer.sinks.payloads import RoutingReader
 from consumer.sinks.s3 import PutRequest, RecordTimes, S3Sink
@@ -102,6 +105,24 @@ def test_a_partition_of_rejected_records_makes_no_object() -> None:
 def test_I2_the_same_chunk_gives_the_same_bytes(batch: list[bytes], level: int) -> None:
     chunk = chunk_of(batch)
     assert sink(compression_level=level).prepare(chunk) == sink(compression_level=level).prepare(chunk)
+
+
+@given(st.lists(payloads, min_size=1, max_size=40), st.integers(1, 7), st.booleans())
+def test_I2_the_bytes_do_not_depend_on_how_records_came_or_on_the_C_library(
+    batch: list[bytes], together: int, validates: bool
+) -> None:
+    whole = chunk_of(batch)
+    pieces = Records()
+    for start in range(0, len(batch), together):
+        pieces.extend(whole.records, start, min(start + together, len(batch)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records_module, "PART_RECORDS", 5)
+        rebuilt = Records()
+        rebuilt.extend(pieces)
+        other = Records.of(list(whole.records))
+        first = sink(validate_json=validates).prepare(Chunk(rebuilt))
+        patch.setattr(library, "load", lambda: None)
+        assert sink(validate_json=validates).prepare(Chunk(other)) == first
 
 
 def test_I2_the_bytes_do_not_depend_on_the_time_of_writing(monkeypatch: pytest.MonkeyPatch) -> None:
