@@ -184,11 +184,12 @@ static int64_t table_of(const member *key, uint64_t digits) {
 }
 
 /* JSON on one line as the inside of a JSON text. It holds no control characters but tabs. `limit` as in json.c; writes
- * up to 16 bytes beyond. */
+ * up to 32 bytes beyond. */
 static byte *put_escaped(byte *out, const byte *from, const byte *end, const byte *limit) {
 #if defined(__SSE2__)
     const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), tab = _mm_set1_epi8('\t');
-    while (end - from >= 32 && limit - from >= 48) {
+    /* The last of what is copied begins at 32 at most, and has 32 bytes. */
+    while (end - from >= 32 && limit - from >= 64) {
         __m128i first = _mm_loadu_si128((const __m128i *)(const void *)from);
         __m128i second = _mm_loadu_si128((const __m128i *)(const void *)(from + 16));
         __m128i in_first = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(first, quote), _mm_cmpeq_epi8(first, backslash)),
