@@ -1,23 +1,26 @@
 /* Base64 in its standard alphabet, padded. */
 #include "native.h"
 
-#if defined(__x86_64__)
+#if USE_VECTORS && defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
-enum { INVALID = 0xFF };
+/* Indexed by character: one more than its six bits, 0 where it has none. */
+static const byte places[256] = {
+    ['A'] = 1, ['B'] = 2, ['C'] = 3, ['D'] = 4, ['E'] = 5, ['F'] = 6, ['G'] = 7, ['H'] = 8, ['I'] = 9, ['J'] = 10,
+    ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16, ['Q'] = 17, ['R'] = 18, ['S'] = 19,
+    ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24, ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28,
+    ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32, ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37,
+    ['l'] = 38, ['m'] = 39, ['n'] = 40, ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46,
+    ['u'] = 47, ['v'] = 48, ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55,
+    ['3'] = 56, ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['+'] = 63, ['/'] = 64,
+};
 
-/* Indexed by character: its six bits. */
-static byte sextets[256];
+/* Its six bits; 255 where it has none. */
+static inline byte sextet(byte character) { return (byte)(places[character] - 1); }
 
-/* The whole table is written before anything reads it: library.py calls this once, when it loads the library. */
-EXPORT void prepare_tables(void) {
-    const char *alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    memset(sextets, INVALID, sizeof sextets);
-    for (unsigned value = 0; value < 64; value++) sextets[(byte)alphabet[value]] = (byte)value;
-}
-
-#if defined(__x86_64__)
+#if USE_VECTORS && defined(__x86_64__)
 /* 32 characters to 24 bytes at a time, after W. Muła and D. Lemire, "Faster Base64 Encoding and Decoding Using AVX2
  * Instructions" (2018). Stops before the first block that holds something else; returns how many it has decoded. */
 __attribute__((target("avx2"))) static uint64_t decode_blocks(const byte *text, uint64_t size, byte *out) {
@@ -53,14 +56,24 @@ __attribute__((target("avx2"))) static uint64_t decode_blocks(const byte *text, 
     return done;
 }
 
-static int has_avx2(void) { return __builtin_cpu_supports("avx2"); }
+static int has_avx2;
+
+/* Runs when the library is loaded. Not __builtin_cpu_supports: compiled by zig it says no to everything. */
+__attribute__((constructor)) static void look_at_processor(void) {
+    unsigned a, b, c, d, saved, more;
+    const unsigned vectors_are_saved = 1u << 27 | 1u << 28; /* OSXSAVE and AVX: the system may save them, */
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & vectors_are_saved) != vectors_are_saved) return;
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(more) : "c"(0));
+    if ((saved & 6) != 6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return; /* and it does */
+    has_avx2 = b >> 5 & 1;
+}
 #else
 static uint64_t decode_blocks(const byte *text, uint64_t size, byte *out) {
     (void)text, (void)size, (void)out;
     return 0;
 }
 
-static int has_avx2(void) { return 0; }
+enum { has_avx2 = 0 };
 #endif
 
 int64_t base64_decode(const byte *text, uint64_t size, byte *out) {
@@ -68,22 +81,22 @@ int64_t base64_decode(const byte *text, uint64_t size, byte *out) {
     if (!size) return 0;
     const byte *end = text + size;
     byte *start = out;
-    if (has_avx2()) {
+    if (has_avx2) {
         uint64_t done = decode_blocks(text, size, out);
         text += done;
         out += done / 4 * 3;
         if (text == end) return out - start;
     }
     for (; text < end - 4; text += 4, out += 3) {
-        byte a = sextets[text[0]], b = sextets[text[1]], c = sextets[text[2]], d = sextets[text[3]];
+        byte a = sextet(text[0]), b = sextet(text[1]), c = sextet(text[2]), d = sextet(text[3]);
         if ((a | b | c | d) > 63) return -1;
         out[0] = (byte)(a << 2 | b >> 4);
         out[1] = (byte)(b << 4 | c >> 2);
         out[2] = (byte)(c << 6 | d);
     }
     int padding = (text[3] == '=') + (text[3] == '=' && text[2] == '=');
-    byte a = sextets[text[0]], b = sextets[text[1]];
-    byte c = padding < 2 ? sextets[text[2]] : 0, d = padding < 1 ? sextets[text[3]] : 0;
+    byte a = sextet(text[0]), b = sextet(text[1]);
+    byte c = padding < 2 ? sextet(text[2]) : 0, d = padding < 1 ? sextet(text[3]) : 0;
     if ((a | b | c | d) > 63) return -1;
     out[0] = (byte)(a << 2 | b >> 4);
     out[1] = (byte)(b << 4 | c >> 2);

@@ -44,7 +44,7 @@ static const byte *escape(const byte *place) {
 
 /* To the first byte that is a quote, a backslash, a control character or not ASCII. */
 static inline const byte *plain_characters(const byte *place, const byte *limit) {
-#if defined(__SSE2__)
+#if USE_VECTORS
     const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(0x20);
     while (LIKELY(limit - place >= 16)) {
         __m128i some = _mm_loadu_si128((const __m128i *)(const void *)place);

@@ -112,7 +112,6 @@ def found() -> ctypes.CDLL | str:
     for name, arguments, result in _FUNCTIONS:
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, result
-    library.prepare_tables()
     return library
 
 
@@ -123,7 +122,6 @@ def load() -> ctypes.CDLL | None:
 
 
 _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
-    ("prepare_tables", (), None),
     ("parse_records", (c_void_p, c_uint64, c_uint64, POINTER(RecordColumns), POINTER(c_int64)), c_int),
     ("json_lines", (c_void_p, c_uint64, c_void_p, c_uint64), c_uint64),
     (

@@ -1,7 +1,8 @@
 /* What the C files share, and the structures that library.py describes to ctypes.
  *
- * Nothing here allocates, keeps state or knows Python: functions read one buffer and write into others whose sizes
- * they are told. Whatever they are not sure of they leave to Python, which decides about it; "unsure" is never wrong.
+ * Nothing here allocates or knows Python, and no call leaves anything for the next: functions read one buffer and write
+ * into others whose sizes they are told. Whatever they are not sure of they leave to Python, which decides about it;
+ * "unsure" is never wrong.
  */
 #ifndef CONSUMER_NATIVE_H
 #define CONSUMER_NATIVE_H
@@ -10,8 +11,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__SSE2__)
+/* PORTABLE takes the plain C everywhere, to test it where there are vectors. */
+#if defined(__SSE2__) && !defined(PORTABLE)
+#define USE_VECTORS 1
 #include <emmintrin.h>
+#else
+#define USE_VECTORS 0
 #endif
 
 #define EXPORT __attribute__((visibility("default")))

@@ -186,7 +186,7 @@ static int64_t table_of(const member *key, uint64_t digits) {
 /* JSON on one line as the inside of a JSON text. It holds no control characters but tabs. `limit` as in json.c; writes
  * up to 32 bytes beyond. */
 static byte *put_escaped(byte *out, const byte *from, const byte *end, const byte *limit) {
-#if defined(__SSE2__)
+#if USE_VECTORS
     const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), tab = _mm_set1_epi8('\t');
     /* The last of what is copied begins at 32 at most, and has 32 bytes. */
     while (end - from >= 32 && limit - from >= 64) {
