@@ -72,8 +72,9 @@ static byte *put_time(byte *out, int64_t time_ms) {
     out = put_digits(out, (uint64_t)(rest % 1000), 3), *out++ = 'Z';
     return out;
 }
-enum { TIME_SIZE = 24 };
-static const int64_t LAST_TIME_MS = 253402300799999; /* of the year 9999 */
+enum { TIME_SIZE = 24, BESIDE_SIZE = 1 + 1 + 20 + 4 }; /* comma, hyphen, sub-sequence number, quotes or null */
+/* Of the year 2199. Of much later times Python has no exact milliseconds: it makes seconds of them, as floats. */
+static const int64_t LAST_TIME_MS = 7258118399999;
 
 static int number_of(const byte *text, int count) {
     int value = 0;
@@ -166,6 +167,13 @@ static inline int is_missing(const member *found) {
     return !found->is_there || (!found->is_text && found->value.size == 4 && *found->value.begin == 'n');
 }
 
+/* Whether it stands in a JSON text as it is, whoever wrote it. */
+static int is_number(const byte *text, uint64_t size) {
+    byte others = 0;
+    for (uint64_t place = 0; place < size; place++) others |= (byte)(text[place] - '0') > 9;
+    return !others;
+}
+
 /* The table that a key chooses; -1 where Python has to look. */
 static int64_t table_of(const member *key, uint64_t digits) {
     uint64_t table = 0;
@@ -247,6 +255,7 @@ EXPORT int write_rows(const row_rules *rules, const record_columns *from, uint64
 
         int is_usual = arrival >= 0 && arrival <= LAST_TIME_MS;
         if (is_usual && arrival / DAY_MS != rules->arrival_day) return OTHER_DAY;
+        is_usual = is_usual && is_number(label + key_size, sequence_size);
         if (is_usual && read_members(payload, payload + size, limit, rules, &key, &time))
             table = table_of(&key, rules->key_digits);
         int has_time = !is_missing(&time);
@@ -254,9 +263,9 @@ EXPORT int write_rows(const row_rules *rules, const record_columns *from, uint64
         if (table >= 0 && !has_time && rules->is_whole) table = -1;
         if (table >= 0) {
             table_body *to = &tables[table];
-            uint64_t needed = to->size + rules->head.size + sequence_size + 24 + rules->middle.size + key.value.size +
-                              rules->time_head.size + TIME_SIZE + rules->log_head.size + 2 * size + rules->tail.size +
-                              SLACK;
+            uint64_t needed = to->size + rules->head.size + sequence_size + BESIDE_SIZE + rules->middle.size +
+                              key.value.size + rules->time_head.size + TIME_SIZE + rules->log_head.size + 2 * size +
+                              rules->tail.size + SLACK;
             cursor->table = (uint64_t)table;
             if (to->rows == rules->max_rows) return BODY_IS_FULL;
             if (needed > to->capacity) {
