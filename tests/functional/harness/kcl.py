@@ -69,7 +69,13 @@ def payload(number: int) -> bytes:
 
 
 def as_line(message: Message) -> bytes:
+    """As amazon_kclpy writes it."""
     return json.dumps(message).encode() + b"\n"
+
+
+def as_kcl_line(message: Message) -> bytes:
+    """As the KCL writes it: without white space, which leaves its records to the C library."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def child_environment(settings_file: Path, events: Path | None) -> dict[str, str]:
@@ -157,7 +163,7 @@ class Kcl:
     # Their parts
 
     def send(self, message: Message) -> None:
-        self.write(as_line(message))
+        self.write(as_kcl_line(message))
 
     def write(self, data: bytes) -> None:
         assert self.child.stdin is not None
