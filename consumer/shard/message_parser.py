@@ -37,7 +37,7 @@ class MessageParser:
             if result != library.MORE_RECORDS:
                 break
             self._make_columns(2 * self._capacity)
-        self._filled = max(self._filled, self._columns.text_bytes)
+        self._filled = max(self._filled, self._columns.text_bytes + self._columns.label_bytes)
         if result != library.PARSED:
             return None
         millis = self._millis.value

@@ -23,6 +23,9 @@ _OWN_SHAPES = {len(shape): shape for shape in (b"0000-00-00T00:00:00Z\n", b"0000
 _ANY_DIGIT_IS_0 = bytes.maketrans(b"123456789", b"000000000")
 
 
+_LAST_BOUND = datetime.datetime.max.replace(tzinfo=datetime.UTC) - datetime.timedelta(days=NEWEST_DAYS)
+
+
 class OutOfRange(ValueError):
     """The time lies outside the partitions that BigQuery takes rows for."""
 
@@ -122,7 +125,7 @@ class PartitionTimes:
         self._arrival_day = arrival_ms // _DAY_MS
         today = _moment(arrival_ms)
         self._oldest = _text(today - datetime.timedelta(days=OLDEST_DAYS))[:10]
-        self._newest = _text(today + datetime.timedelta(days=NEWEST_DAYS))[:10]
+        self._newest = _text(min(today, _LAST_BOUND) + datetime.timedelta(days=NEWEST_DAYS))[:10]
         self._seconds.clear()
 
 

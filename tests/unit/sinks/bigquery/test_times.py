@@ -228,3 +228,10 @@ def test_records_of_two_days_are_each_judged_by_their_own_day() -> None:
     ]
     with pytest.raises(OutOfRange):
         times().own_times([newest_of_the_next_day, usual], arrivals)
+
+
+def test_the_last_days_that_there_are_bound_times_as_well() -> None:
+    last_ms = 253_402_300_799_000
+    times = PartitionTimes(time_parser("iso8601"), iso8601=True)
+    assert times.bounds(last_ms) == ("9990-01-02", "9999-12-31")
+    assert times.own_time("9999-12-31T23:59:59Z", last_ms) == "9999-12-31T23:59:59Z"
