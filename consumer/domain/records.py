@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Buffer, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, overload
 
 import msgspec
@@ -55,7 +55,16 @@ class Columns:
     line ends).
     """
 
-    __slots__ = ("arrivals", "key_sizes", "labels", "sequence_sizes", "sizes", "sub_sequences", "text")
+    __slots__ = (
+        "_begins",
+        "arrivals",
+        "key_sizes",
+        "labels",
+        "sequence_sizes",
+        "sizes",
+        "sub_sequences",
+        "text",
+    )
 
     def __init__(
         self,
@@ -75,6 +84,7 @@ class Columns:
         self.sequence_sizes = sequence_sizes
         self.sub_sequences = sub_sequences
         self.arrivals = arrivals
+        self._begins: tuple[array[int], array[int]] | None = None
 
     @classmethod
     def empty(cls) -> "Columns":
@@ -96,6 +106,7 @@ class Columns:
         self.sequence_sizes.append(len(sequence))
         self.sub_sequences.append(record.sub_sequence_number)
         self.arrivals.append(record.arrival_ms)
+        self._begins = None
 
     def extend(self, text: memoryview, labels: memoryview, others: "Columns", begin: int, end: int) -> None:
         """Take over some of others, from one index to before another, whose text and labels these are."""
@@ -106,6 +117,7 @@ class Columns:
         self.sequence_sizes.frombytes(memoryview(others.sequence_sizes)[begin:end].cast("B"))
         self.sub_sequences.frombytes(memoryview(others.sub_sequences)[begin:end].cast("B"))
         self.arrivals.frombytes(memoryview(others.arrivals)[begin:end].cast("B"))
+        self._begins = None
 
     @property
     def payload_bytes(self) -> int:
@@ -120,14 +132,25 @@ class Columns:
         size: int = sum(self.key_sizes[begin:end]) + sum(self.sequence_sizes[begin:end])
         return size
 
+    def begins(self) -> "tuple[array[int], array[int]]":
+        """Where in `text` and in `labels` each record begins, and where the last one ends."""
+        if self._begins is None:
+            label_sizes = map(int.__add__, self.key_sizes, self.sequence_sizes)
+            self._begins = (
+                array("Q", accumulate((size + 1 for size in self.sizes), initial=0)),
+                array("Q", accumulate(label_sizes, initial=0)),
+            )
+        return self._begins
+
     def position(self, index: int) -> Position:
-        end = self.label_size(0, index + 1)
+        end = self.begins()[1][index + 1]
         sequence = self.labels[end - self.sequence_sizes[index] : end]
         return Position(_text(sequence), self.sub_sequences[index])
 
     def records(self, begin: int, end: int) -> list[Record]:
         """As objects, those from one index to before another."""
-        text_end, label_end = self.text_size(0, begin), self.label_size(0, begin)
+        text_begins, label_begins = self.begins()
+        text_end, label_end = text_begins[begin], label_begins[begin]
         text, labels = memoryview(self.text), memoryview(self.labels)
         made: list[Record] = []
         for size, key_size, sequence_size, sub_sequence, arrival_ms in zip(
@@ -221,11 +244,15 @@ class Records(Sequence[Record]):
 
     @property
     def first_position(self) -> Position:
-        return self.parts[0].position(0)
+        return self.position(0)
 
     @property
     def last_position(self) -> Position:
-        return self.parts[-1].position(len(self.parts[-1]) - 1)
+        return self.position(self._count - 1)
+
+    def position(self, index: int) -> Position:
+        part, place = divmod(index, self._part_records)
+        return self.parts[part].position(place)
 
     def payloads(self, indices: Sequence[int]) -> list[bytes]:
         """Of the records at these indices."""
