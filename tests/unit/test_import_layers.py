@@ -91,7 +91,6 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "moto": frozenset({"consumer.local.aws"}),
     "pyarrow": frozenset(
         {
-            "consumer.sinks.bigquery.storage_write.arrow",
             "consumer.sinks.bigquery.storage_write.cells",
             "consumer.local.bench.storage_write",
             "consumer.local.bigquery",

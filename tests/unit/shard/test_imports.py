@@ -35,7 +35,18 @@ def test_a_shard_process_of_bigquery_loads_google_s_credentials_and_not_its_clie
     assert loaded(load("bigquery", overrides=overrides).dump()) == ["boto3", "google.auth"]
 
 
-def test_a_shard_process_of_storage_write_loads_grpc_and_arrow_and_not_googles_clients() -> None:
-    overrides = {"bigquery.project": "project", "bigquery.dataset": "dataset", "deadletter.bucket": "bucket"}
-    settings = load("bigquery", overrides={**overrides, "bigquery.method": "storage_write"})
+STORAGE_WRITE = {
+    "bigquery.project": "project",
+    "bigquery.dataset": "dataset",
+    "bigquery.method": "storage_write",
+    "deadletter.bucket": "bucket",
+}
+
+
+def test_a_shard_process_of_storage_write_loads_grpc_and_not_googles_clients() -> None:
+    assert loaded(load("bigquery", overrides=STORAGE_WRITE).dump()) == ["boto3", "google.auth", "grpc"]
+
+
+def test_a_shard_process_loads_arrow_where_columns_have_types() -> None:
+    settings = load("bigquery", overrides={**STORAGE_WRITE, "bigquery.metadata_columns": "true"})
     assert loaded(settings.dump()) == ["boto3", "google.auth", "grpc", "pyarrow"]

@@ -1,72 +1,115 @@
-"""Rows as Arrow record batches, in the types that BigQuery takes for its own.
+"""Arrow's IPC messages for rows of `row = log`, in the types that BigQuery takes for its own.
 
-https://cloud.google.com/bigquery/docs/write-api#arrow_format
+Written here, since pyarrow costs each shard process 80 MB.
+https://cloud.google.com/bigquery/docs/write-api#arrow_format, https://arrow.apache.org/docs/format/Columnar.html,
+https://github.com/apache/arrow/tree/main/format
 """
 
+import datetime
+import struct
 from array import array
 from collections.abc import Buffer, Iterable, Sequence
-from functools import lru_cache
 from itertools import accumulate
+from typing import Protocol
 
-import pyarrow as pa
+from consumer.sinks.bigquery.storage_write.flatbuffer import Part, build, pairs, table, text, vector
 
-# what casts: it takes a tenth of a second, which no chunk should wait for
-import pyarrow.compute
-
-_TIMESTAMP = pa.timestamp("us", tz="UTC")
-
-
-class LogEncoder:
-    """Columns of `row = log`: STRING, TIMESTAMP and JSON, the last as text."""
-
-    def __init__(self, *, key_column: str, time_column: str) -> None:
-        self._fields = pa.schema(
-            [
-                pa.field(key_column, pa.string()),
-                pa.field(time_column, _TIMESTAMP, nullable=False),
-                pa.field("log", pa.string()),
-            ]
-        )
-        self.schema: bytes = self._fields.serialize().to_pybytes()
-
-    def batch(self, keys: Sequence[str | None], times: Sequence[str], payloads: Sequence[bytes]) -> Buffer:
-        """`times` are RFC 3339 in UTC, `payloads` valid UTF-8."""
-        columns = [key_cells(keys), timestamps(times), texts(payloads)]
-        serialized: Buffer = pa.record_batch(columns, schema=self._fields).serialize()
-        return serialized
+_VERSION_5 = ("h", 4)
+_SCHEMA, _RECORD_BATCH = ("B", 1), ("B", 3)
+_UTF8, _TIMESTAMP = ("B", 5), ("B", 10)
+_MICROSECONDS = ("h", 2)
+_ALIGNMENT = 8
+_EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
 
 
-def key_cells(keys: Sequence[str | None]) -> pa.Array:
-    try:
-        return ascii_texts(keys)  # type: ignore[arg-type]
-    except (TypeError, UnicodeEncodeError):  # one that is missing, or has letters of other alphabets
-        return pa.array(keys, pa.string())
+class Batch(Protocol):
+    """A record batch in Arrow's IPC format, which is large, and so written only once it is known where to."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    def behind(self, head: bytes) -> bytes:
+        """What comes before it, and then the batch."""
 
 
-def timestamps(times: Sequence[str]) -> pa.Array:
-    return ascii_texts(times).cast(_TIMESTAMP)
+class Pieces:
+    """A batch that is there, in pieces."""
+
+    def __init__(self, *pieces: Buffer) -> None:
+        self._pieces = pieces
+        self.size = sum(memoryview(piece).nbytes for piece in pieces)
+
+    def behind(self, head: bytes) -> bytes:
+        return b"".join([head, *self._pieces])
 
 
-def ascii_texts(values: Sequence[str]) -> pa.Array:
-    """A text column; raises TypeError for what is no text, UnicodeEncodeError for what is not ASCII."""
-    joined = "".join(values).encode("ascii")
-    lengths = set(map(len, values))
-    offsets = _even(lengths.pop(), len(values)) if len(lengths) == 1 else _offsets(map(len, values))
-    return pa.StringArray.from_buffers(len(values), offsets, pa.py_buffer(joined))
+def log_schema(*, key_column: str, time_column: str) -> bytes:
+    """STRING, TIMESTAMP and JSON, the last as text."""
+    utf8 = table()
+    timestamp = table(_MICROSECONDS, text("UTC"))
+    fields = vector(
+        _field(key_column, _UTF8, utf8),
+        _field(time_column, _TIMESTAMP, timestamp, nullable=False),
+        _field("log", _UTF8, utf8),
+    )
+    return _message(_SCHEMA, table(None, fields), body_bytes=0)
 
 
-def texts(payloads: Sequence[bytes]) -> pa.Array:
-    """A text column of bytes that are known to be UTF-8: checking them again is most of a row's cost."""
-    offsets = _offsets(map(len, payloads))
-    return pa.StringArray.from_buffers(len(payloads), offsets, pa.py_buffer(b"".join(payloads)))
+def log_batch_head(*, rows: int, missing_keys: int, key_bytes: int, log_bytes: int) -> tuple[bytes, int]:
+    """What stands before the buffers of a batch, and how many bytes these have with their padding: which keys there
+    are, if any is missing; where each key begins and the last one ends; the keys; the times; the same two of the
+    logs."""
+    bits = (rows + 7) // 8 if missing_keys else 0
+    offsets = 4 * (rows + 1)
+    places, end = [], 0
+    for size in (bits, offsets, key_bytes, 0, 8 * rows, 0, offsets, log_bytes):
+        places.append((end, size))
+        end += size + -size % _ALIGNMENT
+    nodes = pairs([(rows, missing_keys), (rows, 0), (rows, 0)])
+    batch = table(("q", rows), nodes, pairs(places))
+    return _message(_RECORD_BATCH, batch, body_bytes=end), end
 
 
-def _offsets(lengths: Iterable[int]) -> pa.Buffer:
+def log_batch(keys: Sequence[str | None], times: Sequence[str], payloads: Sequence[bytes]) -> Batch:
+    """`times` are RFC 3339 in UTC, `payloads` valid UTF-8."""
+    texts = [(key or "").encode() for key in keys]
+    missing = sum(key is None for key in keys)
+    key_bytes, log_bytes = sum(map(len, texts)), sum(map(len, payloads))
+    head, _ = log_batch_head(rows=len(keys), missing_keys=missing, key_bytes=key_bytes, log_bytes=log_bytes)
+    pieces = [head]
+    if missing:
+        bits = sum(1 << place for place, key in enumerate(keys) if key is not None)
+        pieces += _padded([bits.to_bytes((len(keys) + 7) // 8, "little")])
+    pieces += _padded([_offsets(texts)])
+    pieces += _padded(texts)
+    pieces.append(array("q", map(_micros, times)).tobytes())
+    pieces += _padded([_offsets(payloads)])
+    pieces += _padded(payloads)
+    return Pieces(*pieces)
+
+
+def _message(kind: tuple[str, int], header: Part, *, body_bytes: int) -> bytes:
+    """https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format"""
+    metadata = build(table(_VERSION_5, kind, header, ("q", body_bytes)))
+    return struct.pack("<Ii", 0xFFFFFFFF, len(metadata)) + metadata
+
+
+def _field(name: str, kind: tuple[str, int], described: Part, *, nullable: bool = True) -> Part:
+    children = vector()
+    return table(text(name), ("?", nullable), kind, described, None, children)
+
+
+def _offsets(values: Iterable[bytes]) -> bytes:
     """Where each value begins, and where the last one ends."""
-    return pa.py_buffer(array("i", list(accumulate(lengths, initial=0))))
+    return array("i", accumulate(map(len, values), initial=0)).tobytes()
 
 
-@lru_cache(maxsize=64)
-def _even(length: int, count: int) -> pa.Buffer:
-    """`_offsets` of so many values of one length: keys and times are often alike, and so is the number of rows."""
-    return pa.py_buffer(array("i", range(0, length * count + 1, length))) if length else _offsets([0] * count)
+def _padded(pieces: Sequence[bytes]) -> list[bytes]:
+    return [*pieces, bytes(-sum(map(len, pieces)) % _ALIGNMENT)]
+
+
+def _micros(time: str) -> int:
+    """Since 1970."""
+    return (datetime.datetime.fromisoformat(time) - _EPOCH) // _MICROSECOND

@@ -4,10 +4,11 @@ Google's package of the same classes costs each shard process 38 MB, for the cli
 https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1
 """
 
-from collections.abc import Buffer
 from typing import Any
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
+
+from consumer.sinks.bigquery.storage_write.arrow import Batch
 
 _PACKAGE = "consumer.bigquery.storage"
 _SCALARS = {
@@ -96,7 +97,7 @@ COMMITTED = 1
 _NUMBERS = {name: {field: number for number, field, _ in fields} for name, fields in _MESSAGES.items()}
 
 
-def append_rows(*, stream: str, offset: int, schema: bytes, batch: Buffer) -> bytes:
+def append_rows(*, stream: str, offset: int, schema: bytes, batch: Batch) -> bytes:
     """An AppendRowsRequest as it is sent, `stream` and `schema` left out where they are empty. What is around the
     rows is written by hand, so that they are copied once only.
 
@@ -108,11 +109,11 @@ def append_rows(*, stream: str, offset: int, schema: bytes, batch: Buffer) -> by
     if schema:
         data.writer_schema.serialized_schema = schema
     before = data.SerializeToString()
-    size = memoryview(batch).nbytes
+    size = batch.size
     rows = _bytes_head(_NUMBERS["ArrowRecordBatch"]["serialized_record_batch"], size)
     rows = _bytes_head(_NUMBERS["ArrowData"]["rows"], len(rows) + size) + rows
     all_of_it = _bytes_head(_NUMBERS["AppendRowsRequest"]["arrow_rows"], len(before) + len(rows) + size)
-    return b"".join([request.SerializeToString(), all_of_it, before, rows, batch])
+    return batch.behind(request.SerializeToString() + all_of_it + before + rows)
 
 
 def _bytes_head(number: int, size: int) -> bytes:

@@ -5,7 +5,7 @@ The verdict on a record depends on the rules and on the record alone, so that wh
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Buffer, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
 from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked
-from consumer.sinks.bigquery.storage_write.arrow import LogEncoder
+from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
 from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes, key_texts
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.times import OutOfRange, PartitionTimes
@@ -30,7 +30,6 @@ class Columns(Protocol):
 
     def slice(self, offset: int, length: int, /) -> "Columns": ...
     def take(self, places: list[int], /) -> "Columns": ...
-    def serialize(self) -> Any: ...
 
 
 @dataclass(slots=True)
@@ -102,8 +101,8 @@ class RowMaker(Protocol):
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         """The rows of `records[i]` for the given indices."""
 
-    def batch(self, rows: Rows) -> Buffer:
-        """A record batch of the schema, in Arrow's IPC format."""
+    def batch(self, rows: Rows) -> Batch:
+        """A record batch of the schema."""
 
 
 def too_large(index: int, size: int) -> Rejection:
@@ -114,19 +113,12 @@ class LogRows:
     """`row = log` without metadata columns: the key, the time, and the whole record as text for a JSON column."""
 
     def __init__(self, rules: Rules) -> None:
+        key_field, time_field = rules.text("record.key_field"), rules.text("record.time_field")
         time_format = rules.text("record.time_format")
-        self._reader = RoutingReader(
-            key_field=rules.text("record.key_field"), time_field=rules.text("record.time_field")
-        )
+        self._reader = RoutingReader(key_field=key_field, time_field=time_field)
         self._times = PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
         self._routes = TableRoutes(rules)
-        self._encoder = LogEncoder(
-            key_column=rules.text("record.key_field"), time_column=rules.text("bigquery.partition_field")
-        )
-
-    @property
-    def schema(self) -> bytes:
-        return self._encoder.schema
+        self.schema = log_schema(key_column=key_field, time_column=rules.text("bigquery.partition_field"))
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         tables: dict[str, Rows] = {}
@@ -135,8 +127,8 @@ class LogRows:
             self._judge(records, indices[start : start + SLICE_RECORDS], tables, rejections)
         return tables, rejections
 
-    def batch(self, rows: Rows) -> Buffer:
-        return self._encoder.batch(*rows.cells)
+    def batch(self, rows: Rows) -> Batch:
+        return log_batch(*rows.cells)
 
     def _judge(
         self,

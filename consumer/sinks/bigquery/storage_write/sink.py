@@ -7,7 +7,7 @@ owners off.
 
 import threading
 from collections import deque
-from collections.abc import Buffer, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard
@@ -24,6 +24,7 @@ from consumer.sinks.bigquery.storage_write.answers import (
     meaning_of,
 )
 from consumer.sinks.bigquery.storage_write.appends import Append, Lane, OwnShard, Progress
+from consumer.sinks.bigquery.storage_write.arrow import Batch
 from consumer.sinks.bigquery.storage_write.positions import Gap, ShardState, Stream
 from consumer.sinks.bigquery.storage_write.rows import RowMaker
 from consumer.sinks.bigquery.storage_write.rules import Rules
@@ -220,10 +221,10 @@ class StorageWriteSink:
         details = [(index, shard.refused.get((era, records[index].position))) for index in indices]
         return [Rejection(index, "rejected", detail) for index, detail in details if detail is not None]
 
-    def _batch(self, request: Append) -> Buffer:
+    def _batch(self, request: Append) -> Batch:
         """Made for each attempt, and left to the writer alone: it takes as much memory as its records, which wait."""
         batch = self._maker.batch(request.rows)
-        request.batch_bytes = memoryview(batch).nbytes
+        request.batch_bytes = batch.size
         return batch
 
     def _opened(self, shard: OwnShard, lane: Lane, table: str) -> Stream:

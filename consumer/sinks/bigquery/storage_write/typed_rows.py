@@ -3,7 +3,7 @@
 Records become JSON rows as for the other methods, and those become Arrow by the columns of the tables.
 """
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from consumer.domain.dead_letters import Rejection
@@ -12,6 +12,7 @@ from consumer.settings.columns import row_columns
 from consumer.sinks.bigquery.encoders import row_encoder
 from consumer.sinks.bigquery.rows import TableRows
 from consumer.sinks.bigquery.shapes import LINES
+from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces
 from consumer.sinks.bigquery.storage_write.cells import ArrowWriter, BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows import (
     MAX_ROW_BYTES,
@@ -41,10 +42,9 @@ class TypedRows:
         made = {name: self._fitting(rows, rejections) for name, rows in tables.items()}
         return {name: rows for name, rows in made.items() if rows.indices}, rejections
 
-    def batch(self, rows: Rows) -> Buffer:
-        assert rows.columns is not None, "rows that TypedRows has made"
-        message: Buffer = rows.columns.serialize()
-        return message
+    def batch(self, rows: Rows) -> Batch:
+        columns: Any = rows.columns
+        return Pieces(columns.serialize())
 
     def _fitting(self, rows: TableRows, rejections: list[Rejection]) -> Rows:
         """The rows without those that do not fit the columns, which are rejections."""

@@ -9,7 +9,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Buffer, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ import grpc.experimental.gevent
 
 from consumer.sinks.bigquery.storage_write import messages
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
+from consumer.sinks.bigquery.storage_write.arrow import Batch
 from consumer.sinks.bigquery.storage_write.token import BearerToken
 
 DEFAULT_ENDPOINT = "https://bigquerystorage.googleapis.com"
@@ -54,8 +55,8 @@ class Writer(Protocol):
     def finalize(self, streams: Sequence[str]) -> dict[str, int]:
         """No stream takes rows from here on; how many each has. Repeating it gives the same."""
 
-    def append(self, stream: str, offset: int, schema: bytes, batch: Buffer) -> None:
-        """Rows in Arrow's IPC format at an offset; returns once they are written."""
+    def append(self, stream: str, offset: int, schema: bytes, batch: Batch) -> None:
+        """Rows at an offset; returns once they are written."""
 
     def forget(self, stream: str) -> None:
         """No more appends to it from here."""
@@ -98,7 +99,7 @@ class GrpcWriter:
         }
         return {stream: int(call.result().row_count) for stream, call in calls.items()}
 
-    def append(self, stream: str, offset: int, schema: bytes, batch: Buffer) -> None:
+    def append(self, stream: str, offset: int, schema: bytes, batch: Batch) -> None:
         appends = self._appends.get(stream)
         if appends is None:
             appends = self._appends[stream] = self._open(stream)

@@ -1,6 +1,6 @@
 """A BigQuery and a DynamoDB that do in memory what the sink counts on, and a row maker without Arrow."""
 
-from collections.abc import Buffer, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -10,6 +10,7 @@ from consumer.domain.errors import Superseded
 from consumer.domain.records import Record
 from consumer.settings.values import Value
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, StorageCode
+from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces
 from consumer.sinks.bigquery.storage_write.rows import Made, Rows
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.storage_write.store import Refused, Taken
@@ -49,8 +50,8 @@ class NumberRows:
             rows.sizes.append(10)
         return tables, rejections
 
-    def batch(self, rows: Rows) -> bytes:
-        return msgspec.json.encode(rows.cells[0])
+    def batch(self, rows: Rows) -> Batch:
+        return Pieces(msgspec.json.encode(rows.cells[0]))
 
 
 @dataclass
@@ -88,12 +89,12 @@ class FakeBigQuery:
             self._stream(name).finalized = True
         return {name: len(self.streams[name].rows) for name in streams}
 
-    def append(self, stream: str, offset: int, schema: bytes, batch: Buffer) -> None:
+    def append(self, stream: str, offset: int, schema: bytes, batch: Batch) -> None:
         assert schema == NumberRows.schema
         trouble = self.troubles.pop(0) if self.troubles else None
         if isinstance(trouble, CallFailed):
             raise trouble
-        rows = msgspec.json.decode(batch, type=list[int])
+        rows = msgspec.json.decode(batch.behind(b""), type=list[int])
         self.appends.append((stream, offset, len(rows)))
         self._write(self._stream(stream), offset, rows)
         if trouble == "lost":

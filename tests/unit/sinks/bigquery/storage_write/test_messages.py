@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from consumer.sinks.bigquery.storage_write import messages
 from consumer.sinks.bigquery.storage_write.answers import StorageCode
+from consumer.sinks.bigquery.storage_write.arrow import Pieces
 
 PAIRS = {
     "AppendRowsRequest": types.AppendRowsRequest.pb().DESCRIPTOR,
@@ -57,7 +58,7 @@ def test_the_codes_are_googles() -> None:
     batch=st.one_of(st.binary(max_size=300), st.integers(10_000, 3_000_000).map(bytes)),
 )
 def test_a_request_arrives_as_it_was_meant(stream: str, offset: int, schema: bytes, batch: bytes) -> None:
-    made = messages.append_rows(stream=stream, offset=offset, schema=schema, batch=memoryview(batch))
+    made = messages.append_rows(stream=stream, offset=offset, schema=schema, batch=Pieces(batch))
     read = types.AppendRowsRequest.deserialize(made)
     assert "offset" in read
     assert (read.write_stream, read.offset) == (stream, offset)

@@ -38,7 +38,8 @@ def records(*payloads: bytes | dict[str, Any]) -> list[Record]:
 
 def decoded(own: LogRows, rows: Rows) -> list[dict[str, Any]]:
     schema = pa.ipc.read_schema(pa.py_buffer(own.schema))
-    batch: list[dict[str, Any]] = pa.ipc.read_record_batch(pa.py_buffer(own.batch(rows)), schema).to_pylist()
+    message = pa.py_buffer(own.batch(rows).behind(b""))
+    batch: list[dict[str, Any]] = pa.ipc.read_record_batch(message, schema).to_pylist()
     return batch
 
 

@@ -1,13 +1,13 @@
 """gRPC calls against a real server that answers as Google documents."""
 
-from collections.abc import Buffer, Iterator
+from collections.abc import Iterator
 
 import grpc
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
-from consumer.sinks.bigquery.storage_write.arrow import LogEncoder
+from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
 from consumer.sinks.bigquery.storage_write.token import BearerToken
 from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
 from tests.functional.harness.storage_write_stub import (
@@ -20,7 +20,7 @@ from tests.functional.harness.storage_write_stub import (
 )
 
 TABLE = "projects/p/datasets/d/tables/t"
-ENCODER = LogEncoder(key_column="player_id", time_column="time")
+SCHEMA = log_schema(key_column="player_id", time_column="time")
 Code = grpc.StatusCode
 
 
@@ -46,12 +46,12 @@ def writer_to(url: str) -> GrpcWriter:
     )
 
 
-def batch(*keys: str) -> Buffer:
-    return ENCODER.batch(keys, ["2026-01-02T03:04:05.678Z"] * len(keys), [b"{}"] * len(keys))
+def batch(*keys: str) -> Batch:
+    return log_batch(keys, ["2026-01-02T03:04:05.678Z"] * len(keys), [b"{}"] * len(keys))
 
 
 def append(writer: GrpcWriter, stream: str, offset: int, *keys: str) -> None:
-    writer.append(stream, offset, ENCODER.schema, batch(*keys))
+    writer.append(stream, offset, SCHEMA, batch(*keys))
 
 
 def test_rows_are_appended_and_counted(writer: GrpcWriter, google: StorageWriteStub) -> None:
