@@ -26,6 +26,12 @@ PARSED, UNSURE, MORE_RECORDS = range(3)
 DONE, BODY_IS_FULL, BODY_NEEDS_BYTES, OTHER_DAY = range(4)
 """What write_rows answers."""
 
+FOUND, NOT_SURE, ON_ANOTHER_DAY = range(3)
+"""What find_rows answers."""
+
+MOST_TABLES = 256
+"""That find_rows counts rows for."""
+
 NUMBER_COLUMNS = ("sizes", "key_sizes", "sequence_sizes", "sub_sequences", "arrivals")
 
 
@@ -75,6 +81,29 @@ class RowCursor(Structure):
     )
 
 
+class RowPlaces(Structure):
+    _fields_ = tuple(
+        (name, c_void_p) for name in ("payloads", "sizes", "key_offsets", "key_sizes", "times_us")
+    )
+
+
+class RowChoice(Structure):
+    _fields_ = (
+        ("indices", c_void_p),
+        ("count", c_uint64),
+        *((name, c_void_p) for name in ("tables", "sorted", "sizes", "counts")),
+        ("bytes_beside", c_uint64),
+    )
+
+
+class ChoiceCursor(Structure):
+    _fields_ = tuple((name, c_uint64) for name in ("place", "index", "text_offset"))
+
+
+class ColumnSizes(Structure):
+    _fields_ = tuple((name, c_uint64) for name in ("key_bytes", "log_bytes", "missing_keys"))
+
+
 def columns_of(columns: Columns) -> RecordColumns:
     """For C to read. True until they are changed, which this does not prevent."""
     numbers = {name: address(getattr(columns, name)) for name in NUMBER_COLUMNS}
@@ -121,6 +150,7 @@ def load() -> ctypes.CDLL | None:
     return None if isinstance(library, str) else library
 
 
+_ROWS = (POINTER(RowPlaces), c_void_p, c_uint64, POINTER(ColumnSizes))
 _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     ("parse_records", (c_void_p, c_uint64, c_uint64, POINTER(RecordColumns), POINTER(c_int64)), c_int),
     ("json_lines", (c_void_p, c_uint64, c_void_p, c_uint64), c_uint64),
@@ -136,7 +166,35 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
         ),
         c_int,
     ),
+    (
+        "find_rows",
+        (
+            POINTER(RowRules),
+            POINTER(RecordColumns),
+            c_uint64,
+            POINTER(RowChoice),
+            POINTER(RowPlaces),
+            POINTER(ChoiceCursor),
+        ),
+        c_int,
+    ),
+    ("sort_rows", (POINTER(RowChoice), POINTER(RowPlaces)), None),
+    ("measure_columns", _ROWS, None),
+    ("write_columns", (*_ROWS, c_void_p), None),
 )
+
+
+def new_bytes(size: int) -> tuple[bytes, int]:
+    """What is yet to be written, and where it begins: that has to be done before anybody else sees it. `size` is not
+    0. Python's own function for those who write in C."""
+    made: bytes = _new_bytes(None, size)
+    return made, _address_of_bytes(made)
+
+
+_new_bytes = ctypes.PYFUNCTYPE(ctypes.py_object, c_void_p, ctypes.c_ssize_t)(
+    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
+)
+_address_of_bytes = ctypes.PYFUNCTYPE(c_void_p, ctypes.py_object)(("PyBytes_AsString", ctypes.pythonapi))
 
 
 def address(buffer: Buffer) -> int:

@@ -58,6 +58,50 @@ static inline const byte *json_space(const byte *place) {
     return place;
 }
 
+enum { DAY_MS = 86400000 };
+
+/* Of the year 2199. Of much later times Python has no exact milliseconds: it makes seconds of them, as floats. */
+#define LAST_TIME_MS INT64_C(7258118399999)
+
+/* How a row is made. `middle` stands between a row's id and its first value, `log_head` between the time and the log;
+ * with `is_whole` the payload itself follows `middle`, and neither key nor time is written. What is not insertAll looks
+ * at the names, the digits, `max_bytes` and the days only. */
+typedef struct {
+    span key_name, time_name;
+    span head, middle, time_head, log_head, tail;
+    uint64_t key_digits;
+    int64_t is_whole;
+    uint64_t max_rows, max_bytes;
+    uint64_t least_billed_bytes, billed_bytes_beside;
+    /* The days that BigQuery takes rows for, seen from one day of arrival, as `2001-02-03`. */
+    int64_t arrival_day;
+    byte oldest_day[10], newest_day[10];
+} row_rules;
+
+/* A member of a record that rows are made of. `is_text` where the value is one without escapes, then without its
+ * quotes. */
+typedef struct {
+    span value;
+    int is_there, is_text, is_ascii;
+} member;
+
+static inline int is_missing(const member *found) {
+    return !found->is_there || (!found->is_text && found->value.size == 4 && *found->value.begin == 'n');
+}
+
+/* rows.c: looks at every byte of a payload, which is one object, and ends at `end`. */
+int read_members(const byte *place, const byte *end, const byte *limit, const row_rules *rules, member *key,
+                 member *time);
+
+/* The table that a key chooses; -1 where Python has to look. */
+int64_t table_of(const member *key, uint64_t digits);
+
+/* Whether a text is a time in BigQuery's own notation, with or without milliseconds, that it takes a row for. */
+int is_own_time(span text, const row_rules *rules);
+
+/* Of so many digits; -1 where there is another character among them. */
+int number_of(const byte *text, int count);
+
 /* base64.c: decodes `size` characters; returns the number of bytes written, -1 where they are no base64. Writes up to
  * SLACK bytes beyond them. */
 int64_t base64_decode(const byte *text, uint64_t size, byte *out);

@@ -1,20 +1,6 @@
 /* Rows of BigQuery's insertAll, written straight into the bodies of their tables' requests. */
 #include "native.h"
 
-/* How a row is made. `middle` stands between a row's id and its first value, `log_head` between the time and the log;
- * with `is_whole` the payload itself follows `middle`, and neither key nor time is written. */
-typedef struct {
-    span key_name, time_name;
-    span head, middle, time_head, log_head, tail;
-    uint64_t key_digits;
-    int64_t is_whole;
-    uint64_t max_rows, max_bytes;
-    uint64_t least_billed_bytes, billed_bytes_beside;
-    /* The days that BigQuery takes rows for, seen from one day of arrival, as `2001-02-03`. */
-    int64_t arrival_day;
-    byte oldest_day[10], newest_day[10];
-} row_rules;
-
 /* A body that is being filled: `size` of `capacity` bytes. `indices` are those of its records in the chunk. */
 typedef struct {
     byte *body;
@@ -31,8 +17,6 @@ typedef struct {
 } row_cursor;
 
 typedef enum { DONE = 0, BODY_IS_FULL = 1, BODY_NEEDS_BYTES = 2, OTHER_DAY = 3 } row_result;
-
-enum { DAY_MS = 86400000 };
 
 static inline byte *put(byte *out, const byte *from, uint64_t size) {
     memcpy(out, from, size);
@@ -73,10 +57,8 @@ static byte *put_time(byte *out, int64_t time_ms) {
     return out;
 }
 enum { TIME_SIZE = 24, BESIDE_SIZE = 1 + 1 + 20 + 4 }; /* comma, hyphen, sub-sequence number, quotes or null */
-/* Of the year 2199. Of much later times Python has no exact milliseconds: it makes seconds of them, as floats. */
-static const int64_t LAST_TIME_MS = 7258118399999;
 
-static int number_of(const byte *text, int count) {
+int number_of(const byte *text, int count) {
     int value = 0;
     for (; count; count--, text++) {
         if ((byte)(*text - '0') > 9) return -1;
@@ -85,8 +67,7 @@ static int number_of(const byte *text, int count) {
     return value;
 }
 
-/* Whether a text is a time in BigQuery's own notation, with or without milliseconds, that it takes a row for. */
-static int is_own_time(span text, const row_rules *rules) {
+int is_own_time(span text, const row_rules *rules) {
     static const byte days[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     const byte *at = text.begin;
     if (text.size != 20 && text.size != 24) return 0;
@@ -101,13 +82,6 @@ static int is_own_time(span text, const row_rules *rules) {
     if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return 0;
     return memcmp(at, rules->oldest_day, 10) >= 0 && memcmp(at, rules->newest_day, 10) <= 0;
 }
-
-/* The members of a record that rows are made of. `is_text` where the value is one without escapes, then without its
- * quotes. */
-typedef struct {
-    span value;
-    int is_there, is_text, is_ascii;
-} member;
 
 static const byte *member_value(const byte *place, const byte *limit, member *found) {
     int has_escape = 0, is_ascii = 1;
@@ -130,12 +104,12 @@ static const byte *member_value(const byte *place, const byte *limit, member *fo
 }
 
 static inline int is_same(const byte *begin, uint64_t size, span name) {
-    return size == name.size && !memcmp(begin, name.begin, size);
+    /* names of one length are common: `player_id`, `field_017` */
+    return size == name.size && *begin == *name.begin && !memcmp(begin, name.begin, size);
 }
 
-/* Looks at every byte of a payload, which is one object, and ends at `end`. */
-static int read_members(const byte *place, const byte *end, const byte *limit, const row_rules *rules, member *key,
-                        member *time) {
+int read_members(const byte *place, const byte *end, const byte *limit, const row_rules *rules, member *key,
+                 member *time) {
     place = json_space(place);
     if (*place != '{') return 0;
     place = json_space(place + 1);
@@ -163,10 +137,6 @@ static int read_members(const byte *place, const byte *end, const byte *limit, c
     }
 }
 
-static inline int is_missing(const member *found) {
-    return !found->is_there || (!found->is_text && found->value.size == 4 && *found->value.begin == 'n');
-}
-
 /* Whether it stands in a JSON text as it is, whoever wrote it. */
 static int is_number(const byte *text, uint64_t size) {
     byte others = 0;
@@ -174,8 +144,7 @@ static int is_number(const byte *text, uint64_t size) {
     return !others;
 }
 
-/* The table that a key chooses; -1 where Python has to look. */
-static int64_t table_of(const member *key, uint64_t digits) {
+int64_t table_of(const member *key, uint64_t digits) {
     uint64_t table = 0;
     if (!is_missing(key) && (!key->is_text || !key->is_ascii)) return -1;
     if (digits && (is_missing(key) || key->value.size < digits)) return -1;

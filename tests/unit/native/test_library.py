@@ -32,6 +32,10 @@ STRUCTURES = {
     "row_rules": library.RowRules,
     "table_body": library.TableBody,
     "row_cursor": library.RowCursor,
+    "row_places": library.RowPlaces,
+    "row_choice": library.RowChoice,
+    "choice_cursor": library.ChoiceCursor,
+    "column_sizes": library.ColumnSizes,
 }
 TYPES: dict[str, Any] = {
     "uint64_t": ctypes.c_uint64,
@@ -55,7 +59,7 @@ def fields(declarations: str) -> list[tuple[str, Any]]:
         for name in names.split(","):
             plain = name.strip()
             if plain.startswith("*"):
-                found.append((plain[1:], ctypes.c_void_p))
+                found.append((plain.lstrip("*"), ctypes.c_void_p))
             elif plain.endswith("]"):
                 plain, _, count = plain.removesuffix("]").partition("[")
                 found.append((plain, TYPES[kind] * int(count)))
@@ -83,13 +87,20 @@ def test_results_and_the_slack_have_the_numbers_of_those_in_c() -> None:
         "BODY_IS_FULL",
         "BODY_NEEDS_BYTES",
         "OTHER_DAY",
+        "FOUND",
+        "NOT_SURE",
+        "ON_ANOTHER_DAY",
+        "MOST_TABLES",
     ):
         assert getattr(library, name) == numbers[name]
 
 
 def test_exported_are_the_functions_that_python_calls(native: Any) -> None:
     exported = re.findall(r"^EXPORT \w+ (\w+)\(", sources(), flags=re.MULTILINE)
-    assert sorted(exported) == ["json_lines", "parse_records", "write_rows"]
+    assert sorted(exported) == [
+        *("find_rows", "json_lines", "measure_columns", "parse_records", "sort_rows", "write_columns"),
+        "write_rows",
+    ]
     for name in exported:
         assert getattr(native, name).argtypes
 

@@ -4,16 +4,19 @@ The verdict on a record depends on the rules and on the record alone, so that wh
 """
 
 import dataclasses
+from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.records import Record
+from consumer.domain.records import Record, Records
 from consumer.domain.routing import time_parser
+from consumer.native import library
 from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked
 from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
+from consumer.sinks.bigquery.storage_write.log_columns import LogColumns, LogFinder
 from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes, key_texts
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.times import OutOfRange, PartitionTimes
@@ -26,7 +29,7 @@ ROW_OVERHEAD_BYTES = 64
 
 
 class Columns(Protocol):
-    """Arrow's record batch, as far as it is used here."""
+    """The cells of rows, as Arrow's record batch has them or as LogColumns has."""
 
     def slice(self, offset: int, length: int, /) -> "Columns": ...
     def take(self, places: list[int], /) -> "Columns": ...
@@ -37,9 +40,9 @@ class Rows:
     """Rows of one table in shard order: `cells[c][i]` is column c of the row of record `indices[i]` of the chunk, or
     `columns` hold them all."""
 
-    indices: list[int]
+    indices: "list[int] | array[int]"
     cells: tuple[list[Any], ...]
-    sizes: list[int]
+    sizes: "list[int] | array[int]"
     columns: Columns | None = None
 
     def extend(
@@ -118,9 +121,13 @@ class LogRows:
         self._reader = RoutingReader(key_field=key_field, time_field=time_field)
         self._times = PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
         self._routes = TableRoutes(rules)
+        self._finder = _finder(rules, self._times)
         self.schema = log_schema(key_column=key_field, time_column=rules.text("bigquery.partition_field"))
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
+        found = self._found(records, indices)
+        if found is not None:
+            return found, []
         tables: dict[str, Rows] = {}
         rejections: list[Rejection] = []
         for start in range(0, len(indices), SLICE_RECORDS):
@@ -128,7 +135,18 @@ class LogRows:
         return tables, rejections
 
     def batch(self, rows: Rows) -> Batch:
+        if isinstance(rows.columns, LogColumns):
+            return rows.columns.batch()
         return log_batch(*rows.cells)
+
+    def _found(self, records: Sequence[Record], indices: Sequence[int]) -> dict[str, Rows] | None:
+        """All of them by the C library; None where it is not sure of all."""
+        if self._finder is None or not isinstance(records, Records):
+            return None
+        tables = self._finder.find(records, indices)
+        if tables is None:
+            return None
+        return {name: Rows(columns.indices, (), sizes, columns) for name, (columns, sizes) in tables.items()}
 
     def _judge(
         self,
@@ -181,6 +199,23 @@ class LogRows:
             if rows is None:
                 rows = tables[name] = Rows([], ([], [], []), [])
             rows.extend(places, indices, (cells, times, logs), sizes)
+
+
+def _finder(rules: Rules, times: PartitionTimes) -> LogFinder | None:
+    """None where there is no C library, or times have a notation that it does not read."""
+    native = library.load()
+    if native is None or not times.is_iso8601:
+        return None
+    return LogFinder(
+        native,
+        key_field=rules.text("record.key_field"),
+        time_field=rules.text("record.time_field"),
+        table_prefix=rules.text("bigquery.table_prefix"),
+        key_digits=rules.integer("bigquery.key_digits"),
+        max_row_bytes=MAX_ROW_BYTES,
+        row_overhead_bytes=ROW_OVERHEAD_BYTES,
+        times=times,
+    )
 
 
 def _places(names: Sequence[str]) -> dict[str, list[int]]:

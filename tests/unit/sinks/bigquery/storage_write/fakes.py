@@ -1,6 +1,6 @@
 """A BigQuery and a DynamoDB that do in memory what the sink counts on, and a row maker without Arrow."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -70,6 +70,8 @@ class FakeBigQuery:
     troubles: list[CallFailed | str | None] = field(default_factory=list)
     finalize_failures: list[CallFailed] = field(default_factory=list)
     appends: list[tuple[str, int, int]] = field(default_factory=list)
+    schema: bytes = NumberRows.schema
+    numbers_in: Callable[[bytes], list[int]] = msgspec.json.Decoder(list[int]).decode
 
     def table(self, name: str) -> list[int]:
         return [row for stream in self.streams.values() if stream.table == name for row in stream.rows]
@@ -90,11 +92,11 @@ class FakeBigQuery:
         return {name: len(self.streams[name].rows) for name in streams}
 
     def append(self, stream: str, offset: int, schema: bytes, batch: Batch) -> None:
-        assert schema == NumberRows.schema
+        assert schema == self.schema
         trouble = self.troubles.pop(0) if self.troubles else None
         if isinstance(trouble, CallFailed):
             raise trouble
-        rows = msgspec.json.decode(batch.behind(b""), type=list[int])
+        rows = self.numbers_in(batch.behind(b""))
         self.appends.append((stream, offset, len(rows)))
         self._write(self._stream(stream), offset, rows)
         if trouble == "lost":

@@ -2,9 +2,12 @@
 changed rules: every row is there once."""
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,13 +16,17 @@ from consumer.domain.dead_letters import ShareGuard, ShareLimit
 from consumer.domain.errors import DeliveryError, RequestRefused, Superseded, TransientError
 from consumer.domain.ledger import Ledger, Ticket
 from consumer.domain.records import Position, Record, Records
+from consumer.native import library
+from consumer.settings.values import Value
 from consumer.sinks.base import Outcome
 from consumer.sinks.bigquery.storage_write.appends import Append
+from consumer.sinks.bigquery.storage_write.arrow import Batch
+from consumer.sinks.bigquery.storage_write.rows import LogRows, Made, RowMaker, Rows
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
 
-RULES = [rules(), rules(tables=3), rules(bad=5), rules(name="other")]
+RULES = (rules(), rules(tables=3), rules(bad=5), rules(name="other"))
 
 seeds = st.integers(0, 2**32).map(Random)
 
@@ -33,6 +40,9 @@ class World:
     bigquery: FakeBigQuery = field(default_factory=FakeBigQuery)
     store: FakeStore = field(default_factory=FakeStore)
     dead: set[int] = field(default_factory=set)
+    rules: Sequence[Rules] = RULES
+    maker_of: Callable[[Rules], RowMaker] = NumberRows
+    payload: Callable[[int], bytes] = lambda number: b""
     checkpoints: list[int] = field(default_factory=lambda: [0])
 
     def process(self, own: Rules) -> "Process":
@@ -53,7 +63,7 @@ class Process:
             writer=world.bigquery,
             store=world.store,
             rules=own,
-            maker_of=NumberRows,
+            maker_of=world.maker_of,
             guard=ShareGuard(ShareLimit(1.0, 10)),
             start=Position(str(start), 0) if start else None,
             max_request_bytes=30,
@@ -74,7 +84,9 @@ class Process:
         if not numbers:
             return
         # a number past the last record's: sequence numbers are sparse, but grow
-        chunk = Chunk(Records.of(Record(b"", "key", str(number)) for number in numbers))
+        chunk = Chunk(
+            Records.of(Record(self.world.payload(number), "key", str(number)) for number in numbers)
+        )
         prepared = self.sink.prepare(chunk)
         self.place = numbers[-1]
         self.bury(chunk, [one.index for one in prepared.rejections])
@@ -145,9 +157,9 @@ class Process:
 
 def lives(world: World, steps: list[int], choose_rules: bool) -> None:
     zombies: list[Process] = []
-    own = RULES[0]
+    own = world.rules[0]
     for count in steps:
-        own = world.random.choice(RULES) if choose_rules else own
+        own = world.random.choice(world.rules) if choose_rules else own
         process = world.process(own)
         for _ in range(count):
             (world.random.choice(zombies) if zombies and world.random.random() < 0.3 else process).step()
@@ -207,3 +219,77 @@ def test_rules_that_change_in_between_leave_every_row_once(
     assert len(rows) == len(set(rows))
     # a record that one set of rules refuses and the next one takes may be in both places
     assert set(rows) | world.dead == set(range(1, records + 1))
+
+
+# Rows of real records, made by some processes in C and by others in Python
+
+
+def log_rules(**changes: Value) -> Rules:
+    settings: dict[str, Value] = {
+        "bigquery.project": "p",
+        "bigquery.dataset": "d",
+        "bigquery.table_prefix": "t",
+        "bigquery.key_digits": 1,
+        "bigquery.partition_field": "time",
+        "record.key_field": "player_id",
+        "record.time_field": "time",
+        "record.time_format": "iso8601",
+    }
+    return Rules(1, settings | changes)
+
+
+LOG_RULES = (
+    log_rules(),
+    log_rules(**{"bigquery.key_digits": 0}),
+    log_rules(**{"record.key_field": "other"}),
+    log_rules(**{"bigquery.table_prefix": "u"}),
+)
+
+
+def log_payload(number: int) -> bytes:
+    """Some make a row only under some rules, and of some the C library is not sure."""
+    key = "\\u0061" if number % 7 == 0 else "zab"[number % 3] if number % 5 == 0 else "ab"[number % 2]
+    return b'{"player_id":"%b","other":"%x","number":%d}' % (key.encode(), number % 16, number)
+
+
+def numbers_in_log_rows(message: bytes) -> list[int]:
+    schema = pa.ipc.read_schema(pa.py_buffer(LogRows(LOG_RULES[0]).schema))
+    logs = pa.ipc.read_record_batch(pa.py_buffer(message), schema).column("log").to_pylist()
+    return [int(log.rpartition(":")[2].rstrip("}")) for log in logs]
+
+
+class EitherWay:
+    """Whoever makes one does not know which way."""
+
+    def __init__(self, own: Rules, *, in_python: bool) -> None:
+        self._rows = LogRows(own)
+        self._in_python = in_python
+        # tables of all rules have the same columns here, whatever their names
+        self.schema = LogRows(LOG_RULES[0]).schema
+
+    def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
+        return self._rows.make(list(records) if self._in_python else records, indices)
+
+    def batch(self, rows: Rows) -> Batch:
+        return self._rows.batch(rows)
+
+
+@pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 60), seeds, st.lists(st.integers(0, 25), max_size=5), st.booleans())
+def test_processes_with_and_without_the_c_library_leave_every_row_once(
+    records: int, random: Random, steps: list[int], choose_rules: bool
+) -> None:
+    world = World(
+        records,
+        random,
+        bigquery=FakeBigQuery(schema=LogRows(LOG_RULES[0]).schema, numbers_in=numbers_in_log_rows),
+        rules=LOG_RULES,
+        maker_of=lambda own: EitherWay(own, in_python=random.random() < 0.5),
+        payload=log_payload,
+    )
+    lives(world, steps, choose_rules=choose_rules)
+    rows = world.bigquery.rows()
+    assert len(rows) == len(set(rows))
+    assert set(rows) | world.dead == set(range(1, records + 1))
+    assert choose_rules or not set(rows) & world.dead
