@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.records import Record, Records
+from consumer.domain.records import Record
 from consumer.domain.routing import table_name, table_suffix
 from consumer.sinks.bigquery.reshape import Unfit
 from consumer.sinks.bigquery.shapes import INSERT_ALL, BadKey, RowShape, RowTemplate, Wrapping
-from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked
+from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked, records_at
 from consumer.sinks.bigquery.times import OutOfRange
 from consumer.sinks.payloads import RoutingReader
 
@@ -106,7 +106,7 @@ class RowEncoder:
         that no table takes are added to `rejections`."""
         for start in range(0, len(indices), SLICE_RECORDS):
             some = indices[start : start + SLICE_RECORDS]
-            yield from self._slices_of(_at(records, some), some, rejections)
+            yield from self._slices_of(records_at(records, some), some, rejections)
 
     def rows(self, records: Sequence[Record], cells: Sequence[Any]) -> Sequence[Any]:
         """The rows of some records, as msgspec encodes them."""
@@ -208,11 +208,3 @@ class RowEncoder:
             return Rejection(index, "no_key", f"no value in {self.key_field}")
         shown = str(key)[:64]
         return Rejection(index, "bad_key", f"{self.key_field} does not start with hex digits: {shown!r}")
-
-
-def _at(records: Sequence[Record], indices: Sequence[int]) -> Sequence[Record]:
-    if isinstance(records, Records):
-        return records.at(indices)
-    if isinstance(indices, range):
-        return records[indices.start : indices.stop]
-    return [records[index] for index in indices]

@@ -14,7 +14,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record, Records
 from consumer.domain.routing import time_parser
 from consumer.native import library
-from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked
+from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked, records_at
 from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
 from consumer.sinks.bigquery.storage_write.log_columns import LogColumns, LogFinder
 from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes, key_texts
@@ -155,7 +155,7 @@ class LogRows:
         tables: dict[str, Rows],
         rejections: list[Rejection],
     ) -> None:
-        chosen = [records[index] for index in indices]
+        chosen = records_at(records, indices)
         routings, unread = self._reader.read([record.data for record in chosen])
         if not unread:
             try:

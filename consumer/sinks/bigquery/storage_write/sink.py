@@ -14,6 +14,7 @@ from consumer.domain.dead_letters import Rejection, ShareGuard
 from consumer.domain.errors import SetupError, Superseded, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.base import Outcome, Prepared
+from consumer.sinks.bigquery.slices import records_at
 from consumer.sinks.bigquery.storage_write import positions
 from consumer.sinks.bigquery.storage_write.answers import (
     CallFailed,
@@ -211,14 +212,16 @@ class StorageWriteSink:
     ) -> Sequence[int]:
         if not shard.refused:
             return indices
-        return [index for index in indices if (era, records[index].position) not in shard.refused]
+        chosen = zip(indices, records_at(records, indices), strict=True)
+        return [index for index, record in chosen if (era, record.position) not in shard.refused]
 
     def _rejected_before(
         self, shard: OwnShard, era: int, records: Sequence[Record], indices: Sequence[int]
     ) -> list[Rejection]:
         if not shard.refused:
             return []
-        details = [(index, shard.refused.get((era, records[index].position))) for index in indices]
+        chosen = zip(indices, records_at(records, indices), strict=True)
+        details = [(index, shard.refused.get((era, record.position))) for index, record in chosen]
         return [Rejection(index, "rejected", detail) for index, detail in details if detail is not None]
 
     def _batch(self, request: Append) -> Batch:
