@@ -1,4 +1,4 @@
-/* Rows as columns: found in the text of their chunk, and copied out of it when they are sent. */
+/* What records say, as columns: rows are found in the text of their chunk, and copied out of it when they are sent. */
 #include "native.h"
 
 /* What is known of the row of each record of a chunk, by the record's index: where its payload is, how long it is, where
@@ -158,4 +158,26 @@ EXPORT void write_columns(const row_places *found, const uint32_t *indices, uint
     }
     put_offset(key_offsets, count, key_end);
     put_offset(log_offsets, count, log_end);
+}
+
+/* The time of each record in milliseconds since 1970: its own, which is its member `key_name` in BigQuery's notation, or
+ * that of its arrival where it has no such member. Returns how many indices of records, which begin at `first`, it has put
+ * into `unsure`: somebody else has to look at these. */
+EXPORT uint64_t find_times(const row_rules *rules, const record_columns *from, uint64_t first, int64_t *times_ms,
+                           uint32_t *unsure) {
+    const byte *payload = from->text, *limit = from->text + from->text_bytes;
+    uint64_t unsure_count = 0;
+    for (uint64_t index = 0; index < from->count; index++) {
+        member time = {0}, unused = {0};
+        const byte *end = payload + from->sizes[index];
+        times_ms[index] = from->arrivals[index];
+        if (!read_members(payload, end, limit, rules, &time, &unused))
+            unsure[unsure_count++] = (uint32_t)(first + index);
+        else if (time.is_text && is_own_time(time.value, rules))
+            times_ms[index] = micros_of(time.value) / 1000;
+        else if (!is_missing(&time))
+            unsure[unsure_count++] = (uint32_t)(first + index);
+        payload = end + 1;
+    }
+    return unsure_count;
 }

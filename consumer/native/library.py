@@ -178,6 +178,11 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
         ),
         c_int,
     ),
+    (
+        "find_times",
+        (POINTER(RowRules), POINTER(RecordColumns), c_uint64, c_void_p, c_void_p),
+        c_uint64,
+    ),
     ("sort_rows", (POINTER(RowChoice), POINTER(RowPlaces)), None),
     ("measure_columns", _ROWS, None),
     ("write_columns", (*_ROWS, c_void_p), None),

@@ -14,7 +14,6 @@ from consumer.domain.events import Event
 from consumer.domain.ledger import Ledger
 from consumer.domain.records import Position
 from consumer.domain.retries import RetryPolicy
-from consumer.domain.routing import time_parser
 from consumer.native import library
 from consumer.settings import Settings
 from consumer.settings.table import Backend
@@ -138,16 +137,13 @@ def _s3_client(settings: Settings) -> Any:
 
 
 def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
-    from consumer.sinks.payloads import RoutingReader
-    from consumer.sinks.s3 import RecordTimes, S3Sink
+    from consumer.sinks.record_times import RecordTimes
+    from consumer.sinks.s3 import S3Sink
 
     record_times = None
     if settings.text("s3.partition_time") == "record":
         record_times = RecordTimes(
-            RoutingReader(
-                key_field=settings.text("record.key_field"), time_field=settings.text("record.time_field")
-            ),
-            time_parser(settings.text("record.time_format")),
+            time_field=settings.text("record.time_field"), time_format=settings.text("record.time_format")
         )
     return S3Sink(
         client=_s3_client(settings),

@@ -9,11 +9,11 @@ from isal import isal_zlib
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import PART_RECORDS, Records
-from consumer.domain.routing import PartitionPaths, TimeParser, epoch_ms
+from consumer.domain.routing import PartitionPaths
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.lines import are_lines, lines_of
-from consumer.sinks.payloads import RoutingReader
+from consumer.sinks.record_times import RecordTimes
 
 _GZIP_WINDOW_BITS = 31
 """zlib's way to ask for a gzip header; the compressor leaves time and file name out of it."""
@@ -24,14 +24,6 @@ class PutRequest:
     key: str
     body: bytes | bytearray
     records: int
-
-
-@dataclass(frozen=True, slots=True)
-class RecordTimes:
-    """How to find a record's own time, for partitions by it; arrival is the fallback."""
-
-    reader: RoutingReader
-    parse: TimeParser
 
 
 class S3Sink(Unordered):
@@ -136,13 +128,6 @@ class S3Sink(Unordered):
         return lined.text, len(places), [replace(each, index=places[each.index]) for each in lined.rejections]
 
     def _times_ms(self, records: Records) -> Sequence[int]:
-        arrivals = list(records.arrivals())
         if self._record_times is None:
-            return arrivals
-        fields, _ = self._record_times.reader.read(records.payloads(range(len(records))))
-        parse = self._record_times.parse
-        times = (parse(field.time) if field is not None else None for field in fields)
-        return [
-            epoch_ms(time) if time is not None else arrival
-            for time, arrival in zip(times, arrivals, strict=True)
-        ]
+            return list(records.arrivals())
+        return self._record_times.times_ms(records)

@@ -8,12 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.routing import table_name, table_names, table_suffix, time_parser
+from consumer.domain.routing import table_name, table_names, table_suffix
 from consumer.settings import SettingsError, load
 from consumer.settings.table import SETTINGS
 from consumer.sinks.dead_letters import DeadLetterPlace, DeadLetterSink
-from consumer.sinks.payloads import RoutingReader
-from consumer.sinks.s3 import RecordTimes, S3Sink
+from consumer.sinks.record_times import RecordTimes
+from consumer.sinks.s3 import S3Sink
 from tests.unit.builders import chunk_of_records, record
 from tests.unit.sinks.fake_s3 import FakeS3
 
@@ -35,7 +35,6 @@ def test_no_record_takes_an_object_out_of_its_prefix(
 ) -> None:
     payload = json.dumps({"player_id": key, "time": time}).encode()
     chunk = chunk_of_records([record(payload, key=partition_key, arrival_ms=arrival_ms)])
-    reader = RoutingReader(key_field="player_id", time_field="time")
     sink = S3Sink(
         client=FakeS3(),
         bucket="bucket",
@@ -44,7 +43,7 @@ def test_no_record_takes_an_object_out_of_its_prefix(
         object_stem=STEM,
         compression_level=1,
         validate_json=False,
-        record_times=RecordTimes(reader, time_parser("iso8601")) if own else None,
+        record_times=RecordTimes(time_field="time", time_format="iso8601") if own else None,
     )
     for request in sink.prepare(chunk).requests:
         assert re.fullmatch(

@@ -98,7 +98,15 @@ def test_results_and_the_slack_have_the_numbers_of_those_in_c() -> None:
 def test_exported_are_the_functions_that_python_calls(native: Any) -> None:
     exported = re.findall(r"^EXPORT \w+ (\w+)\(", sources(), flags=re.MULTILINE)
     assert sorted(exported) == [
-        *("find_rows", "json_lines", "measure_columns", "parse_records", "sort_rows", "write_columns"),
+        *(
+            "find_rows",
+            "find_times",
+            "json_lines",
+            "measure_columns",
+            "parse_records",
+            "sort_rows",
+            "write_columns",
+        ),
         "write_rows",
     ]
     for name in exported:

@@ -17,17 +17,16 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import SetupError, TransientError
 from consumer.domain.records import Records
-from consumer.domain.routing import time_parser
 from consumer.native import library
 from consumer.sinks.aws import s3_client
-from consumer.sinks.payloads import RoutingReader
-from consumer.sinks.s3 import PutRequest, RecordTimes, S3Sink
+from consumer.sinks.record_times import RecordTimes
+from consumer.sinks.s3 import PutRequest, S3Sink
 from tests.unit.builders import chunk_of, chunk_of_records, record
 from tests.unit.sinks.fake_s3 import FakeS3
 from tests.unit.sinks.json_bytes import is_json, payloads
 
 MIDNIGHT_MS = 1_700_006_400_000
-BY_RECORD_TIME = RecordTimes(RoutingReader(key_field="k", time_field="t"), time_parser("iso8601"))
+BY_RECORD_TIME = RecordTimes(time_field="t", time_format="iso8601")
 
 
 def sink(client: Any = None, **options: Any) -> S3Sink:
