@@ -176,14 +176,6 @@ class Columns:
             )
         return made
 
-    def payloads(self) -> list[bytes]:
-        text, begin = memoryview(self.text), 0
-        made: list[bytes] = []
-        for size in self.sizes:
-            made.append(bytes(text[begin : begin + size]))
-            begin += size + 1
-        return made
-
 
 class Records(Sequence[Record]):
     """Records of one shard in order, as columns: a million of them are some buffers and no objects. As a sequence it
@@ -256,9 +248,14 @@ class Records(Sequence[Record]):
 
     def payloads(self, indices: Sequence[int]) -> list[bytes]:
         """Of the records at these indices."""
-        if isinstance(indices, range) and indices == range(self._count):
-            return list(chain.from_iterable(part.payloads() for part in self.parts))
-        return [record.data for record in self.at(indices)]
+        each = self._part_records
+        texts = [(memoryview(part.text), part.sizes, part.begins()[0]) for part in self.parts]
+        made: list[bytes] = []
+        for index in indices:
+            text, sizes, begins = texts[index // each]
+            begin = begins[index % each]
+            made.append(bytes(text[begin : begin + sizes[index % each]]))
+        return made
 
     def at(self, indices: Sequence[int]) -> list[Record]:
         """The records at these indices, which ascend."""

@@ -1,5 +1,6 @@
 """S3: one gzip NDJSON object a chunk and partition, under a key that fixes its content (I2)."""
 
+from array import array
 from collections.abc import Buffer, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from consumer.domain.records import PART_RECORDS, Records
 from consumer.domain.routing import PartitionPaths
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered
-from consumer.sinks.lines import are_lines, lines_of
+from consumer.sinks.lines import are_lines, join_lines, lines_of
 from consumer.sinks.record_times import RecordTimes
 
 _GZIP_WINDOW_BITS = 31
@@ -114,17 +115,26 @@ class S3Sink(Unordered):
             if are_lines(part.text, part.sizes, validate_json=self._validate):
                 yield part.text, len(part), ()
             else:
-                yield self._lined(records, range(start, start + len(part)))
+                places = range(start, start + len(part))
+                yield self._lined(records.payloads(places), places)
             start += len(part)
 
     def _chosen_slices(
         self, records: Records, chosen: Sequence[int]
     ) -> Iterator[tuple[Buffer, int, Sequence[Rejection]]]:
         for start in range(0, len(chosen), PART_RECORDS):
-            yield self._lined(records, chosen[start : start + PART_RECORDS])
+            places = chosen[start : start + PART_RECORDS]
+            payloads = records.payloads(places)
+            text = bytearray(join_lines(payloads))
+            if are_lines(text, array("I", map(len, payloads)), validate_json=self._validate):
+                yield text, len(places), ()
+            else:
+                yield self._lined(payloads, places)
 
-    def _lined(self, records: Records, places: Sequence[int]) -> tuple[Buffer, int, Sequence[Rejection]]:
-        lined = lines_of(records.payloads(places), validate_json=self._validate)
+    def _lined(
+        self, payloads: Sequence[bytes], places: Sequence[int]
+    ) -> tuple[Buffer, int, Sequence[Rejection]]:
+        lined = lines_of(payloads, validate_json=self._validate)
         return lined.text, len(places), [replace(each, index=places[each.index]) for each in lined.rejections]
 
     def _times_ms(self, records: Records) -> Sequence[int]:
