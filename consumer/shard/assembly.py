@@ -31,7 +31,7 @@ DRAIN_SHARE_OF_GRACE = 0.7
 _FALLBACK_GRACE_SECONDS = 25.0
 _HELD_BYTES_PER_BYTE: dict[Backend, int] = {"s3": 1, "bigquery": 5}
 """What a payload byte of an undelivered chunk takes in memory at most: S3's compressed object takes the place of the
-records, BigQuery's rows stand beside them, and small records are objects of twice their size."""
+records; BigQuery's rows stand beside them, and what both hold beside a small payload is as large as that."""
 
 
 def build_pipeline(
