@@ -1,6 +1,6 @@
 """What a shard process imports and reads before it knows its shard, done once for all that are forked from here.
 
-gRPC and Arrow are left to the shard processes: both start threads, which a fork does not carry over.
+gRPC and pyarrow are left to the shard processes: both start threads, which a fork does not carry over.
 """
 
 import importlib
@@ -31,7 +31,8 @@ _BY_METHOD = {
         "consumer.sinks.bigquery.load.sink",
     ),
     "storage_write": (
-        "consumer.sinks.bigquery.storage_write.rules",
+        "consumer.sinks.bigquery.storage_write.messages",
+        "consumer.sinks.bigquery.storage_write.rows",
         "consumer.sinks.bigquery.storage_write.store",
         "consumer.sinks.bigquery.storage_write.token",
         "consumer.sinks.google_identity",
