@@ -199,6 +199,17 @@ def new_bytes(size: int) -> tuple[bytes, int]:
 _new_bytes = ctypes.PYFUNCTYPE(ctypes.py_object, c_void_p, ctypes.c_ssize_t)(
     ("PyBytes_FromStringAndSize", ctypes.pythonapi)
 )
+
+
+def new_bytearray(size: int) -> bytearray:
+    """What is yet to be written: whatever was in its memory before is in it."""
+    made: bytearray = _new_bytearray(None, size)
+    return made
+
+
+_new_bytearray = ctypes.PYFUNCTYPE(ctypes.py_object, c_void_p, ctypes.c_ssize_t)(
+    ("PyByteArray_FromStringAndSize", ctypes.pythonapi)
+)
 _address_of_bytes = ctypes.PYFUNCTYPE(c_void_p, ctypes.py_object)(("PyBytes_AsString", ctypes.pythonapi))
 
 

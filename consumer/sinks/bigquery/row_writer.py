@@ -31,10 +31,10 @@ class RowWriter:
         self, write_rows: Any, template: RowTemplate, encoder: RowEncoder, maker: RequestMaker
     ) -> None:
         self._write_rows = write_rows
-        self._maker = maker
+        self.maker = maker
         self._times = template.times
-        self._tables = table_names(encoder.table_prefix, encoder.key_digits)
-        self._usual_bytes = _LEAST_BODY_BYTES
+        self.tables = table_names(encoder.table_prefix, encoder.key_digits)
+        self.usual_bytes = _LEAST_BODY_BYTES
         self._texts: list[Any] = []
         self._rules = library.RowRules(
             key_name=self._span(encoder.key_field.encode()),
@@ -82,12 +82,13 @@ class _Writing:
     def __init__(self, writer: RowWriter, records: Records) -> None:
         self._writer = writer
         self._records = records
-        tables = len(writer._tables)
+        tables = len(writer.tables)
         self._bodies = (library.TableBody * tables)()
         self._memory: list[bytearray] = [bytearray()] * tables
         self._indices: list[array[int]] = [array("I")] * tables
         self._requests: list[list[InsertRequest]] = [[] for _ in range(tables)]
         self._cursor = library.RowCursor()
+        self._largest = 0
 
     def run(self) -> tuple[list[InsertRequest], list[int]]:
         unsure = array("I", bytes(4 * len(self._records)))
@@ -97,6 +98,7 @@ class _Writing:
             first += len(part)
         for table in range(len(self._bodies)):
             self._close(table)
+        self._writer.usual_bytes = max(_LEAST_BODY_BYTES, self._largest * 9 // 8)
         return [one for some in self._requests for one in some], unsure[: self._cursor.unsure].tolist()
 
     def _write_part(self, part: Columns, first: int, unsure: "array[int]") -> None:
@@ -116,11 +118,12 @@ class _Writing:
     def _grow(self, table: int, needed: int) -> None:
         body, memory = self._bodies[table], self._memory[table]
         if not body.capacity:
-            head = self._writer._maker.head + b"["
-            memory = self._memory[table] = bytearray(max(needed + len(head), self._writer._usual_bytes))
+            head = self._writer.maker.head + b"["
+            size = max(needed + len(head), self._writer.usual_bytes)
+            memory = self._memory[table] = library.new_bytearray(size)
             memory[: len(head)] = head
             body.size = len(head)
-            most = min(self._writer._maker.limits.max_rows, len(self._records))
+            most = min(self._writer.maker.limits.max_rows, len(self._records))
             self._indices[table] = array("I", bytes(4 * most))
             body.indices = library.address(self._indices[table])
         else:
@@ -134,15 +137,15 @@ class _Writing:
             memory = self._memory[table]
             del memory[body.size :]
             memory += _END
-            self._writer._usual_bytes = max(_LEAST_BODY_BYTES, len(memory) * 9 // 8)
+            self._largest = max(self._largest, len(memory))
             self._requests[table].append(
                 InsertRequest(
-                    self._writer._tables[table],
+                    self._writer.tables[table],
                     self._indices[table][: body.rows].tolist(),
                     memory,
                     body.billed_bytes,
                     self._records,
-                    self._writer._maker,
+                    self._writer.maker,
                 )
             )
         self._bodies[table] = library.TableBody()
