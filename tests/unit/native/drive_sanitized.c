@@ -1,0 +1,301 @@
+/* Feeds random and mutated input to every function of the library, in buffers of exactly the documented sizes, so that
+ * the compiler's sanitizers see any byte read or written beside them. Ends with 0 if nothing was found.
+ *
+ *     drive_sanitized ROUNDS SEED     (test_sanitizers.py compiles it)
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "native.h"
+
+/* The library's own, which it keeps to itself. */
+#include "columns.c"
+#include "rows.c"
+
+int parse_records(const byte *, uint64_t, uint64_t, record_columns *, int64_t *);
+uint64_t json_lines(const byte *, uint64_t, const uint32_t *, uint64_t);
+
+enum { LONGEST_PAYLOAD = 4000, MOST_RECORDS = 6, PARSED = 0, MORE_RECORDS = 2 };
+
+static uint64_t state, parsed, sure, rows, unsure, found;
+
+static uint64_t below(uint64_t end) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state % end;
+}
+
+static void check(int holds, const char *what) {
+    if (holds) return;
+    fprintf(stderr, "not true: %s\n", what);
+    abort();
+}
+
+static void *exactly(const void *from, uint64_t size) {
+    void *copy = malloc(size);
+    if (size) memcpy(copy, from, size);
+    return copy;
+}
+
+static const char *const PIECES[] = {
+    "{", "}", "[", "]", ",", ":", "\"", "\\", "\\\\", "\\\"", "\\u00e9", "\\ud800", "\t", "\n", "\r", " ", "0", "-1",
+    "1.5e3", "true", "null", "\"time\":", "\"player_id\":", "\"a1b2\"", "\"2023-11-14T22:13:20Z\"", "\xc3\xa9",
+    "\xf0\x9f\x98\x80", "\xed\xa0\x80", "\xff", "\xe2\x82", "\xf0\x9f", "QUJD", "QUI=", "QQ==", "\"data\":\"",
+    "\"partitionKey\":", "\"records\":[", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "[[[[[[[[[[[[[[[[[[[[[",
+    "{\"a\":{\"a\":{\"a\":", "\x7f", "\x1f",
+};
+enum { PIECE_COUNT = sizeof PIECES / sizeof *PIECES };
+
+static uint64_t put_text(byte *out, const char *text) {
+    memcpy(out, text, strlen(text));
+    return strlen(text);
+}
+
+/* Changes, cuts off, puts in or takes out a few bytes; grows by less than 200. */
+static uint64_t mutated(byte *text, uint64_t size) {
+    for (uint64_t times = below(4); times; times--) {
+        uint64_t at = below(size + 1), length = below(20);
+        const char *piece = PIECES[below(PIECE_COUNT)];
+        switch (below(4)) {
+        case 0:
+            if (at < size) text[at] = (byte)below(256);
+            break;
+        case 1:
+            size = at;
+            break;
+        case 2:
+            memmove(text + at + strlen(piece), text + at, size - at);
+            size += put_text(text + at, piece);
+            break;
+        default:
+            if (length > size - at) length = size - at;
+            memmove(text + at, text + at + length, size - at - length);
+            size -= length;
+        }
+    }
+    return size;
+}
+
+static uint64_t random_payload(byte *out) {
+    uint64_t size = 0;
+    if (!below(3)) {
+        for (uint64_t count = below(20); count; count--) size += put_text(out + size, PIECES[below(PIECE_COUNT)]);
+        return size;
+    }
+    size += (uint64_t)sprintf((char *)out, "{\"player_id\":\"%c%x\",", "0123456789abcdefABCDEFg"[below(23)],
+                              (unsigned)below(1u << 31));
+    if (below(4))
+        size += (uint64_t)sprintf((char *)out + size, "\"time\":\"20%02u-%02u-%02uT22:13:20%sZ\",", (unsigned)below(30),
+                                  (unsigned)below(14), (unsigned)below(33), below(2) ? ".123" : "");
+    size += put_text(out + size, "\"note\":\"");
+    for (uint64_t count = below(120); count; count--) {
+        uint64_t what = below(12);
+        if (what == 0)
+            size += put_text(out + size, below(2) ? "\\\"" : "\\\\");
+        else if (what == 1)
+            size += put_text(out + size, "\xc3\xa9");
+        else
+            out[size++] = (byte)('a' + below(26));
+    }
+    size += put_text(out + size, "\"");
+    for (uint64_t count = below(3); count; count--) out[size++] = below(2) ? '\t' : ' ';
+    out[size++] = '}';
+    if (!below(3))
+        for (uint64_t count = below(40); count; count--) out[size++] = below(2) ? '\t' : ' ';
+    return below(3) ? size : mutated(out, size);
+}
+
+static row_rules random_rules(span *texts) {
+    static const char *const FIELDS[] = {"player_id", "time",      "{\"insertId\":\"abc-1-", "\",\"json\":{\"player_id\":",
+                                         ",\"time\":\"", "\",\"log\":\"", "\"}}"};
+    for (int place = 0; place < 7; place++)
+        texts[place] = (span){exactly(FIELDS[place], strlen(FIELDS[place])), strlen(FIELDS[place])};
+    row_rules rules = {
+        .key_name = texts[0], .time_name = texts[1], .head = texts[2], .middle = texts[3], .time_head = texts[4],
+        .log_head = texts[5], .tail = texts[6], .key_digits = below(3), .is_whole = (int64_t)below(2),
+        .max_rows = 1 + below(4), .max_bytes = below(3) ? 1000000 : 50 + below(1500), .least_billed_bytes = 1024,
+        .billed_bytes_beside = 10, .arrival_day = -1,
+    };
+    memcpy(rules.oldest_day, "2010-01-01", 10);
+    memcpy(rules.newest_day, "2030-01-01", 10);
+    return rules;
+}
+
+static void drive_write_rows(const record_columns *columns, row_rules rules) {
+    uint64_t tables = 1u << 4 * rules.key_digits;
+    table_body *bodies = calloc(tables, sizeof *bodies);
+    uint32_t *unsure_indices = malloc(4 * columns->count);
+    row_cursor cursor = {0};
+    for (int result; (result = write_rows(&rules, columns, 0, bodies, unsure_indices, &cursor)) != DONE;) {
+        table_body *body = &bodies[cursor.table];
+        if (result == OTHER_DAY) {
+            rules.arrival_day = columns->arrivals[cursor.index] / DAY_MS;
+        } else if (result == BODY_NEEDS_BYTES) {
+            byte *more = malloc(cursor.bytes);
+            if (body->size) memcpy(more, body->body, body->size);
+            free(body->body);
+            body->body = more;
+            body->capacity = cursor.bytes;
+            if (!body->indices) body->indices = malloc(4 * rules.max_rows);
+        } else {
+            check(body->rows > 0, "a full body has rows");
+            rows += body->rows;
+            body->size = body->rows = 0;
+        }
+    }
+    check(cursor.index == columns->count && cursor.text_offset == columns->text_bytes, "all records are looked at");
+    check(cursor.label_offset == columns->label_bytes, "all labels are passed");
+    unsure += cursor.unsure;
+    for (uint64_t table = 0; table < tables; table++) {
+        rows += bodies[table].rows;
+        free(bodies[table].body);
+        free(bodies[table].indices);
+    }
+    free(bodies);
+    free(unsure_indices);
+}
+
+static void drive_columns(const record_columns *columns, row_rules rules) {
+    uint64_t count = columns->count;
+    uint32_t *indices = malloc(4 * count);
+    for (uint32_t index = 0; index < count; index++) indices[index] = index;
+    row_places places = {malloc(8 * count), malloc(4 * count), malloc(4 * count), malloc(4 * count), malloc(8 * count)};
+    row_choice choice = {indices,           count, malloc(count), malloc(4 * count), malloc(4 * count),
+                         malloc(4 * MOST_TABLES), 64};
+    choice_cursor cursor = {0};
+    int result;
+    while ((result = find_rows(&rules, columns, 0, &choice, &places, &cursor)) == ON_ANOTHER_DAY)
+        rules.arrival_day = columns->arrivals[cursor.index] / DAY_MS;
+    if (result == FOUND) {
+        sort_rows(&choice, &places);
+        column_sizes sizes;
+        measure_columns(&places, choice.sorted, count, &sizes);
+        uint64_t bits = sizes.missing_keys ? (count + 7) / 8 : 0, offsets = 4 * (count + 1);
+        uint64_t parts[] = {bits, offsets, sizes.key_bytes, 8 * count, offsets, sizes.log_bytes}, whole = 0;
+        for (int place = 0; place < 6; place++) whole += (parts[place] + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        byte *out = malloc(whole);
+        write_columns(&places, choice.sorted, count, &sizes, out);
+        free(out);
+        found += count;
+    }
+    int64_t *times = malloc(8 * count);
+    check(find_times(&rules, columns, 0, times, indices) <= count, "no more unsure times than records");
+    free(times);
+    free(indices);
+    free(places.payloads), free(places.sizes), free(places.key_offsets), free(places.key_sizes), free(places.times_us);
+    free(choice.tables), free(choice.sorted), free(choice.sizes), free(choice.counts);
+}
+
+static void drive_all(const record_columns *columns) {
+    span texts[7];
+    row_rules rules = random_rules(texts);
+    uint64_t lines = json_lines(columns->text, columns->text_bytes, columns->sizes, columns->count);
+    check(lines <= columns->count, "no more lines than records");
+    sure += lines;
+    drive_write_rows(columns, rules);
+    drive_columns(columns, rules);
+    for (int place = 0; place < 7; place++) free((void *)(uintptr_t)texts[place].begin);
+}
+
+static record_columns copied(record_columns from) {
+    uint64_t count = from.count;
+    return (record_columns){
+        exactly(from.text, from.text_bytes),        exactly(from.labels, from.label_bytes),
+        exactly(from.sizes, 4 * count),             exactly(from.key_sizes, 4 * count),
+        exactly(from.sequence_sizes, 4 * count),    exactly(from.sub_sequences, 8 * count),
+        exactly(from.arrivals, 8 * count),          from.text_bytes,
+        from.label_bytes,                           count,
+    };
+}
+
+static void freed(record_columns *columns) {
+    free(columns->text), free(columns->labels), free(columns->sizes), free(columns->key_sizes);
+    free(columns->sequence_sizes), free(columns->sub_sequences), free(columns->arrivals);
+}
+
+/* As Python makes them, of whatever it was given. */
+static void drive_made_columns(void) {
+    static byte text[MOST_RECORDS * LONGEST_PAYLOAD], labels[MOST_RECORDS * 100];
+    uint32_t sizes[MOST_RECORDS], key_sizes[MOST_RECORDS], sequence_sizes[MOST_RECORDS];
+    uint64_t sub_sequences[MOST_RECORDS];
+    int64_t arrivals[MOST_RECORDS];
+    record_columns made = {text, labels, sizes, key_sizes, sequence_sizes, sub_sequences, arrivals, 0, 0, 0};
+    for (uint64_t count = 1 + below(MOST_RECORDS - 1); made.count < count; made.count++) {
+        uint64_t index = made.count;
+        sizes[index] = (uint32_t)random_payload(text + made.text_bytes);
+        made.text_bytes += sizes[index];
+        text[made.text_bytes++] = '\n';
+        key_sizes[index] = (uint32_t)below(9);
+        sequence_sizes[index] = (uint32_t)below(60);
+        for (uint32_t left = key_sizes[index] + sequence_sizes[index]; left; left--)
+            labels[made.label_bytes++] = (byte)(below(40) ? '0' + below(10) : below(256));
+        sub_sequences[index] = below(2) ? below(UINT64_MAX) : below(5);
+        arrivals[index] = below(9) ? (int64_t)(1700000000000 + below(3) * DAY_MS) : (int64_t)below(UINT64_MAX);
+    }
+    record_columns columns = copied(made);
+    drive_all(&columns);
+    freed(&columns);
+}
+
+static uint64_t put_base64(byte *out, const byte *from, uint64_t size) {
+    const char *alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint64_t end = 0;
+    for (uint64_t at = 0; at < size; at += 3) {
+        uint64_t left = size - at;
+        uint32_t bits = (uint32_t)from[at] << 16;
+        if (left > 1) bits |= (uint32_t)from[at + 1] << 8;
+        if (left > 2) bits |= from[at + 2];
+        out[end++] = (byte)alphabet[bits >> 18];
+        out[end++] = (byte)alphabet[bits >> 12 & 63];
+        out[end++] = left > 1 ? (byte)alphabet[bits >> 6 & 63] : '=';
+        out[end++] = left > 2 ? (byte)alphabet[bits & 63] : '=';
+    }
+    return end;
+}
+
+static void drive_message(void) {
+    static byte text[MOST_RECORDS * 2 * LONGEST_PAYLOAD], some[LONGEST_PAYLOAD];
+    uint64_t size = (uint64_t)sprintf((char *)text, "{\"action\":\"processRecords\",\"millisBehindLatest\":%s,\"records\":[",
+                                      below(2) ? "null" : "123");
+    for (uint64_t index = 0, count = below(MOST_RECORDS); index < count; index++) {
+        size += put_text(text + size, index ? ",{\"data\":\"" : "{\"data\":\"");
+        size += put_base64(text + size, some, random_payload(some));
+        size += (uint64_t)sprintf((char *)text + size,
+                                  "\",\"partitionKey\":\"\xc3\xa9%u\",\"sequenceNumber\":\"4957%u\",\"subSequenceNumber\":%u,"
+                                  "\"approximateArrivalTimestamp\":17%011llu,\"action\":\"record\"}",
+                                  (unsigned)below(100), (unsigned)below(1u << 31), (unsigned)below(3),
+                                  (unsigned long long)below(100000000000));
+    }
+    size += put_text(text + size, "]}");
+    if (below(2)) size = mutated(text, size);
+    if (below(20)) text[size++] = '\n';
+    byte *line = exactly(text, size);
+    for (uint64_t capacity = 1;; capacity *= 2) {
+        record_columns columns = {malloc(size + SLACK),  malloc(size + SLACK),  malloc(4 * capacity), malloc(4 * capacity),
+                                  malloc(4 * capacity), malloc(8 * capacity), malloc(8 * capacity), 0, 0, 0};
+        int64_t millis_behind;
+        int result = parse_records(line, size, capacity, &columns, &millis_behind);
+        if (result == PARSED && columns.count) {
+            record_columns exact = copied(columns);
+            drive_all(&exact);
+            freed(&exact);
+            parsed++;
+        }
+        freed(&columns);
+        if (result != MORE_RECORDS) break;
+    }
+    free(line);
+}
+
+int main(int count, char **arguments) {
+    check(count == 3, "two arguments: rounds and seed");
+    state = strtoull(arguments[2], NULL, 10) * 2 + 88172645463325253u;
+    for (long left = atol(arguments[1]); left > 0; left--) {
+        drive_made_columns();
+        drive_message();
+    }
+    printf("%llu messages parsed, %llu lines sure, %llu rows, %llu unsure, %llu found\n", (unsigned long long)parsed,
+           (unsigned long long)sure, (unsigned long long)rows, (unsigned long long)unsure, (unsigned long long)found);
+    return 0;
+}
