@@ -1,4 +1,4 @@
-"""No function reads or writes beside its buffers: AddressSanitizer and UBSan look on while random input goes through."""
+"""No function reads or writes beside its buffers: sanitizers look on while random input goes through."""
 
 import os
 import shutil
