@@ -14,6 +14,8 @@ from consumer.sinks.bigquery.times import PartitionTimes
 
 _DAY_MS = 86_400_000
 _LARGEST_OFFSET = 2**31 - 1
+_FEW = 50
+"""Unsure records, and the part of all that may be so beside them: it costs a call for each to go on behind it."""
 
 
 class LogFinder:
@@ -47,28 +49,19 @@ class LogFinder:
 
     def find(
         self, records: Records, indices: Sequence[int]
-    ) -> "dict[str, tuple[LogColumns, array[int]]] | None":
-        """By table, each table's in the order of the indices, which grow; and how many bytes each row has. None where
-        a single record needs to be looked at by somebody else."""
+    ) -> "tuple[dict[str, tuple[LogColumns, array[int]]], list[int]] | None":
+        """By table, each table's in the order of the indices, which grow; and how many bytes each row has. Then the
+        indices of a few records that somebody else has to look at; None where these are more than a few."""
         if not indices:
-            return {}
-        chosen = array("I", indices)
-        count = len(chosen)
-        tables = bytearray(count)
-        ordered, sizes, counts = (array("I", bytes(4 * size)) for size in (count, count, library.MOST_TABLES))
-        choice = library.RowChoice(
-            indices=library.address(chosen),
-            count=count,
-            tables=library.address(tables),
-            sorted=library.address(ordered),
-            sizes=library.address(sizes),
-            counts=library.address(counts),
-            bytes_beside=self._row_overhead_bytes,
-        )
+            return {}, []
+        choice = _Choice(indices, self._row_overhead_bytes)
         places = _Places(records)
-        if not self._are_found(records, choice, places.for_c()):
+        unsure = self._unsure(records, choice.for_c(), places.for_c())
+        if unsure is None:
             return None
-        self._native.sort_rows(choice, places.for_c())
+        left_out = choice.leave_out(unsure)
+        ordered, sizes, counts = choice.ordered, choice.sizes, choice.counts
+        self._native.sort_rows(choice.for_c(), places.for_c())
         by_table = {}
         begin = 0
         for table, rows in zip(self._tables, counts, strict=False):
@@ -76,10 +69,12 @@ class LogFinder:
                 end = begin + rows
                 by_table[table] = LogColumns(places, ordered[begin:end]), sizes[begin:end]
                 begin = end
-        return by_table
+        return by_table, left_out
 
-    def _are_found(self, records: Records, choice: Any, found: Any) -> bool:
+    def _unsure(self, records: Records, choice: Any, found: Any) -> list[int] | None:
+        """Finds rows; the places in the choice of those records that have none."""
         cursor = library.ChoiceCursor()
+        unsure: list[int] = []
         first = 0
         for part in records.parts:
             columns = library.columns_of(part)
@@ -88,11 +83,15 @@ class LogFinder:
                 result = self._native.find_rows(self._rules, columns, first, choice, found, cursor)
                 if result == library.FOUND:
                     break
-                if result == library.NOT_SURE:
-                    return False
-                self._set_day(part.arrivals[cursor.index])
+                if result == library.ON_ANOTHER_DAY:
+                    self._set_day(part.arrivals[cursor.index])
+                    continue
+                unsure.append(cursor.place)
+                cursor.place += 1
+                if len(unsure) > _FEW + choice.count // _FEW:
+                    return None
             first += len(part)
-        return bool(cursor.place == choice.count)
+        return unsure if cursor.place == choice.count else None
 
     def _set_day(self, arrival_ms: int) -> None:
         oldest, newest = self._times.bounds(arrival_ms)
@@ -104,6 +103,35 @@ class LogFinder:
         kept = ctypes.create_string_buffer(text, len(text) or 1)
         self._texts.append(kept)
         return library.Span(ctypes.addressof(kept), len(text))
+
+
+class _Choice:
+    """The records of a list, and the tables of their rows."""
+
+    def __init__(self, indices: Sequence[int], bytes_beside: int) -> None:
+        self._indices = array("I", indices)
+        self._tables = bytearray(len(indices))
+        self._bytes_beside = bytes_beside
+        self.ordered, self.sizes = (array("I", bytes(4 * len(indices))) for _ in range(2))
+        self.counts = array("I", bytes(4 * library.MOST_TABLES))
+
+    def leave_out(self, places: Sequence[int]) -> list[int]:
+        """The indices at these places, which ascend."""
+        left_out = [self._indices[place] for place in places]
+        for place in reversed(places):
+            del self._indices[place], self._tables[place]
+        return left_out
+
+    def for_c(self) -> library.RowChoice:
+        return library.RowChoice(
+            indices=library.address(self._indices),
+            count=len(self._indices),
+            tables=library.address(self._tables),
+            sorted=library.address(self.ordered),
+            sizes=library.address(self.sizes),
+            counts=library.address(self.counts),
+            bytes_beside=self._bytes_beside,
+        )
 
 
 class _Places:

@@ -125,28 +125,35 @@ class LogRows:
         self.schema = log_schema(key_column=key_field, time_column=rules.text("bigquery.partition_field"))
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
-        found = self._found(records, indices)
-        if found is not None:
-            return found, []
-        tables: dict[str, Rows] = {}
-        rejections: list[Rejection] = []
-        for start in range(0, len(indices), SLICE_RECORDS):
-            self._judge(records, indices[start : start + SLICE_RECORDS], tables, rejections)
-        return tables, rejections
+        return self._found(records, indices) or self._made(records, indices)
 
     def batch(self, rows: Rows) -> Batch:
         if isinstance(rows.columns, LogColumns):
             return rows.columns.batch()
         return log_batch(*rows.cells)
 
-    def _found(self, records: Sequence[Record], indices: Sequence[int]) -> dict[str, Rows] | None:
-        """All of them by the C library; None where it is not sure of all."""
+    def _found(self, records: Sequence[Record], indices: Sequence[int]) -> Made | None:
+        """All rows by the C library; None where one has to be made in Python, since rows of one table are either."""
         if self._finder is None or not isinstance(records, Records):
             return None
-        tables = self._finder.find(records, indices)
-        if tables is None:
+        found = self._finder.find(records, indices)
+        if found is None:
             return None
-        return {name: Rows(columns.indices, (), sizes, columns) for name, (columns, sizes) in tables.items()}
+        tables, unsure = found
+        others, rejections = self._made(records, unsure)
+        if others:
+            return None
+        return {
+            name: Rows(columns.indices, (), sizes, columns) for name, (columns, sizes) in tables.items()
+        }, rejections
+
+    def _made(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
+        tables: dict[str, Rows] = {}
+        rejections: list[Rejection] = []
+        for start in range(0, len(indices), SLICE_RECORDS):
+            self._judge(records, indices[start : start + SLICE_RECORDS], tables, rejections)
+        rejections.sort(key=lambda rejection: rejection.index)
+        return tables, rejections
 
     def _judge(
         self,

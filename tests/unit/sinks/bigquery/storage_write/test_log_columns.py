@@ -218,3 +218,25 @@ def test_other_notations_of_time_are_left_to_python() -> None:
     own = maker(**{"record.time_format": "epoch_ms"})
     found, _ = own.make(Records.of([record({"player_id": KEY, "time": ARRIVAL_MS})]), [0])
     assert [rows.columns for rows in found.values()] == [None]
+
+
+@given(
+    st.lists(usual, min_size=1, max_size=30), st.sets(st.integers(0, 29)), st.randoms(use_true_random=False)
+)
+def test_records_that_make_no_row_leave_the_others_to_the_library(
+    records: list[Record], bad: set[int], random: Random
+) -> None:
+    chunk = [
+        record(random.choice([b"{", b"[]", b'{"player_id":"x"}']), ARRIVAL_MS) if place in bad else one
+        for place, one in enumerate(records)
+    ]
+    own = maker()
+    assert made_both_ways(own, chunk, range(len(chunk)))
+    _, rejections = own.make(Records.of(chunk), range(len(chunk)))
+    assert [each.index for each in rejections] == sorted(bad & set(range(len(chunk))))
+
+
+def test_a_chunk_in_which_most_records_make_no_row_is_left_to_python() -> None:
+    chunk = [record(b"{")] * 200 + [record({"player_id": KEY})]
+    own = maker()
+    assert not made_both_ways(own, chunk, range(len(chunk)))
