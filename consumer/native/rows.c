@@ -115,10 +115,10 @@ int read_members(const byte *place, const byte *end, const byte *limit, const ro
     place = json_space(place + 1);
     if (*place == '}') return json_space(place + 1) == end;
     for (;;) {
-        int has_escape = 0, is_ascii = 1;
+        int has_escape = 0;
         const byte *name = place + 1;
         if (*place != '"') return 0;
-        place = json_string(name, limit, &has_escape, &is_ascii);
+        place = json_name(name, limit, &has_escape);
         if (!place || has_escape) return 0;
         uint64_t size = (uint64_t)(place - name) - 1;
         place = json_space(place);
