@@ -104,6 +104,18 @@ class ColumnSizes(Structure):
     _fields_ = tuple((name, c_uint64) for name in ("key_bytes", "log_bytes", "missing_keys"))
 
 
+class Texts:
+    """Texts for C to read, kept as long as this is."""
+
+    def __init__(self) -> None:
+        self._kept: list[Any] = []
+
+    def span(self, text: bytes) -> Span:
+        kept = ctypes.create_string_buffer(text, len(text) or 1)
+        self._kept.append(kept)
+        return Span(ctypes.addressof(kept), len(text))
+
+
 def columns_of(columns: Columns) -> RecordColumns:
     """For C to read. True until they are changed, which this does not prevent."""
     numbers = {name: address(getattr(columns, name)) for name in NUMBER_COLUMNS}

@@ -22,28 +22,26 @@ class RecordTimes:
         self._reader = RoutingReader(key_field=f"not {time_field}", time_field=time_field)
         self._parse = time_parser(time_format)
         self._native = library.load() if time_format == "iso8601" else None
-        self._names = [
-            ctypes.create_string_buffer(name, len(name)) for name in (time_field.encode(), _NO_NAME)
-        ]
+        self._texts = library.Texts()
         self._rules = library.RowRules(
-            key_name=self._span(0),
-            time_name=self._span(1),
+            key_name=self._texts.span(time_field.encode()),
+            time_name=self._texts.span(_NO_NAME),
             oldest_day=_day(b"0001-01-01"),
             newest_day=_day(b"9999-12-31"),
         )
 
     def times_ms(self, records: Records) -> Sequence[int]:
         """Of each of them, in milliseconds since the epoch."""
-        times = array("q", bytes(8 * len(records)))
-        unsure: Sequence[int] = range(len(records)) if self._native is None else self._found(records, times)
+        times = array("q", records.arrivals())
+        unsure: Sequence[int] = range(len(times)) if self._native is None else self._found(records, times)
         if not unsure:
             return times
-        chosen = records.at(unsure)
         # what is not JSON is nobody's fault here: it has the time of its arrival
-        fields, _ = self._reader.read([record.data for record in chosen])
-        for index, record, field in zip(unsure, chosen, fields, strict=True):
+        fields, _ = self._reader.read(records.payloads(unsure))
+        for index, field in zip(unsure, fields, strict=True):
             time = None if field is None else self._parse(field.time)
-            times[index] = record.arrival_ms if time is None else epoch_ms(time)
+            if time is not None:
+                times[index] = epoch_ms(time)
         return times
 
     def _found(self, records: Records, times: "array[int]") -> Sequence[int]:
@@ -58,10 +56,6 @@ class RecordTimes:
             unsure += some[:count]
             first += len(part)
         return unsure
-
-    def _span(self, number: int) -> library.Span:
-        name = self._names[number]
-        return library.Span(ctypes.addressof(name), len(name))
 
 
 def _day(text: bytes) -> Any:

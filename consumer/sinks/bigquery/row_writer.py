@@ -1,6 +1,5 @@
 """Rows of a whole chunk, written by the C library straight into the bodies of their requests."""
 
-import ctypes
 from array import array
 from typing import Any, Self
 
@@ -12,7 +11,6 @@ from consumer.sinks.bigquery.rows import RowEncoder
 from consumer.sinks.bigquery.shapes import RowTemplate
 
 _END = b"]}"
-_DAY_MS = 86_400_000
 _LEAST_BODY_BYTES = 16 * 1024
 
 
@@ -35,15 +33,16 @@ class RowWriter:
         self._times = template.times
         self.tables = table_names(encoder.table_prefix, encoder.key_digits)
         self.usual_bytes = _LEAST_BODY_BYTES
-        self._texts: list[Any] = []
+        self._texts = library.Texts()
+        span = self._texts.span
         self._rules = library.RowRules(
-            key_name=self._span(encoder.key_field.encode()),
-            time_name=self._span(encoder.time_field.encode()),
-            head=self._span(b'{"insertId":"%b' % encoder.id_head.encode()),
-            middle=self._span(b'","json":%b' % template.before_key),
-            time_head=self._span(template.before_time),
-            log_head=self._span(template.before_log),
-            tail=self._span(template.end + b"}"),
+            key_name=span(encoder.key_field.encode()),
+            time_name=span(encoder.time_field.encode()),
+            head=span(b'{"insertId":"%b' % encoder.id_head.encode()),
+            middle=span(b'","json":%b' % template.before_key),
+            time_head=span(template.before_time),
+            log_head=span(template.before_log),
+            tail=span(template.end + b"}"),
             key_digits=encoder.key_digits,
             is_whole=template.is_whole,
             max_rows=maker.limits.max_rows,
@@ -65,15 +64,7 @@ class RowWriter:
         return result
 
     def set_day(self, arrival_ms: int) -> None:
-        oldest, newest = self._times.bounds(arrival_ms)
-        self._rules.arrival_day = arrival_ms // _DAY_MS
-        self._rules.oldest_day[:] = oldest.encode()
-        self._rules.newest_day[:] = newest.encode()
-
-    def _span(self, text: bytes) -> library.Span:
-        kept = ctypes.create_string_buffer(text, len(text) or 1)
-        self._texts.append(kept)
-        return library.Span(ctypes.addressof(kept), len(text))
+        self._times.set_day(self._rules, arrival_ms)
 
 
 class _Writing:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from consumer.domain.routing import TimeParser
+from consumer.native.library import RowRules
 
 OLDEST_DAYS = 10 * 365
 NEWEST_DAYS = 365
@@ -107,6 +108,13 @@ class PartitionTimes:
         if arrival_ms // _DAY_MS != self._arrival_day:
             self._set_bounds(arrival_ms)
         return self._oldest, self._newest
+
+    def set_day(self, rules: RowRules, arrival_ms: int) -> None:
+        """Tells the C library which days those are, for records that arrived on the same day."""
+        oldest, newest = self.bounds(arrival_ms)
+        rules.arrival_day = arrival_ms // _DAY_MS
+        rules.oldest_day[:] = oldest.encode()
+        rules.newest_day[:] = newest.encode()
 
     def arrival_time(self, arrival_ms: int) -> str:
         # neighbours in a batch often share their arrival, so one remembered value is a good cache

@@ -12,7 +12,6 @@ from consumer.native import library
 from consumer.sinks.bigquery.storage_write.arrow import log_batch_head
 from consumer.sinks.bigquery.times import PartitionTimes
 
-_DAY_MS = 86_400_000
 _LARGEST_OFFSET = 2**31 - 1
 _FEW = 50
 """Unsure records, and the part of all that may be so beside them: it costs a call for each to go on behind it."""
@@ -38,10 +37,10 @@ class LogFinder:
         self._row_overhead_bytes = row_overhead_bytes
         self._tables = table_names(table_prefix, key_digits)
         self._times = times
-        self._texts: list[Any] = []
+        self._texts = library.Texts()
         self._rules = library.RowRules(
-            key_name=self._span(key_field.encode()),
-            time_name=self._span(time_field.encode()),
+            key_name=self._texts.span(key_field.encode()),
+            time_name=self._texts.span(time_field.encode()),
             key_digits=key_digits,
             max_bytes=max_row_bytes - row_overhead_bytes,
             arrival_day=-1,
@@ -84,7 +83,7 @@ class LogFinder:
                 if result == library.FOUND:
                     break
                 if result == library.ON_ANOTHER_DAY:
-                    self._set_day(part.arrivals[cursor.index])
+                    self._times.set_day(self._rules, part.arrivals[cursor.index])
                     continue
                 unsure.append(cursor.place)
                 cursor.place += 1
@@ -92,17 +91,6 @@ class LogFinder:
                     return None
             first += len(part)
         return unsure if cursor.place == choice.count else None
-
-    def _set_day(self, arrival_ms: int) -> None:
-        oldest, newest = self._times.bounds(arrival_ms)
-        self._rules.arrival_day = arrival_ms // _DAY_MS
-        self._rules.oldest_day[:] = oldest.encode()
-        self._rules.newest_day[:] = newest.encode()
-
-    def _span(self, text: bytes) -> library.Span:
-        kept = ctypes.create_string_buffer(text, len(text) or 1)
-        self._texts.append(kept)
-        return library.Span(ctypes.addressof(kept), len(text))
 
 
 class _Choice:
