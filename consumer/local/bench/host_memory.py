@@ -9,7 +9,9 @@ SERVER_MIB = 60
 FORKED_MIB = 25
 APART_MIB = 60
 """A shard process without records, started without a fork server."""
-STORAGE_WRITE_MIB = 70
+GRPC_MIB = 20
+PYARROW_MIB = 70
+"""For rows of typed cells."""
 
 HEAP_MIB = 128
 """Of the KCL itself."""
@@ -27,7 +29,9 @@ def shard_mib(settings: Settings) -> float:
     them."""
     process = FORKED_MIB if settings.flag("shard.fork_server") else APART_MIB
     if settings.optional_text("bigquery.method") == "storage_write":
-        process += STORAGE_WRITE_MIB
+        process += GRPC_MIB
+        if settings.text("bigquery.row") == "fields" or settings.flag("bigquery.metadata_columns"):
+            process += PYARROW_MIB
     in_flight = settings.integer("delivery.max_in_flight_bytes")
     return process + (in_flight + 2 * settings.integer("chunk.max_bytes")) / MIB
 

@@ -35,7 +35,8 @@ def test_the_page_has_the_numbers_of_the_sum() -> None:
         f"room for {host_memory.HEAP_MIB} MiB and, for each shard that lags, {host_memory.HEAP_ANSWERS} answers",
         f"or {host_memory.ANSWER_MIB} MiB",
         f"{host_memory.APART_MIB} MiB with `shard.fork_server = false`",
-        f"{host_memory.STORAGE_WRITE_MIB} MiB more with `bigquery.method = storage_write`",
+        f"{host_memory.GRPC_MIB} MiB more with `bigquery.method = storage_write`",
+        f"{host_memory.PYARROW_MIB} MiB more than that with `bigquery.row = fields`",
         f"{shard_mib(settings('s3')):.0f} MiB a shard for S3 and {shard_mib(settings('bigquery')):.0f} for BigQuery",
     ):
         assert text in page
@@ -58,7 +59,9 @@ def test_the_sum_grows_with_shards_and_limits() -> None:
     apart = settings("s3", **{"shard.fork_server": "false"})
     assert shard_mib(apart) - shard_mib(usual) == host_memory.APART_MIB - host_memory.FORKED_MIB
     more = settings("bigquery", **{"bigquery.method": "storage_write"})
-    assert shard_mib(more) - shard_mib(settings("bigquery")) == host_memory.STORAGE_WRITE_MIB
+    assert shard_mib(more) - shard_mib(settings("bigquery")) == host_memory.GRPC_MIB
+    typed = settings("bigquery", **{"bigquery.method": "storage_write", "bigquery.metadata_columns": "true"})
+    assert shard_mib(typed) - shard_mib(more) == host_memory.PYARROW_MIB
 
 
 @pytest.mark.parametrize("backend", ["s3", "bigquery"])
