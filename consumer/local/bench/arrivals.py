@@ -23,7 +23,7 @@ class Delivered:
     backend: Backend
 
     def records(self) -> int:
-        return self.backend.arrived().records
+        return self.backend.said().records
 
     def check(self, records: int, number_sum: int) -> None:
         arrived = self.backend.arrived()

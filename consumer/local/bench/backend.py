@@ -36,7 +36,14 @@ class Backend:
     grpc_url: str
 
     def arrived(self) -> Arrived:
-        with urllib.request.urlopen(self.url) as answer:
+        return self._arrived("/")
+
+    def said(self) -> Arrived:
+        """What has arrived by what requests say of themselves, where nobody has looked at them yet."""
+        return self._arrived("/said")
+
+    def _arrived(self, path: str) -> Arrived:
+        with urllib.request.urlopen(f"{self.url}{path}") as answer:
             return msgspec.json.decode(answer.read(), type=Arrived)
 
     def behave(self, behaviour: Behaviour = USUAL) -> None:

@@ -7,6 +7,7 @@ DynamoDB is here too, and knows no outage.
 
 import json
 import re
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
@@ -20,6 +21,8 @@ from consumer.local.child import Child
 _TABLES = re.compile(
     r"/bigquery/v2/projects/[^/]+/datasets/[^/]+/tables(?:/(?P<table>[^/]+)/insertAll)?(?:\?|$)"
 )
+_OBJECT_RECORDS = re.compile(r"-(\d+)\.ndjson\.gz")
+_ROW_MARK = b'{"insertId":'
 _INSERT_ANSWER = b'{"kind":"bigquery#tableDataInsertAllResponse"}'
 _OUTAGE_ANSWER = b"<Error><Code>ServiceUnavailable</Code></Error>"
 
@@ -40,7 +43,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: DiscardServer
 
     def do_GET(self) -> None:
-        """What has arrived."""
+        """What has arrived; `/said` is content with what requests say of themselves."""
+        if self.path != "/said":
+            self.server.counts.look()
         self._answer(200, self.server.counts.as_json())
 
     def do_POST(self) -> None:
@@ -63,12 +68,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         """PutObject."""
         body = self._body()
-        self._take(body, igzip.decompress(body), b"")
+        said = _OBJECT_RECORDS.search(self.path)
+        self._take(body, int(said[1]) if said else 0, lambda: igzip.decompress(body), b"")
 
     def _insert(self, table: str, body: bytes) -> None:
         counts = self.server.counts
         if counts.behaviour.new_table_seconds is None or counts.tables.takes_rows(table):
-            self._take(body, body, _INSERT_ANSWER)
+            self._take(body, body.count(_ROW_MARK), lambda: body, _INSERT_ANSWER)
             return
         counts.wait()
         counts.add(requests=1, refused=1)
@@ -84,14 +90,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(409, _error(409, "duplicate", f"Already Exists: Table project:dataset.{name}"))
 
-    def _take(self, body: bytes, content: bytes, answer: bytes) -> None:
+    def _take(self, body: bytes, records: int, content: Callable[[], bytes], answer: bytes) -> None:
         counts = self.server.counts
         counts.wait()
         if counts.behaviour.outage:
             counts.add(requests=1, refused=1)
             self._answer(503, _OUTAGE_ANSWER)
             return
-        counts.take(len(body), numbers_in(content))
+        counts.take(len(body), records, lambda: numbers_in(content()))
         self._answer(200, answer)
 
     def _body(self) -> bytes:

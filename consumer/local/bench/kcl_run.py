@@ -13,6 +13,7 @@ from consumer.local.bench import jvm, leases
 from consumer.local.bench.arrivals import Acknowledged, Arrivals, Delivered
 from consumer.local.bench.backend import Backend, discarding
 from consumer.local.bench.cases import TARGETS, USUAL_SIZE, settings_of, usual_case
+from consumer.local.bench.counts import Behaviour
 from consumer.local.bench.inputs import number_sum
 from consumer.local.bench.jvm import Jvm
 from consumer.local.bench.kcl import BenchError
@@ -108,7 +109,7 @@ def run(case: KclCase, shared: World, *, name: str) -> KclRun:
     """One life of a JVM, as the KCL application `name`, which must be new to the world. Raises BenchError."""
     folder = shared.folder / name
     folder.mkdir()
-    shared.backend.behave()
+    shared.backend.behave(Behaviour(looks_later=True))
     leases.create(shared.aws.client("dynamodb"), name, [shard_id(place) for place in range(case.shards)])
     program, arrivals = _child(case, shared, folder)
     with serving(case.script, folder) as stub, listening(folder / "events") as events:

@@ -9,6 +9,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc
@@ -35,7 +36,7 @@ class _Stream:
 class _Append:
     offset: int
     rows: int
-    numbers: list[int]
+    numbers: Callable[[], list[int]]
     size_bytes: int
 
 
@@ -108,7 +109,7 @@ class StorageWrite:
             if append.offset > stream.rows:
                 return _refusal(grpc.StatusCode.OUT_OF_RANGE, f"offset {append.offset} of {stream.rows} rows")
             stream.rows += append.rows
-        counts.take(append.size_bytes, append.numbers)
+        counts.take(append.size_bytes, append.rows, append.numbers)
         return bytes_field(1, bytes_field(1, number_field(1, append.offset)))
 
 
@@ -117,7 +118,7 @@ def _read(request: bytes, schema: Any) -> _Append:
 
     offset = number_within(within(request, 2), 1)
     batch = pa.ipc.read_record_batch(pa.py_buffer(within(request, 5, 2, 1)), schema)
-    return _Append(offset, batch.num_rows, _numbers(batch), len(request))
+    return _Append(offset, batch.num_rows, partial(_numbers, batch), len(request))
 
 
 def _numbers(batch: Any) -> list[int]:
