@@ -53,7 +53,8 @@ _TEXTS = {
     " letter or a record written twice voids the run.",
     "kcl": "A stub of Kinesis gives prepared answers of 10,000 records (700 bytes; HTTP/2 without TLS) to one"
     " worker of the real KCL, whose leases are in the embedded DynamoDB. Its children are shard processes that deliver"
-    " to a backend in another process, which takes everything and keeps nothing, or a program that only acknowledges."
+    " to a backend in another process, which takes everything and looks at it afterwards, or a program that only"
+    " acknowledges."
     " The records of a run belong to all its shards together; as many before them warm the JVM up and are not in the"
     " CPU seconds per million. The ratio is to the child that only acknowledges.",
     "recovery": "One shard of the embedded stack at 20 records/s, leases and waits of the KCL as properties/ has them,"
