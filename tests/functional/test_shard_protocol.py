@@ -203,6 +203,20 @@ def test_the_end_of_input_in_the_middle_of_a_message_is_no_crash(
     assert s3.requests == 0
 
 
+@pytest.mark.parametrize("native", ["true", "false"])
+def test_records_are_delivered_with_the_C_library_and_without_it(
+    native: str, s3: S3Stub, start_shard: StartShard
+) -> None:
+    kcl = start_shard(s3_settings(s3, {**ONE_RECORD_A_CHUNK, "shard.native": native}))
+    kcl.initialize()
+    kcl.process(records([1, 2]))
+    s3.wait_for_objects(2)
+    maps = Path(f"/proc/{kcl.child.pid}/maps").read_text()
+    assert ("consumer-native-" in maps) == (native == "true")
+    assert kcl.finish() == 0
+    assert "without the C library" not in kcl.stderr
+
+
 def test_a_process_blocked_on_its_backend_ends_when_its_parent_dies(
     one_by_one: Settings, s3: S3Stub, tmp_path: Path
 ) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from consumer.domain.errors import ProtocolError
-from consumer.domain.events import Event, StatusEvent
+from consumer.domain.events import Event, LogEvent, StatusEvent
+from consumer.native import library
 from consumer.settings import load
 from consumer.shard.assembly import DRAIN_SHARE_OF_GRACE, build_pipeline, drain_seconds
 from consumer.shard.processor import ShardProcessor
@@ -37,6 +38,15 @@ def processor(events: list[Event]) -> ShardProcessor:
 
 
 INITIALIZE: Any = SimpleNamespace(shard_id="shardId-7", sequence_number="1", sub_sequence_number=0)
+
+
+def test_a_shard_without_the_C_library_says_why(
+    processor: ShardProcessor, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "found", lambda: "it is gone")
+    processor.initialize(INITIALIZE)
+    warnings = [each.message for each in events if isinstance(each, LogEvent) and each.level == "WARNING"]
+    assert warnings == ["without the C library, which takes more CPU time: it is gone"]
 
 
 def test_a_callback_before_initialize_is_a_fault_of_the_protocol(processor: ShardProcessor) -> None:

@@ -83,6 +83,26 @@ def test_rejected_records_are_left_out_and_still_count_in_the_name() -> None:
     assert [(each.index, each.reason) for each in prepared.rejections] == [(1, "not_json")]
 
 
+@pytest.mark.parametrize("hours", [1, 2])
+def test_rejected_records_of_every_part_are_known_by_their_index_in_the_chunk(hours: int) -> None:
+    count = 2 * records_module.PART_RECORDS + 30
+    bad = {0, records_module.PART_RECORDS, count - 2, count - 1}
+    chunk = chunk_of_records(
+        [
+            record(
+                b"nope" if place in bad else b"1",
+                sequence=str(place + 1),
+                arrival_ms=MIDNIGHT_MS - place % hours,
+            )
+            for place in range(count)
+        ]
+    )
+    prepared = sink().prepare(chunk)
+    assert [each.index for each in prepared.rejections] == sorted(bad)
+    assert len(prepared.requests) == hours
+    assert sum(each.records for each in prepared.requests) == count - len(bad)
+
+
 def test_a_chunk_of_rejected_records_makes_no_object() -> None:
     prepared = sink().prepare(chunk_of([b"nope", b""]))
     assert prepared.requests == []
