@@ -172,8 +172,8 @@ def _storage_write_sink(settings: Settings, shard: str, start: Position | None) 
     from consumer.sinks.bigquery.storage_write.rules import rules_of
     from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
     from consumer.sinks.bigquery.storage_write.store import DynamoPositions
-    from consumer.sinks.bigquery.storage_write.token import BearerToken
     from consumer.sinks.bigquery.storage_write.writer import GrpcWriter, use_gevent
+    from consumer.sinks.bigquery.token import BearerToken
     from consumer.sinks.google_identity import GoogleIdentity
 
     use_gevent()
@@ -189,7 +189,7 @@ def _storage_write_sink(settings: Settings, shard: str, start: Position | None) 
     return StorageWriteSink(
         writer=GrpcWriter(
             endpoint=settings.optional_text("bigquery.storage_endpoint"),
-            token=BearerToken(GoogleIdentity.of(settings).credentials),
+            token=BearerToken(GoogleIdentity.of(settings).credentials, **timeouts),
             **timeouts,
         ),
         store=DynamoPositions(client, table=settings.text("bigquery.positions_table"), shard=shard),

@@ -34,7 +34,7 @@ _BY_METHOD = {
         "consumer.sinks.bigquery.storage_write.messages",
         "consumer.sinks.bigquery.storage_write.rows",
         "consumer.sinks.bigquery.storage_write.store",
-        "consumer.sinks.bigquery.storage_write.token",
+        "consumer.sinks.bigquery.token",
         "consumer.sinks.google_identity",
     ),
 }

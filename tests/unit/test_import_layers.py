@@ -67,9 +67,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "gevent": frozenset({"consumer.shard", "consumer.local.bench.programs"}),
     "google": frozenset(
         {
-            "consumer.sinks.bigquery.connection",
             "consumer.sinks.bigquery.storage_write.messages",
-            "consumer.sinks.bigquery.storage_write.token",
+            "consumer.sinks.bigquery.token",
             "consumer.sinks.google_identity",
             "consumer.daemon.bigquery_api",
             "consumer.daemon.bigquery_probes",

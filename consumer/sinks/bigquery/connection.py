@@ -1,15 +1,10 @@
-"""A kept-alive HTTP connection pool to BigQuery's REST API, with or without credentials."""
+"""BigQuery's REST API over HTTP, with or without credentials."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Protocol
 
-import google.auth.exceptions
-import urllib3
-from google.auth.transport.urllib3 import AuthorizedHttp
-
-from consumer.domain.errors import SetupError, TransientError
+from consumer.sinks.bigquery.token import BearerToken
 from consumer.sinks.google_identity import GoogleIdentity
+from consumer.sinks.http_client import Answer, HttpClient
 
 DEFAULT_ENDPOINT = "https://bigquery.googleapis.com"
 
@@ -21,17 +16,8 @@ class Connection(Protocol):
         """Status and body of the answer; raises TransientError or SetupError where there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`location` is where the answer says to go on, if it does."""
-
-    status: int
-    body: bytes
-    location: str | None = None
-
-
 class HttpConnection:
-    """Requests through one urllib3 pool."""
+    """Requests to one endpoint."""
 
     def __init__(
         self,
@@ -44,15 +30,13 @@ class HttpConnection:
     ) -> None:
         """Credentials are looked for at the first request, and again at the next as long as there are none."""
         self._endpoint = (endpoint or DEFAULT_ENDPOINT).rstrip("/")
-        self._pools = _Pools(
-            self._endpoint,
-            maxsize=connections,
-            block=False,
-            retries=False,
-            timeout=urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds),
-        )
-        self._identity = identity
-        self._http: Any = None
+        timeouts = {
+            "connect_timeout_seconds": connect_timeout_seconds,
+            "read_timeout_seconds": read_timeout_seconds,
+        }
+        self._http = HttpClient(connections=connections, **timeouts)
+        needs_token = identity.kind != "anonymous"
+        self._token = BearerToken(identity.credentials, **timeouts) if needs_token else None
 
     def post(self, path: str, body: bytes | bytearray) -> tuple[int, bytes]:
         answer = self.request("POST", path, body)
@@ -64,38 +48,10 @@ class HttpConnection:
         """`path` may be a whole address. Raises TransientError or SetupError where there is no answer."""
         url = path if path.startswith("http") else f"{self._endpoint}{path}"
         headers = {"Content-Type": content_type} if body else {}
-        try:
-            if self._http is None:
-                self._http = self._authorized()
-            answer = self._http.urlopen(method, url, body=body or None, headers=headers)
-        except google.auth.exceptions.TransportError as error:
-            raise TransientError(f"credentials: {error}") from error
-        except google.auth.exceptions.GoogleAuthError as error:
-            if error.retryable:  # the token endpoint answered 5xx or 429
-                raise TransientError(f"credentials: {error}") from error
-            raise SetupError(f"credentials: {error}", setting="bigquery.credentials") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise TransientError(f"{url}: {error}") from error
-        return Answer(int(answer.status), bytes(answer.data), answer.headers.get("Location"))
-
-    def _authorized(self) -> Any:
-        if self._identity.kind == "anonymous":
-            return self._pools
-        return AuthorizedHttp(self._identity.credentials(), http=self._pools)  # type: ignore[no-untyped-call]
-
-
-class _Pools(urllib3.PoolManager):
-    """Connections to BigQuery and, for credentials, to others. What is asked of BigQuery goes to its pool directly: to
-    find the pool of an address takes a fifth of what a request costs otherwise."""
-
-    def __init__(self, endpoint: str, **options: Any) -> None:
-        super().__init__(**options)
-        self._endpoint = endpoint
-        self._base_path = urlsplit(endpoint).path
-        self._pool = self.connection_from_url(endpoint)
-
-    def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:  # type: ignore[override]
-        if not url.startswith(f"{self._endpoint}/"):
-            return super().urlopen(method, url, redirect, **options)
-        path = f"{self._base_path}{url[len(self._endpoint) :]}"
-        return self._pool.urlopen(method, path, redirect=False, assert_same_host=False, **options)
+        if self._token is None:
+            return self._http.request(method, url, headers, body)
+        answer = self._http.request(method, url, headers | self._token.headers(), body)
+        if answer.status == 401:
+            self._token.renew()
+            answer = self._http.request(method, url, headers | self._token.headers(), body)
+        return answer

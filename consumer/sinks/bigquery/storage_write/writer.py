@@ -21,7 +21,7 @@ import grpc.experimental.gevent
 from consumer.sinks.bigquery.storage_write import messages
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
 from consumer.sinks.bigquery.storage_write.arrow import Batch
-from consumer.sinks.bigquery.storage_write.token import BearerToken
+from consumer.sinks.bigquery.token import BearerToken
 
 DEFAULT_ENDPOINT = "https://bigquerystorage.googleapis.com"
 
@@ -154,7 +154,8 @@ class GrpcWriter:
     def _metadata(self, **routing: str) -> list[tuple[str, str]]:
         """The routing header is what sends a request to the region of its table."""
         routes = "&".join(f"{name}={quote(value, safe='')}" for name, value in routing.items())
-        return [*self._token.metadata(), ("x-goog-request-params", routes)]
+        headers = self._token.headers() | {"x-goog-request-params": routes}
+        return [(name.lower(), value) for name, value in headers.items()]
 
     def _channel(self, place: int) -> Any:
         while len(self._channels) <= place:

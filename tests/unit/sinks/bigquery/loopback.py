@@ -2,16 +2,19 @@
 
 import http.server
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 type Answer = Callable[["_Handler"], None]
 
 
 @dataclass
 class Seen:
+    method: str
     path: str
     body: bytes
     headers: dict[str, str]
@@ -35,7 +38,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.loopback.seen.append(Seen(self.path, body, headers, self.client_address))
+        self.loopback.seen.append(Seen(self.command, self.path, body, headers, self.client_address))
         answer = self.loopback.answers.pop(0) if self.loopback.answers else status(200)
         answer(self)
 
@@ -86,12 +89,20 @@ def silence(handler: _Handler) -> None:
 
 
 @contextmanager
-def loopback_server() -> Iterator[Loopback]:
+def loopback_server(certificate: Path | None = None) -> Iterator[Loopback]:
+    """With TLS where there is a certificate, in one file with its key."""
+
     class Handler(_Handler):
         pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Handler.loopback = Loopback(f"http://127.0.0.1:{server.server_port}")
+    scheme = "http"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    Handler.loopback = Loopback(f"{scheme}://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

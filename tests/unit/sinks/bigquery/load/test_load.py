@@ -15,7 +15,6 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
 from consumer.domain.routing import time_parser
-from consumer.sinks.bigquery.connection import Answer
 from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import Destination, LoadRequest
 from consumer.sinks.bigquery.load.sieve import Sieve
@@ -23,6 +22,7 @@ from consumer.sinks.bigquery.load.sink import LoadSink
 from consumer.sinks.bigquery.rows import RowEncoder
 from consumer.sinks.bigquery.shapes import INSERT_ALL, LINES, LogRow, Wrapping
 from consumer.sinks.bigquery.times import PartitionTimes
+from consumer.sinks.http_client import Answer
 from tests.unit.builders import chunk_of
 from tests.unit.sinks.bigquery.builders import SHARD, encoder
 from tests.unit.sinks.bigquery.load.fake_google import FakeGoogle, error

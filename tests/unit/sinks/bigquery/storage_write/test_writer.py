@@ -8,8 +8,8 @@ from google.auth.credentials import AnonymousCredentials
 
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
 from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
-from consumer.sinks.bigquery.storage_write.token import BearerToken
 from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
+from consumer.sinks.bigquery.token import BearerToken
 from tests.functional.harness.storage_write_stub import (
     Aborted,
     Codes,
@@ -38,11 +38,11 @@ def writer(google: StorageWriteStub) -> GrpcWriter:
 
 
 def writer_to(url: str) -> GrpcWriter:
+    timeouts = {"connect_timeout_seconds": 5.0, "read_timeout_seconds": 0.5}
     return GrpcWriter(
         endpoint=url,
-        token=BearerToken(AnonymousCredentials),
-        connect_timeout_seconds=5,
-        read_timeout_seconds=0.5,
+        token=BearerToken(AnonymousCredentials, **timeouts),
+        **timeouts,
     )
 
 

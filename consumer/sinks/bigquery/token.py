@@ -1,4 +1,4 @@
-"""The header that gRPC calls carry."""
+"""The header that says who asks, for every kind of request to BigQuery."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +13,17 @@ from consumer.domain.errors import DeliveryError, SetupError, TransientError
 class BearerToken:
     """Fetched when first asked for, and anew when it is about to expire."""
 
-    def __init__(self, credentials: Callable[[], Any]) -> None:
-        """`credentials` finds google-auth's."""
+    def __init__(
+        self, credentials: Callable[[], Any], *, connect_timeout_seconds: float, read_timeout_seconds: float
+    ) -> None:
+        """`credentials` finds google-auth's; where there are none it is asked again at the next call."""
         self._find = credentials
         self._credentials: Any = None
-        self._request = Request(urllib3.PoolManager(retries=False))  # type: ignore[no-untyped-call]
+        timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
+        pools = urllib3.PoolManager(retries=False, timeout=timeout)
+        self._request = Request(pools)  # type: ignore[no-untyped-call]
 
-    def metadata(self) -> list[tuple[str, str]]:
+    def headers(self) -> dict[str, str]:
         """Blocks for a new token; raises TransientError or SetupError."""
         headers: dict[str, str] = {}
         try:
@@ -28,7 +32,14 @@ class BearerToken:
             self._credentials.before_request(self._request, "POST", "", headers)
         except google.auth.exceptions.GoogleAuthError as error:
             raise _delivery_error(error) from error
-        return [(name.lower(), value) for name, value in headers.items()]
+        return headers
+
+    def renew(self) -> None:
+        """After the one of `headers` was refused, whatever it says of its age. Raises as `headers` does."""
+        try:
+            self._credentials.refresh(self._request)
+        except google.auth.exceptions.GoogleAuthError as error:
+            raise _delivery_error(error) from error
 
 
 def _delivery_error(error: google.auth.exceptions.GoogleAuthError) -> DeliveryError:

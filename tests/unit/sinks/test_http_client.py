@@ -1,0 +1,286 @@
+"""The HTTP client against a server on the loopback interface, with and without TLS."""
+
+import datetime
+import errno
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from consumer.domain.errors import TransientError
+from consumer.sinks.http_client import Answer, HttpClient
+from tests.unit.sinks.bigquery import loopback
+from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status
+
+MANY = bytes(range(256)) * 40_000
+"""Ten megabytes: more than the kernel takes at once."""
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    with loopback_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Key and certificate of 127.0.0.1, its own authority, valid for the longest time there is."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+    made = (
+        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
+        .not_valid_after(datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    encoding = serialization.Encoding.PEM
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(private + made.public_bytes(encoding))
+    return path
+
+
+@pytest.fixture
+def tls_server(certificate: Path) -> Iterator[Loopback]:
+    with loopback_server(certificate) as running:
+        yield running
+
+
+def client(*, connections: int = 2, read_seconds: float = 10) -> HttpClient:
+    return HttpClient(connections=connections, connect_timeout_seconds=5, read_timeout_seconds=read_seconds)
+
+
+def post(http: HttpClient, url: str, body: bytes | bytearray = b"body") -> Answer:
+    return http.request("POST", url, {"Content-Type": "text/plain"}, body)
+
+
+def raw(*parts: bytes, then_close: bool = False) -> loopback.Answer:
+    """An answer as it is written, in so many packets."""
+
+    def answer(handler: Any) -> None:
+        for part in parts:
+            handler.wfile.write(part)
+            handler.wfile.flush()
+        if then_close:
+            loopback.hang_up(handler)
+
+    return answer
+
+
+@pytest.mark.parametrize("body", [b"", b"some", bytearray(b"some"), MANY], ids=len)
+def test_a_request_arrives_as_it_is(server: Loopback, body: bytes) -> None:
+    assert post(client(), f"{server.url}/path?query=1", body) == Answer(200, b"{}")
+    (seen,) = server.seen
+    assert (seen.method, seen.path, seen.body) == ("POST", "/path?query=1", body)
+    assert seen.headers == {
+        "host": server.url.removeprefix("http://"),
+        "user-agent": "kinesis-consumer",
+        "accept-encoding": "identity",
+        "content-type": "text/plain",
+        "content-length": str(len(body)),
+    }
+
+
+def test_a_request_without_a_body_does_not_speak_of_one(server: Loopback) -> None:
+    client().request("GET", server.url, {}, b"")
+    (seen,) = server.seen
+    assert (seen.method, seen.path) == ("GET", "/")
+    assert "content-length" not in seen.headers
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n12345678"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-", b"Length: 8\r\n\r", b"\n123", b"45678"),
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n4\r\n5678\r\n0\r\n\r\n"),
+        raw(b"HTTP/1.1 200 OK\r\n\r\n1234", b"5678", then_close=True),
+        raw(b"HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\n12345678", then_close=True),
+        raw(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n12345678"),
+    ],
+    ids=["sized", "in pieces", "chunked", "until the end", "HTTP/1.0", "announced"],
+)
+def test_every_way_to_end_a_body_is_understood(server: Loopback, answer: loopback.Answer) -> None:
+    server.answers = [answer]
+    http = client()
+    assert post(http, server.url) == Answer(200, b"12345678")
+    assert post(http, server.url) == Answer(200, b"{}")
+
+
+def test_an_answer_without_a_body(server: Loopback) -> None:
+    server.answers = [raw(b"HTTP/1.1 204 No Content\r\nLocation: /there\r\n\r\n")]
+    assert post(client(), server.url) == Answer(204, b"", "/there")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        loopback.hang_up,
+        loopback.hang_up_in_the_body,
+        loopback.speak_something_else,
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n12", then_close=True),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Le", then_close=True),
+        raw(b"HTTP/1.1 100 Continue\r\n\r\n", then_close=True),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 8, 9\r\n\r\n12345678"),
+    ],
+)
+def test_half_an_answer_is_none(server: Loopback, answer: loopback.Answer) -> None:
+    server.answers = [answer]
+    http = client()
+    with pytest.raises(TransientError, match=f"^{server.url}/path: ."):
+        post(http, f"{server.url}/path")
+    assert post(http, server.url).status == 200
+
+
+def test_what_comes_behind_an_answer_is_not_taken_for_the_next(server: Loopback) -> None:
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
+    server.answers = [raw(whole + b"1" + whole + b"2"), raw(whole + b"3"), raw(whole + b"4")]
+    http = client()
+    assert [post(http, server.url).body for _ in range(3)] == [b"1", b"3", b"4"]
+    first, second, third = (seen.connection for seen in server.seen)
+    assert first != second == third
+
+
+def test_a_connection_that_was_closed_while_it_waited_is_not_used(server: Loopback) -> None:
+    closed = threading.Event()
+
+    def last(handler: Any) -> None:
+        status(200)(handler)
+        loopback.hang_up(handler)
+        closed.set()
+
+    server.answers = [last]
+    http = client()
+    post(http, server.url)
+    assert closed.wait(10)
+    assert post(http, server.url).status == 200
+
+
+def test_an_answer_that_says_so_ends_its_connection(server: Loopback) -> None:
+    server.answers = [status(200, Connection="close")]
+    http = client()
+    assert [post(http, server.url).status for _ in range(2)] == [200, 200]
+    assert len({seen.connection for seen in server.seen}) == 2
+
+
+def test_each_server_has_its_own_connections(server: Loopback) -> None:
+    with loopback_server() as other:
+        http = client()
+        for url in (server.url, other.url, server.url, other.url):
+            assert post(http, url).status == 200
+        assert [len({seen.connection for seen in each.seen}) for each in (server, other)] == [1, 1]
+        assert [len(each.seen) for each in (server, other)] == [2, 2]
+
+
+def test_no_more_connections_are_kept_than_wanted(server: Loopback) -> None:
+    together = threading.Barrier(4, timeout=10)
+
+    def answer(handler: Any) -> None:
+        together.wait()
+        status(200)(handler)
+
+    server.answers = [answer] * 4
+    http = client(connections=2)
+    _together([lambda: post(http, server.url)] * 4)
+    assert len({seen.connection for seen in server.seen}) == 4
+    server.answers = [answer] * 4
+    together.reset()
+    _together([lambda: post(http, server.url)] * 4)
+    assert len({seen.connection for seen in server.seen}) == 4 + 2
+
+
+def _together(calls: list[Callable[[], object]]) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError("timed out"),
+        socket.gaierror(-2, "Name or service not known"),
+        ssl.SSLCertVerificationError(1, "certificate verify failed"),
+        OSError(errno.EMFILE, "Too many open files"),
+        ConnectionRefusedError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_troubles_with_connecting_are_waited_out(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    with pytest.raises(TransientError, match=r"^http://server\.example: .") as caught:
+        post(client(), "http://server.example")
+    assert caught.value.__cause__ is error
+
+
+def test_silence_ends_with_the_read_timeout(server: Loopback) -> None:
+    server.answers = [loopback.silence]
+    with pytest.raises(TransientError, match="timed out"):
+        post(client(read_seconds=0.05), server.url)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/", "http:///path", "http://127.0.0.1:port/", "127.0.0.1", "http://a/b c"]
+)
+def test_what_is_no_address_is_said(url: str) -> None:
+    with pytest.raises(TransientError):
+        post(client(), url)
+
+
+@pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "ä\u20ac", "\0"])
+def test_a_header_cannot_become_two(server: Loopback, value: str) -> None:
+    with pytest.raises(TransientError):
+        client().request("GET", server.url, {"name": value}, b"")
+    assert server.seen == []
+
+
+def test_tls_with_a_certificate_that_is_trusted(
+    tls_server: Loopback, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    http = client()
+    bodies: list[bytes | bytearray] = [b"", b"some", MANY, bytearray(b"more")]
+    assert [post(http, f"{tls_server.url}/path", body).status for body in bodies] == [200] * 4
+    assert [seen.body for seen in tls_server.seen] == bodies
+    assert len({seen.connection for seen in tls_server.seen}) == 1
+
+
+def test_tls_with_a_certificate_that_is_not(tls_server: Loopback) -> None:
+    with pytest.raises(TransientError, match="certificate verify failed"):
+        post(client(), tls_server.url)
+    assert tls_server.seen == []
+
+
+def test_tls_with_the_certificate_of_another_host(
+    tls_server: Loopback, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with pytest.raises(TransientError, match="localhost"):
+        post(client(), tls_server.url.replace("127.0.0.1", "localhost"))
+    assert tls_server.seen == []
+
+
+def test_a_tls_connection_that_was_closed_while_it_waited_is_not_used(
+    tls_server: Loopback, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls_server.answers = [status(200), status(200, Connection="close")]
+    http = client()
+    assert [post(http, tls_server.url).status for _ in range(4)] == [200] * 4
+    assert len({seen.connection for seen in tls_server.seen}) == 2
