@@ -5,9 +5,12 @@ records. That is what lets a replay, a zombie worker or a new owner cut the same
 The one exception is `Chunker.seal_idle`, which seals where the next record would have sealed anyway.
 """
 
+from array import array
 from dataclasses import dataclass, field
 
 from consumer.domain.records import Position, Records
+
+_FIRST_STEP = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,46 @@ class Chunk:
         """Let go of the records, most of what a shard process holds, once nobody will look at them any more; what
         the chunk is called, how many it had and where it ends stays known."""
         object.__setattr__(self, "records", Records())
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a chunk can take before it is complete: less than so many bytes and records, which arrived before a time."""
+
+    max_bytes: int
+    max_records: int
+    before_ms: int
+
+    def holds(self, sizes: "array[int]", arrivals: "array[int]") -> bool:
+        """Whether the chunk is not complete with all of these."""
+        return (
+            len(sizes) < self.max_records
+            and sum(sizes) < self.max_bytes
+            and max(arrivals, default=0) < self.before_ms
+        )
+
+    def leading(self, sizes: "array[int]", arrivals: "array[int]", begin: int) -> int:
+        """Where those that it can take end, of the records from `begin` on: found without a look at each alone."""
+        room, low, step = self, begin, _FIRST_STEP
+        high = begin + step
+        while room.holds(sizes[low:high], arrivals[low:high]):
+            if high >= len(sizes):
+                return len(sizes)
+            room = room.without(sizes[low:high])
+            step *= 2
+            low, high = high, high + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            if room.holds(sizes[low:middle], arrivals[low:middle]):
+                room = room.without(sizes[low:middle])
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def without(self, sizes: "array[int]") -> "Room":
+        """What is left when these are in."""
+        return Room(self.max_bytes - sum(sizes), self.max_records - len(sizes), self.before_ms)
 
 
 class Chunker:
@@ -123,10 +166,20 @@ class Chunker:
     def _cut(self, records: Records) -> list[Chunk]:
         sealed: list[Chunk] = []
         limits = self._limits
-        begin = 0
+        sizes, arrivals = records.sizes(), records.arrivals()
+        begin = place = 0
         count, size = len(self._open), self._open.payload_bytes
         since = self._open.first_arrival_ms if self._open else 0
-        for place, (one, arrival_ms) in enumerate(zip(records.sizes(), records.arrivals(), strict=True)):
+        while place < len(sizes):
+            if count:
+                room = Room(limits.max_bytes - size, limits.max_records - count, since + limits.window_ms)
+                end = room.leading(sizes, arrivals, place)
+                count += end - place
+                size += sum(sizes[place:end])
+                place = end
+                if place == len(sizes):
+                    break
+            one, arrival_ms = sizes[place], arrivals[place]
             if count and (size + one > limits.max_bytes or arrival_ms >= since + limits.window_ms):
                 sealed.append(self._seal_with(records, begin, place))
                 begin, count, size = place, 0, 0
@@ -134,9 +187,10 @@ class Chunker:
                 since = arrival_ms
             count += 1
             size += one
+            place += 1
             if size >= limits.max_bytes or count >= limits.max_records:
-                sealed.append(self._seal_with(records, begin, place + 1))
-                begin, count, size = place + 1, 0, 0
+                sealed.append(self._seal_with(records, begin, place))
+                begin, count, size = place, 0, 0
         self._open.extend(records, begin)
         return sealed
 

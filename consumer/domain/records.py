@@ -222,12 +222,12 @@ class Records(Sequence[Record]):
                 self._extend(part, first, last)
             start += len(part)
 
-    def arrivals(self) -> Iterator[int]:
-        return chain.from_iterable(part.arrivals for part in self.parts)
+    def arrivals(self) -> "array[int]":
+        return _joined("q", [part.arrivals for part in self.parts])
 
-    def sizes(self) -> Iterator[int]:
+    def sizes(self) -> "array[int]":
         """Of the payloads, in bytes."""
-        return chain.from_iterable(part.sizes for part in self.parts)
+        return _joined("I", [part.sizes for part in self.parts])
 
     @property
     def first_arrival_ms(self) -> int:
@@ -332,6 +332,15 @@ class Records(Sequence[Record]):
             part.extend(text[text_begin:text_end], labels[label_begin:label_end], others, begin, stop)
             self.payload_bytes += text_end - text_begin - (stop - begin)
             begin, text_begin, label_begin = stop, text_end, label_end
+
+
+def _joined(code: str, columns: "list[array[int]]") -> "array[int]":
+    if len(columns) == 1:
+        return columns[0]
+    joined = array(code)
+    for column in columns:
+        joined.frombytes(memoryview(column).cast("B"))
+    return joined
 
 
 def _text(characters: Buffer) -> str:

@@ -139,5 +139,5 @@ class S3Sink(Unordered):
 
     def _times_ms(self, records: Records) -> Sequence[int]:
         if self._record_times is None:
-            return list(records.arrivals())
+            return records.arrivals()
         return self._record_times.times_ms(records)

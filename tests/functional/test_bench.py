@@ -121,10 +121,10 @@ def test_shard_processes_take_what_the_sum_for_a_host_says_and_half_of_it_at_lea
     assert {(row["backend"], row["start"]) for row in rows} == {
         (backend, start) for backend in ("s3", "bigquery") for start in said
     }
-    for start, each_mib in said.items():
-        server_mib = SERVER_MIB if start == "forked" else 0
+    for how, each_mib in said.items():
+        server_mib = SERVER_MIB if how == "forked" else 0
         bound = server_mib + 4 * each_mib
-        here = [row for row in rows if row["start"] == start]
+        here = [row for row in rows if row["start"] == how]
         assert max(row["server_mib"] for row in here) <= server_mib
         # one sum for both backends; tests that run beside this one take their part of what is mapped by all
         assert (

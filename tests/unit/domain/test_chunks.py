@@ -1,6 +1,7 @@
 """The chunker's promises, for any records, limits and batches."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import pytest
 from hypothesis import assume, given
@@ -46,6 +47,29 @@ def test_chunks_are_cut_where_the_rule_says(
     chunks, rest = cut_batches(data.draw(batched(records)), limits)
     everything = [*chunks, *([rest] if rest else [])]
     assert [list(chunk.records) for chunk in everything] == by_the_rule(records, limits)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 3)), min_size=60, max_size=500),
+    st.builds(
+        ChunkLimits,
+        window_ms=st.integers(1, 600),
+        max_bytes=st.integers(1, 800),
+        max_records=st.integers(1, 600),
+        grace_ms=st.just(0),
+    ),
+)
+def test_chunks_of_many_records_are_cut_where_the_rule_says(
+    steps: list[tuple[int, int]], limits: ChunkLimits
+) -> None:
+    arrivals = accumulate((step_ms for _, step_ms in steps), initial=ARRIVAL_MS)
+    records = [
+        Record(b"x" * size, "pk", str(number), 0, arrival_ms)
+        for number, ((size, _), arrival_ms) in enumerate(zip(steps, arrivals, strict=False))
+    ]
+    chunks, rest = cut_batches([records], limits)
+    sizes = [chunk.count for chunk in chunks] + ([rest.count] if rest else [])
+    assert sizes == [len(chunk) for chunk in by_the_rule(records, limits)]
 
 
 @given(st.data(), shards(), limits)
