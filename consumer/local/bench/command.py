@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=3,
         metavar="N",
-        help="of levels shard, originals, kcl and recovery: medians of so many (default 3)",
+        help="of levels shard, originals, kcl and recovery: medians of so many, of flat the least (default 3)",
     )
     parser.add_argument(
         "--records",
@@ -153,7 +153,7 @@ def _shard(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[s
 
 
 def _flat(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
-    return flat_level.measure(arguments.records or 10_000_000, folder=folder, say=say)
+    return flat_level.measure(arguments.records or 10_000_000, runs=arguments.runs, folder=folder, say=say)
 
 
 def _memory(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
@@ -226,7 +226,7 @@ def _workers(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict
     return workers_level.measure(conditions, folder=folder, say=say)
 
 
-_REPEATED = frozenset({"shard", "originals", "kcl", "recovery"})
+_REPEATED = frozenset({"shard", "flat", "originals", "kcl", "recovery"})
 LEVELS = {
     "shard": _shard,
     "flat": _flat,

@@ -31,7 +31,8 @@ _TITLES = {
 _TEXTS = {
     "shard": "Messages of the KCL's protocol through the real shard process, JSON checked, into a backend in another"
     " process that takes everything and keeps nothing. Start-up is not in the CPU seconds per million.",
-    "flat": "One shard process from its first record to its last: each row is the tenth that ends there.",
+    "flat": "One shard process from its first record to its last: each row is the tenth that ends there, the least"
+    " of the runs: whatever else the machine does only adds.",
     "forks": "Proportional memory after real work, launchers included: shard processes forked from one that has"
     " everything imported (`shard.fork_server = true`), and each started on its own.",
     "memory": "The allowance is `delivery.max_in_flight_bytes` and 40 MiB. In an outage the backend answers 503"
