@@ -8,7 +8,8 @@ The one exception is `Chunker.seal_idle`, which seals where the next record woul
 from array import array
 from dataclasses import dataclass, field
 
-from consumer.domain.records import Position, Records
+from consumer.domain.columns import Records
+from consumer.domain.records import Position
 
 _FIRST_STEP = 64
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from consumer.domain.records import Columns
+from consumer.domain.columns import Columns
 
 SOURCES = Path(__file__).parent
 SLACK = 64

@@ -33,7 +33,7 @@ typedef struct {
     uint64_t size;
 } span;
 
-/* Records as domain/records.py keeps them: payload i is followed by one line end in `text`, its partition key and its
+/* Records as domain/columns.py keeps them: payload i is followed by one line end in `text`, its partition key and its
  * sequence number stand in `labels`. */
 typedef struct {
     byte *text;

@@ -4,7 +4,7 @@ import ctypes
 import mmap
 from array import array
 
-from consumer.domain.records import Columns, Records
+from consumer.domain.columns import Columns, Records
 from consumer.native import library
 
 _USUAL_RECORDS = 16 * 1024

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from consumer.domain.chunks import Chunk, Chunker
+from consumer.domain.columns import Records
 from consumer.domain.ledger import Ledger
-from consumer.domain.records import Records
 from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointer, Checkpointing
 from consumer.shard.status import ShardStatus
 

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import msgspec
 from amazon_kclpy import dispatch, kcl
 
+from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError
-from consumer.domain.records import Record, Records
+from consumer.domain.records import Record
 from consumer.shard.line_reader import LineReader
 from consumer.shard.message_parser import MessageParser
 

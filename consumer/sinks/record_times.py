@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from consumer.domain.records import Records
+from consumer.domain.columns import Records
 from consumer.domain.routing import epoch_ms, time_parser
 from consumer.native import library
 from consumer.sinks.payloads import RoutingReader

@@ -8,8 +8,8 @@ from typing import Any
 from isal import isal_zlib
 
 from consumer.domain.chunks import Chunk
+from consumer.domain.columns import PART_RECORDS, Records
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.records import PART_RECORDS, Records
 from consumer.domain.routing import PartitionPaths
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from consumer.domain.chunks import Chunk
-from consumer.domain.records import Record, Records
+from consumer.domain.columns import Records
+from consumer.domain.records import Record
 
 ARRIVAL_MS = 1_700_000_000_123
 """2023-11-14T22:13:20.123Z"""

@@ -3,7 +3,7 @@
 from array import array
 from typing import Any, Self
 
-from consumer.domain.records import Columns, Records
+from consumer.domain.columns import Columns, Records
 from consumer.domain.routing import table_names
 from consumer.native import library
 from consumer.sinks.bigquery.requests import LEAST_BILLED_BYTES, InsertRequest, RequestMaker

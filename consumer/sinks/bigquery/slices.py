@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from operator import itemgetter
 
-from consumer.domain.records import Record, Records
+from consumer.domain.columns import Records
+from consumer.domain.records import Record
 
 SLICE_RECORDS = 500
 """Some hundred kilobytes of usual records: they, and what is made of them, stay in the processor's cache meanwhile."""

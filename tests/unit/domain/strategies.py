@@ -6,7 +6,8 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk, Chunker, ChunkLimits
-from consumer.domain.records import Record, Records
+from consumer.domain.columns import Records
+from consumer.domain.records import Record
 
 START_MS = 1_700_000_000_000
 

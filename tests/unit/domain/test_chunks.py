@@ -8,7 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk, Chunker, ChunkLimits
-from consumer.domain.records import Position, Record, Records
+from consumer.domain.columns import Records
+from consumer.domain.records import Position, Record
 from tests.unit.builders import ARRIVAL_MS, chunk_of, record
 from tests.unit.domain.strategies import batched, cut, cut_batches, limits, shards
 

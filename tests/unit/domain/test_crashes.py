@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk, Chunker, ChunkLimits
+from consumer.domain.columns import Records
 from consumer.domain.ledger import Ledger, Ticket
-from consumer.domain.records import Record, Records
+from consumer.domain.records import Record
 from tests.unit.domain.strategies import cut, limits, shards
 
 type Contents = dict[str, Records]

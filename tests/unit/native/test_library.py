@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk
-from consumer.domain.records import Record, Records
+from consumer.domain.columns import Records
+from consumer.domain.records import Record
 from consumer.native import library
 from consumer.shard.line_reader import LineReader
 from consumer.shard.message_parser import MessageParser

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consumer.domain.records import Record, Records
+from consumer.domain.columns import Records
+from consumer.domain.records import Record
 from consumer.native.library import NUMBER_COLUMNS
 from consumer.shard.message_parser import MessageParser
 from consumer.shard.protocol import _Message

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from consumer.domain.columns import PART_RECORDS, Columns, Records
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.records import PART_RECORDS, Columns, Record, Records
+from consumer.domain.records import Record
 from consumer.domain.routing import table_names
 from consumer.native import library
 from consumer.sinks.bigquery.requests import LEAST_BILLED_BYTES

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from amazon_kclpy.checkpoint_error import CheckpointError
 
 from consumer.domain.chunks import Chunk
+from consumer.domain.columns import Records
 from consumer.domain.events import Event, LogEvent
-from consumer.domain.records import Record, Records
+from consumer.domain.records import Record
 from consumer.shard.status import ShardStatus
 
 

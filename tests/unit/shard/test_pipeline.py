@@ -7,9 +7,10 @@ import pytest
 
 from consumer.domain.checkpoints import CheckpointPolicy, CheckpointState
 from consumer.domain.chunks import Chunker, ChunkLimits
+from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError, Superseded, TransientError
 from consumer.domain.ledger import Ledger
-from consumer.domain.records import Position, Record, Records
+from consumer.domain.records import Position, Record
 from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointing
 from consumer.shard.pipeline import InFlightLimits, Pipeline
 from tests.unit.shard.fakes import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.domain.records import Records
+from consumer.domain.columns import Records
 from consumer.native import library
 from consumer.sinks.record_times import RecordTimes
 from tests.unit.builders import ARRIVAL_MS, record

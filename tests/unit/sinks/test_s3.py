@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from isal import igzip
 
-from consumer.domain import records as records_module
+from consumer.domain import columns as columns_module
 from consumer.domain.chunks import Chunk
+from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import SetupError, TransientError
-from consumer.domain.records import Records
 from consumer.native import library
 from consumer.sinks.aws import s3_client
 from consumer.sinks.record_times import RecordTimes
@@ -85,8 +85,8 @@ def test_rejected_records_are_left_out_and_still_count_in_the_name() -> None:
 
 @pytest.mark.parametrize("hours", [1, 2])
 def test_rejected_records_of_every_part_are_known_by_their_index_in_the_chunk(hours: int) -> None:
-    count = 2 * records_module.PART_RECORDS + 30
-    bad = {0, records_module.PART_RECORDS, count - 2, count - 1}
+    count = 2 * columns_module.PART_RECORDS + 30
+    bad = {0, columns_module.PART_RECORDS, count - 2, count - 1}
     chunk = chunk_of_records(
         [
             record(
@@ -135,7 +135,7 @@ def test_I2_the_bytes_do_not_depend_on_how_records_came_or_on_the_C_library(
     for start in range(0, len(batch), together):
         pieces.extend(whole.records, start, min(start + together, len(batch)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records_module, "PART_RECORDS", 5)
+        patch.setattr(columns_module, "PART_RECORDS", 5)
         rebuilt = Records()
         rebuilt.extend(pieces)
         other = Records.of(list(whole.records))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from consumer.domain.records import Records
+from consumer.domain.columns import Records
 from consumer.domain.routing import table_names
 from consumer.native import library
 from consumer.sinks.bigquery.storage_write.arrow import log_batch_head

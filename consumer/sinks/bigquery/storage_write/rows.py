@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.records import Record, Records
+from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
 from consumer.native import library
 from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked, records_at

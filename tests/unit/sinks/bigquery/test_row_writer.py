@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.domain.records import PART_RECORDS, Records
+from consumer.domain.columns import PART_RECORDS, Records
 from consumer.native import library
 from consumer.sinks.bigquery.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
 from consumer.sinks.bigquery.row_writer import RowWriter

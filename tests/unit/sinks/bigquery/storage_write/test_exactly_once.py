@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk
+from consumer.domain.columns import Records
 from consumer.domain.dead_letters import ShareGuard, ShareLimit
 from consumer.domain.errors import DeliveryError, RequestRefused, Superseded, TransientError
 from consumer.domain.ledger import Ledger, Ticket
-from consumer.domain.records import Position, Record, Records
+from consumer.domain.records import Position, Record
 from consumer.native import library
 from consumer.settings.values import Value
 from consumer.sinks.base import Outcome

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.domain.records import PART_RECORDS, Record, Records
+from consumer.domain.columns import PART_RECORDS, Records
+from consumer.domain.records import Record
 from consumer.native import library
 from consumer.settings.values import Value
 from consumer.sinks.bigquery.storage_write.log_columns import LogColumns

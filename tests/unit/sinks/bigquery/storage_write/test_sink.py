@@ -3,9 +3,10 @@
 import pytest
 
 from consumer.domain.chunks import Chunk
+from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
-from consumer.domain.records import Position, Record, Records
+from consumer.domain.records import Position, Record
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, StorageCode
 from consumer.sinks.bigquery.storage_write.appends import Append
 from consumer.sinks.bigquery.storage_write.positions import decode_state

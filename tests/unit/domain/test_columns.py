@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.domain import records as module
-from consumer.domain.records import Columns, Position, Record, Records
+from consumer.domain import columns as module
+from consumer.domain.columns import Columns, Records
+from consumer.domain.records import Position, Record
 
 texts = st.text(max_size=5)
 """Lone surrogates, too: a key may hold what the KCL's JSON holds."""
