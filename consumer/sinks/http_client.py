@@ -7,6 +7,7 @@ redirects, retries, proxies, decoding. The answers are parsed by llhttp.
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -95,8 +96,7 @@ class _Server:
         connection = self._take()
         reader = _AnswerReader()
         try:
-            self._send(connection, head, body)
-            answer = reader.read(connection)
+            answer = self._ask(connection, head, body, reader)
         except (
             BaseException
         ):  # a request that is given up, too, leaves an answer behind that nobody waits for
@@ -116,6 +116,20 @@ class _Server:
                 return connection
             connection.close()
         return self._open()
+
+    def _ask(
+        self, connection: _Connection, head: bytes, body: bytes | bytearray, reader: "_AnswerReader"
+    ) -> Answer:
+        try:
+            self._send(connection, head, body)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
+            # who refuses a request may say so, and hang up, before all of it has come
+            with suppress(OSError, httptools.HttpParserError):
+                answer = reader.read(connection)
+                reader.keeps_alive = False
+                return answer
+            raise error
+        return reader.read(connection)
 
     def _send(self, connection: _Connection, head: bytes, body: bytes | bytearray) -> None:
         if self._tls:

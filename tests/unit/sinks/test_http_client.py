@@ -143,6 +143,27 @@ def test_half_an_answer_is_none(server: Loopback, answer: loopback.Answer) -> No
     assert post(http, server.url).status == 200
 
 
+def test_an_answer_that_does_not_wait_for_the_whole_request_counts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        answers = [b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno", b""]
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(answer)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        http = client()
+        assert post(http, url, MANY) == Answer(413, b"no")
+        with pytest.raises(TransientError):
+            post(http, url, MANY)
+        server.join()
+
+
 def test_what_comes_behind_an_answer_is_not_taken_for_the_next(server: Loopback) -> None:
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
     server.answers = [raw(whole + b"1" + whole + b"2"), raw(whole + b"3"), raw(whole + b"4")]
