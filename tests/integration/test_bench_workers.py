@@ -33,7 +33,7 @@ def test_shards_are_split_and_move_to_a_worker_that_joins_and_no_record_is_lost(
         assert row["shard_pss_mib"] > 1
         assert row["jvm_threads_per_shard"] > row["shard_threads"] >= 2
     assert end["records"] > 4 * 5 * 20
-    assert (end["lost"], end["duplicated"]) == (0, 0)
+    assert (end["late"], end["lost"], end["duplicated"]) == (0, 0, 0)
     machine = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
     text = section({"level": "workers", "command": "bin/bench", "runs": 1, "machine": machine, "rows": rows})
     assert "| the feed ends | – | – |" in text

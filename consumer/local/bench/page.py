@@ -70,7 +70,8 @@ _TEXTS = {
     " measured for some seconds. Memory beside the JVMs is proportional: of shard processes, launchers and fork"
     " servers, divided by the shards. At this rate most of the JVM's CPU time goes into its polls, one in two seconds"
     " for each shard: what a record costs by the number of shards is told by `bin/bench kcl --shards 1,4,16,64`, which"
-    " reads as fast as it can. At the end every object is read and compared with what was put.",
+    " reads as fast as it can. At the end every object is read and compared with what was put; late are records that"
+    " nobody has come to in three minutes, and that a new worker has delivered.",
 }
 _COLUMNS: dict[str, Columns] = {
     "shard": (
@@ -164,6 +165,7 @@ _COLUMNS: dict[str, Columns] = {
         ("jvm_threads_per_shard", "threads of the JVMs per shard"),
         ("shard_threads", "threads of a shard process"),
         ("records", "records"),
+        ("late", "late"),
         ("lost", "lost"),
         ("duplicated", "duplicated"),
     ),
