@@ -157,12 +157,11 @@ def _rows_outcome(request: InsertRequest, rows: dict[int, list[RowError]]) -> Ou
 
 def _stored(request: InsertRequest, failed: dict[int, list[RowError]]) -> dict[str, int]:
     """What BigQuery bills: rows that are in."""
-    stored = [place for place in range(len(request.indices)) if place not in failed]
+    rows, billed_bytes = len(request.indices), request.billed_bytes
     if failed:
-        billed_bytes = request.keep(stored).billed_bytes if stored else 0
-    else:
-        billed_bytes = request.billed_bytes
-    return {"insert_all_rows": len(stored), "insert_all_billed_bytes": billed_bytes}
+        stored = [place for place in range(rows) if place not in failed]
+        rows, billed_bytes = len(stored), request.keep(stored).billed_bytes if stored else 0
+    return {"insert_all_rows": rows, "insert_all_billed_bytes": billed_bytes}
 
 
 def _worse(known: TransientError | None, errors: list[RowError]) -> TransientError | None:
