@@ -22,9 +22,9 @@ from consumer.daemon.preparation import NotReady, Step, Unusable
 from consumer.settings import Settings
 
 
-def aws_steps(settings: Settings) -> list[Step]:
-    """The stream, and each bucket once."""
-    return [_stream_step(settings), *_bucket_steps(settings)]
+def aws_steps(settings: Settings, tell_shards: Callable[[int], None]) -> list[Step]:
+    """The stream, whose open shards are told, and each bucket once."""
+    return [_stream_step(settings, tell_shards), *_bucket_steps(settings)]
 
 
 def stream_of(settings: Settings) -> tuple[str, str, dict[str, str]]:
@@ -46,13 +46,19 @@ def _buckets_of(settings: Settings) -> dict[str, str]:
     return keys
 
 
-def _stream_step(settings: Settings) -> Step:
+def _stream_step(settings: Settings, tell_shards: Callable[[int], None]) -> Step:
     service = kcl_service(settings, "Kinesis", "kinesisEndpoint")
     key, name, request = stream_of(settings)
 
     def step() -> str:
         kinesis = stream_client(settings, service)
-        return check_stream(lambda: kinesis.describe_stream_summary(**request), key, name, service)
+
+        def question() -> Any:
+            answer = kinesis.describe_stream_summary(**request)
+            tell_shards(int(answer["StreamDescriptionSummary"]["OpenShardCount"]))
+            return answer
+
+        return check_stream(question, key, name, service)
 
     return step
 

@@ -9,7 +9,7 @@ import shlex
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consumer.daemon.errors import StartFailed
@@ -31,6 +31,11 @@ class JavaCommand:
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
+
+    def with_heap(self, mib: int) -> JavaCommand:
+        """May become so large, unless an option that follows says otherwise."""
+        executable, *options = self.arguments
+        return replace(self, arguments=(executable, f"-Xmx{mib}m", *options))
 
 
 def worker_id(settings: Settings) -> str:

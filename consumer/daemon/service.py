@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shlex
 import signal
 import socket
 import threading
@@ -12,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 
-from consumer.daemon import http, logback, processes
+from consumer.daemon import heap, http, logback, processes
 from consumer.daemon.backend import prepare_backend
 from consumer.daemon.background import in_thread
 from consumer.daemon.channel import Channel
@@ -31,8 +32,9 @@ from consumer.settings import Settings
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-type Prepare = Callable[[Settings, Patience, Log], None]
-"""Makes the backend usable; blocks, and raises StartFailed, or Stopped when its patience says so."""
+type Prepare = Callable[[Settings, Patience, Log], int | None]
+"""Makes the backend usable, and returns the number of the stream's open shards if it is known; blocks, and raises
+StartFailed, or Stopped when its patience says so."""
 
 
 def serve(
@@ -75,8 +77,11 @@ async def _serve(
         if settings.flag(FORK_SERVER):
             await stack.enter_async_context(_fork_server(settings, state, command, forked, log))
         await stack.enter_async_context(supervisor.watching())
-        if not await _prepared(settings, prepare, supervisor, log):
+        try:
+            open_shards = await _prepared(settings, prepare, supervisor, log)
+        except Stopped:
             return EXIT_OK
+        supervisor.use(with_heap(command, settings, open_shards, log))
         return await supervisor.run()
 
 
@@ -182,8 +187,29 @@ async def _events(state: StateDirectory, supervisor: Supervisor, log: Log) -> As
         channel.close()
 
 
-async def _prepared(settings: Settings, prepare: Prepare, supervisor: Supervisor, log: Log) -> bool:
-    """Prepares the backend; False when told to stop meanwhile."""
+def with_heap(command: JavaCommand, settings: Settings, open_shards: int | None, log: Log) -> JavaCommand:
+    """With as large a heap as the settings say, or else the stream's open shards."""
+    chosen = heap.chosen_by(shlex.split(settings.text("jvm.options")))
+    given = settings["jvm.heap"]
+    if chosen is not None:
+        log.info(f"jvm.options: {chosen} says how large the JVM's heap may become")
+        return command
+    if given is not None:
+        return command.with_heap(int(given) >> 20)
+    found = heap.heap_for(open_shards or 0, memory_bytes=heap.memory_bytes())
+    if found.is_enough:
+        log.info(f"the JVM's heap may become {found.mib} MiB")
+    else:
+        log.warning(
+            f"jvm.heap: {open_shards} shards that lag need up to {found.needed_mib} MiB, and a quarter of the memory"
+            f" is {found.mib} MiB: give this worker more memory, or fewer shards by maxLeasesForWorker, or lower"
+            " maxRecords"
+        )
+    return command.with_heap(found.mib)
+
+
+async def _prepared(settings: Settings, prepare: Prepare, supervisor: Supervisor, log: Log) -> int | None:
+    """Prepares the backend; returns the number of open shards. Raises Stopped when told to stop meanwhile."""
     stop = threading.Event()
     patience = Patience(
         timeout_seconds=settings.seconds("supervisor.prepare_timeout"),
@@ -198,9 +224,5 @@ async def _prepared(settings: Settings, prepare: Prepare, supervisor: Supervisor
     if not done.done():
         stop.set()
         done.cancel()
-        return False
-    try:
-        done.result()
-    except Stopped:
-        return False
-    return True
+        raise Stopped
+    return done.result()

@@ -100,6 +100,10 @@ class Supervisor:
         self._phase = Phase.STOPPING
         self._stopping.set()
 
+    def use(self, command: JavaCommand) -> None:
+        """In place of the one that it was made with, for the JVMs that are started from now on."""
+        self._command = command
+
     def hold_for(self, faults: tuple[str, ...]) -> None:
         """The backend cannot be prepared until these are mended; none ends that. May be called from any thread."""
         self._faults = faults

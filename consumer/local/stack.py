@@ -112,7 +112,7 @@ def overrides(stack: Stack, backend: str) -> dict[str, str]:
         "dynamoDBEndpoint": stack.aws_endpoint,
         "s3.endpoint_url": stack.aws_endpoint,
         "deadletter.bucket": stack.bucket,
-        "jvm.options": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xmx512m -Daws.cborEnabled=false",
+        "jvm.options": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false",
     }
     own = {
         "s3": {"s3.bucket": stack.bucket},

@@ -193,8 +193,14 @@ _PROCESS = (
     Setting(
         name="jvm.options",
         kind=Text(form="options as a shell would split them"),
-        default="-XX:+UseSerialGC -Xmx512m -XX:+ExitOnOutOfMemoryError",
+        default="-XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError",
         meaning="options of the JVM that runs the KCL",
+    ),
+    Setting(
+        name="jvm.heap",
+        kind=Size(at_least="64MiB"),
+        meaning="how large the JVM's heap may become; unless set, 128 MiB and 80 for each open shard of the stream,"
+        " but at least 512 MiB and, beyond these, no more than a quarter of the memory",
     ),
     Setting(
         name="jvm.log_level",

@@ -12,7 +12,7 @@ from consumer.daemon.service import serve
 from consumer.settings import Settings, load
 
 
-def prepare(settings: Settings, patience: Patience, log: Log) -> None:
+def prepare(settings: Settings, patience: Patience, log: Log) -> int | None:
     if os.environ.get("PREPARE") == "waits":
         log.info("preparing")
         if patience.pause(60):
@@ -20,6 +20,7 @@ def prepare(settings: Settings, patience: Patience, log: Log) -> None:
     if os.environ.get("PREPARE") == "hangs":
         log.info("preparing")
         threading.Event().wait(60)
+    return int(os.environ.get("OPEN_SHARDS", "1"))
 
 
 def main(java: str, assignments: list[str]) -> int:

@@ -28,6 +28,28 @@ def test_a_signal_drains_the_shard_processes_and_ends_in_order(
     assert not runs(shard)
 
 
+@pytest.mark.parametrize(
+    ("assignments", "open_shards", "heap"),
+    [
+        ((), "1", ["-Xmx512m"]),
+        (("jvm.heap=100MiB",), "100", ["-Xmx100m"]),
+        (("jvm.options=-Xmx77m",), "100", ["-Xmx77m"]),
+        (("jvm.options=-XX:MaxRAMPercentage=20",), "100", []),
+    ],
+)
+def test_the_jvm_may_have_the_heap_that_the_settings_say(
+    start: StartDaemon, assignments: tuple[str, ...], open_shards: str, heap: list[str]
+) -> None:
+    jvm, _ = start(*assignments, OPEN_SHARDS=open_shards).running()
+    arguments = Path(f"/proc/{jvm}/cmdline").read_text().split("\0")
+    assert [argument for argument in arguments if argument.startswith("-Xmx")] == heap
+
+
+def test_too_little_memory_for_all_shards_to_lag_is_told(start: StartDaemon) -> None:
+    daemon = start(OPEN_SHARDS="1000000")
+    daemon.line("WARNING.*jvm.heap: 1000000 shards that lag need up to 80000128 MiB, and .* fewer shards")
+
+
 def test_a_jvm_that_does_not_end_within_the_grace_is_killed_with_its_children(start: StartDaemon) -> None:
     daemon = start("jvm.options=--ignore-term", "shutdownGraceMillis=1", "supervisor.grace_margin=1s")
     jvm, shard = daemon.running()

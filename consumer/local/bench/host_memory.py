@@ -13,16 +13,6 @@ GRPC_MIB = 20
 PYARROW_MIB = 70
 """For rows of typed cells."""
 
-HEAP_MIB = 128
-"""Of the KCL itself."""
-
-HEAP_ANSWERS = 4
-"""Answers of Kinesis that a shard which lags has in the heap: the KCL fetches on until it has 8 MiB or three of them
-waiting (SimpleRecordsFetcherFactory), while one is written for the shard process."""
-
-ANSWER_MIB = 10
-"""https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html"""
-
 
 def shard_mib(settings: Settings) -> float:
     """The most that one shard takes beside the JVM: records on their way, those of open chunks, and what is made of
@@ -34,12 +24,6 @@ def shard_mib(settings: Settings) -> float:
             process += PYARROW_MIB
     in_flight = settings.integer("delivery.max_in_flight_bytes")
     return process + (in_flight + 2 * settings.integer("chunk.max_bytes")) / MIB
-
-
-def heap_mib(*, max_records: int, record_bytes: int, lagging_shards: int) -> float:
-    """What the JVM's heap has to have room for."""
-    answer_mib = min(ANSWER_MIB, max_records * record_bytes / MIB)
-    return HEAP_MIB + lagging_shards * HEAP_ANSWERS * answer_mib
 
 
 def host_mib(settings: Settings, *, heap_mib: int, shards: int) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from consumer.daemon import heap
 from consumer.local.bench import jvm, leases
 from consumer.local.bench.arrivals import Acknowledged, Arrivals, Delivered
 from consumer.local.bench.backend import Backend, discarding
@@ -21,6 +22,7 @@ from consumer.local.bench.kinesis.answers import Script, shard_id
 from consumer.local.bench.kinesis.stub import Stub, serving
 from consumer.local.bench.kinesis.wire import BY_NAME
 from consumer.local.bench.shard_events import ShardEvents, listening
+from consumer.local.bench.shard_level import MIB
 from consumer.local.bench.usage import TreeTime
 from consumer.local.child import Process
 from consumer.local.stack import Stack
@@ -197,13 +199,13 @@ def _settings(case: KclCase, shared: World, *, application: str, kinesis_url: st
         "workerMetricsReporterFreqInMillis": "2000",
         "chunk.grace": "0s",
     }
+    answer_mib = _BATCH_RECORDS * USUAL_SIZE / MIB
+    heap_mib = max(heap.LEAST_MIB, heap.needed_mib(case.shards, answer_mib=answer_mib))
+    own["jvm.options"] = f"-XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -Xmx{heap_mib}m"
+    if case.wire != "cbor":
+        own["jvm.options"] += " -Daws.cborEnabled=false"
     child = usual_case(next((target for target in TARGETS if target == case.child), "s3"), USUAL_SIZE)
-    chosen = {**child.settings, **own}
-    settings = settings_of(replace(child, settings=chosen), shared.backend, shared.folder)
-    if case.wire == "cbor":
-        return settings
-    without = {**chosen, "jvm.options": f"{settings.text('jvm.options')} -Daws.cborEnabled=false"}
-    return settings_of(replace(child, settings=without), shared.backend, shared.folder)
+    return settings_of(replace(child, settings={**child.settings, **own}), shared.backend, shared.folder)
 
 
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:

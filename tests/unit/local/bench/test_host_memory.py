@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from consumer.daemon import heap
 from consumer.local.bench import host_memory
 from consumer.local.bench.host_memory import host_mib, shard_mib
 from consumer.settings import PROJECT_ROOT, Settings, load
@@ -32,22 +33,14 @@ def test_the_page_has_the_numbers_of_the_sum() -> None:
     for text in (
         f"heap + {host_memory.BACKEND_MIB} MiB + shards × ({host_memory.FORKED_MIB} MiB + delivery.max_in_flight_bytes",
         f"{host_memory.SERVER_MIB} MiB of fork server",
-        f"room for {host_memory.HEAP_MIB} MiB and, for each shard that lags, {host_memory.HEAP_ANSWERS} answers",
-        f"or {host_memory.ANSWER_MIB} MiB",
+        f"{heap.LEAST_MIB} MiB, or {heap.KCL_MIB} MiB and, for each open shard of the stream, {heap.ANSWERS} answers",
+        f"answers of Kinesis ({heap.ANSWER_MIB} MiB each)",
         f"{host_memory.APART_MIB} MiB with `shard.fork_server = false`",
         f"{host_memory.GRPC_MIB} MiB more with `bigquery.method = storage_write`",
         f"{host_memory.PYARROW_MIB} MiB more than that with `bigquery.row = fields`",
         f"{shard_mib(settings('s3')):.0f} MiB a shard for S3 and {shard_mib(settings('bigquery')):.0f} for BigQuery",
     ):
         assert text in page
-
-
-def test_the_usual_heap_has_room_for_nine_shards_that_lag() -> None:
-    def heap_mib(shards: int, max_records: int = 10_000) -> float:
-        return host_memory.heap_mib(max_records=max_records, record_bytes=2_000, lagging_shards=shards)
-
-    assert heap_mib(9) <= 512 < heap_mib(10)
-    assert heap_mib(64, max_records=500) <= 512
 
 
 def test_the_sum_grows_with_shards_and_limits() -> None:
