@@ -201,8 +201,8 @@ def with_heap(command: JavaCommand, settings: Settings, open_shards: int | None,
         log.info(f"the JVM's heap may become {found.mib} MiB")
     else:
         log.warning(
-            f"jvm.heap: {open_shards} shards that lag need up to {found.needed_mib} MiB, and a quarter of the memory"
-            f" is {found.mib} MiB: give this worker more memory, or fewer shards by maxLeasesForWorker, or lower"
+            f"jvm.heap: {open_shards} shards that lag need up to {found.needed_mib} MiB, and two fifths of the memory"
+            f" are {found.mib} MiB: give this worker more memory, or fewer shards by maxLeasesForWorker, or lower"
             " maxRecords"
         )
     return command.with_heap(found.mib)

@@ -199,8 +199,8 @@ _PROCESS = (
     Setting(
         name="jvm.heap",
         kind=Size(at_least="64MiB"),
-        meaning="how large the JVM's heap may become; unless set, 128 MiB and 80 for each open shard of the stream,"
-        " but at least 512 MiB and, beyond these, no more than a quarter of the memory",
+        meaning="how large the JVM's heap may become; unless set, 128 MiB and 120 for each open shard of the stream,"
+        " but at least 512 MiB and, beyond these, no more than two fifths of the memory",
     ),
     Setting(
         name="jvm.log_level",

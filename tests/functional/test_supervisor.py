@@ -47,7 +47,7 @@ def test_the_jvm_may_have_the_heap_that_the_settings_say(
 
 def test_too_little_memory_for_all_shards_to_lag_is_told(start: StartDaemon) -> None:
     daemon = start(OPEN_SHARDS="1000000")
-    daemon.line("WARNING.*jvm.heap: 1000000 shards that lag need up to 80000128 MiB, and .* fewer shards")
+    daemon.line("WARNING.*jvm.heap: 1000000 shards that lag need up to 120000128 MiB, and .* fewer shards")
 
 
 def test_a_jvm_that_does_not_end_within_the_grace_is_killed_with_its_children(start: StartDaemon) -> None:
