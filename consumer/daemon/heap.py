@@ -11,9 +11,9 @@ KCL_MIB = 128
 """What the KCL itself needs."""
 
 ANSWERS = 12
-"""Room for a shard that lags, in answers of Kinesis: the KCL fetches on until it has 8 MiB or three of them waiting, and
-turns another one into text for the shard process, which takes several times its size; all shards may do so at once,
-as at a start. Sixteen shards with answers of 7 MB failed at nearly 8 of them each, and did at 9."""
+"""Room for a shard that lags, in answers of Kinesis: the KCL fetches on until it has 8 MiB or three of them waiting,
+and turns another one into text for the shard process, which takes several times its size; all shards may do so at
+once, as at a start. Sixteen shards with answers of 7 MB failed at nearly 8 of them each, and did at 9."""
 
 ANSWER_MIB = 10
 """https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html"""
