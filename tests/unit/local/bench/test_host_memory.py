@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from consumer.daemon import heap
+from consumer.daemon.heap import heap_for
 from consumer.local.bench import host_memory
 from consumer.local.bench.host_memory import host_mib, shard_mib
 from consumer.settings import PROJECT_ROOT, Settings, load
@@ -65,9 +66,15 @@ def test_a_shard_process_that_is_full_takes_what_the_sum_says_and_half_of_it_at_
     assert peak <= shard_mib(settings(backend)) <= 2 * peak
 
 
+def test_a_jvm_that_lags_stays_within_its_heap_and_what_is_beside_it() -> None:
+    for row in rows("kcl"):
+        most = heap_for(row["shards"], memory_bytes=1 << 40).mib
+        assert row["jvm_peak_rss_mib"] <= most + host_memory.BACKEND_MIB - host_memory.SERVER_MIB
+
+
 def test_workers_with_many_shards_stay_within_the_sum() -> None:
     for row in rows("workers"):
         if row["shards"]:
-            assert row["jvm_rss_mib"] <= 512 + host_memory.BACKEND_MIB - host_memory.SERVER_MIB
+            assert row["jvm_rss_mib"] <= heap.LEAST_MIB + host_memory.BACKEND_MIB - host_memory.SERVER_MIB
             servers = row["workers"] * host_memory.SERVER_MIB
             assert row["shards"] * row["shard_pss_mib"] <= servers + row["shards"] * host_memory.FORKED_MIB
