@@ -13,6 +13,17 @@ GRPC_MIB = 20
 PYARROW_MIB = 70
 """For rows of typed cells."""
 
+HEAP_LEAST_MIB = 512
+HEAP_MIB = 128
+HEAP_ANSWERS = 12
+ANSWER_MIB = 10
+"""As the supervisor has them, consumer/daemon/heap.py."""
+
+
+def heap_mib(shards: int, *, answer_mib: float = ANSWER_MIB) -> int:
+    """How large the JVM's heap may become where there is memory enough."""
+    return max(HEAP_LEAST_MIB, round(HEAP_MIB + shards * HEAP_ANSWERS * answer_mib))
+
 
 def shard_mib(settings: Settings) -> float:
     """The most that one shard takes beside the JVM: records on their way, those of open chunks, and what is made of

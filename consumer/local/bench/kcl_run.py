@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from consumer.daemon import heap
 from consumer.local.bench import jvm, leases
 from consumer.local.bench.arrivals import Acknowledged, Arrivals, Delivered
 from consumer.local.bench.backend import Backend, discarding
 from consumer.local.bench.cases import TARGETS, USUAL_SIZE, settings_of, usual_case
 from consumer.local.bench.counts import Behaviour
+from consumer.local.bench.host_memory import heap_mib
 from consumer.local.bench.inputs import number_sum
 from consumer.local.bench.jvm import Jvm
 from consumer.local.bench.kcl import BenchError
@@ -200,8 +200,8 @@ def _settings(case: KclCase, shared: World, *, application: str, kinesis_url: st
         "chunk.grace": "0s",
     }
     answer_mib = _BATCH_RECORDS * USUAL_SIZE / MIB
-    heap_mib = max(heap.LEAST_MIB, heap.needed_mib(case.shards, answer_mib=answer_mib))
-    own["jvm.options"] = f"-XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -Xmx{heap_mib}m"
+    largest = heap_mib(case.shards, answer_mib=answer_mib)
+    own["jvm.options"] = f"-XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -Xmx{largest}m"
     if case.wire != "cbor":
         own["jvm.options"] += " -Daws.cborEnabled=false"
     child = usual_case(next((target for target in TARGETS if target == case.child), "s3"), USUAL_SIZE)

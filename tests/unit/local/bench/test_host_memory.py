@@ -66,6 +66,11 @@ def test_a_shard_process_that_is_full_takes_what_the_sum_says_and_half_of_it_at_
     assert peak <= shard_mib(settings(backend)) <= 2 * peak
 
 
+@pytest.mark.parametrize("shards", [0, 1, 3, 4, 16, 1000])
+def test_the_heap_is_the_one_that_the_supervisor_gives(shards: int) -> None:
+    assert host_memory.heap_mib(shards) == heap_for(shards, memory_bytes=1 << 60).mib
+
+
 def test_a_jvm_that_lags_stays_within_its_heap_and_what_is_beside_it() -> None:
     for row in rows("kcl"):
         most = heap_for(row["shards"], memory_bytes=1 << 40).mib
