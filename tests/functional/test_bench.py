@@ -110,8 +110,8 @@ def test_the_result_becomes_a_table(tmp_path: Path) -> None:
 
 
 def test_the_cost_of_each_tenth_is_told(tmp_path: Path) -> None:
-    rows = flat_level.measure(20_000, runs=2, folder=tmp_path, say=lambda line: None)
-    assert [row["records"] for row in rows if row["backend"] == "s3"] == [*range(2_000, 20_001, 2_000)]
+    rows = flat_level.measure(40_000, runs=2, folder=tmp_path, say=lambda line: None)
+    assert [row["records"] for row in rows if row["backend"] == "s3"] == [*range(4_000, 40_001, 4_000)]
     assert {row["backend"] for row in rows} == {"s3", "bigquery"}
     for row in rows:
         costs = row["cpu_seconds_per_million_of_runs"]
