@@ -20,7 +20,7 @@ ANSWER_MIB = 10
 
 MEMORY_SHARE = 0.4
 _MIB = 1 << 20
-_CHOSEN = ("-Xmx", "-XX:MaxHeapSize=", "-XX:MaxRAM", "-XX:MaxRAMPercentage=")
+_CHOSEN = ("-Xmx", "-XX:MaxHeapSize=", "-XX:MaxRAM")
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,14 +196,16 @@ def with_heap(command: JavaCommand, settings: Settings, open_shards: int | None,
         return command
     if given is not None:
         return command.with_heap(int(given) >> 20)
-    found = heap.heap_for(open_shards or 0, memory_bytes=heap.memory_bytes())
+    shards, most = open_shards or 0, int(settings.kcl.get("maxLeasesForWorker", "0"))
+    shards = min(shards, most) if most else shards
+    found = heap.heap_for(shards, memory_bytes=heap.memory_bytes())
     if found.is_enough:
         log.info(f"the JVM's heap may become {found.mib} MiB")
     else:
         log.warning(
-            f"jvm.heap: {open_shards} shards that lag need up to {found.needed_mib} MiB, and two fifths of the memory"
-            f" are {found.mib} MiB: give this worker more memory, or fewer shards by maxLeasesForWorker, or lower"
-            " maxRecords"
+            f"jvm.heap: {shards} shards that lag need up to {found.needed_mib} MiB, and two fifths of the memory"
+            f" are {found.mib} MiB: give this worker more memory, or fewer shards by maxLeasesForWorker, or say by"
+            " jvm.heap what is enough for records of your size"
         )
     return command.with_heap(found.mib)
 

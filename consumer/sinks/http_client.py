@@ -41,14 +41,14 @@ class HttpClient:
 
     def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | bytearray) -> Answer:
         """One attempt; follows no redirect. Raises TransientError where there is no answer."""
-        parts = urlsplit(url)
-        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         try:
+            parts = urlsplit(url)
+            target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
             server = self._server(parts.scheme, parts.netloc)
             return server.request(_head(method, target, parts.netloc, headers, len(body)), body)
-        except (OSError, ValueError, httptools.HttpParserError) as error:
+        except (OSError, ValueError, httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             said = str(error) or type(error).__name__
-            raise TransientError(f"{parts.scheme}://{parts.netloc}{parts.path}: {said}") from error
+            raise TransientError(f"{url.partition('?')[0]}: {said}") from error
 
     def _server(self, scheme: str, netloc: str) -> "_Server":
         server = self._servers.get((scheme, netloc))
@@ -97,9 +97,8 @@ class _Server:
         reader = _AnswerReader()
         try:
             answer = self._ask(connection, head, body, reader)
-        except (
-            BaseException
-        ):  # a request that is given up, too, leaves an answer behind that nobody waits for
+        except BaseException:
+            # a request that is given up, too, leaves an answer behind that nobody waits for
             connection.close()
             raise
         if reader.keeps_alive and len(self._idle) < self._limits.connections:

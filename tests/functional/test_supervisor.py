@@ -32,6 +32,7 @@ def test_a_signal_drains_the_shard_processes_and_ends_in_order(
     ("assignments", "open_shards", "heap"),
     [
         ((), "1", ["-Xmx512m"]),
+        (("maxLeasesForWorker=2",), "1000000", ["-Xmx512m"]),
         (("jvm.heap=100MiB",), "100", ["-Xmx100m"]),
         (("jvm.options=-Xmx77m",), "100", ["-Xmx77m"]),
         (("jvm.options=-XX:MaxRAMPercentage=20",), "100", []),

@@ -10,9 +10,12 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionClosedError as ClosedError
 
+from consumer.daemon import aws_checks
 from consumer.daemon.aws import Service
 from consumer.daemon.aws_checks import aws_steps, check_bucket, check_stream
-from consumer.daemon.preparation import NotReady, Unreachable, Unusable
+from consumer.daemon.backend import prepare_backend
+from consumer.daemon.log import Log
+from consumer.daemon.preparation import NotReady, Patience, Unreachable, Unusable
 from consumer.settings import load
 
 S3 = Service(
@@ -135,3 +138,16 @@ def test_a_stream_that_may_not_be_described_is_left_to_the_kcl() -> None:
 def test_each_bucket_is_checked_once(dead_letters: str, steps: int) -> None:
     settings = load("s3", overrides={"s3.bucket": "bucket", "deadletter.bucket": dead_letters})
     assert len(aws_steps(settings, tell_shards=lambda number: None)) == steps
+
+
+def test_the_open_shards_of_the_stream_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kinesis:
+        def describe_stream_summary(self, **request: str) -> dict[str, Any]:
+            assert request == {"StreamName": "s"}
+            return {"StreamDescriptionSummary": {"StreamStatus": "ACTIVE", "OpenShardCount": 7}}
+
+    monkeypatch.setattr(aws_checks, "stream_client", lambda *_: Kinesis())
+    monkeypatch.setattr(aws_checks, "_bucket_steps", lambda _: [])
+    settings = load("s3", overrides={"s3.bucket": "bucket", "streamName": "s"})
+    patience = Patience(timeout_seconds=1, monotonic=lambda: 0, pause=lambda _: False)
+    assert prepare_backend(settings, patience, Log(backend="s3", level="ERROR", clock=lambda: 0)) == 7

@@ -15,8 +15,9 @@ from consumer.domain.errors import SetupError, TransientError
 from consumer.settings import load
 from consumer.sinks import google_identity
 from consumer.sinks.bigquery.connection import HttpConnection
+from consumer.sinks.bigquery.token import BearerToken
 from consumer.sinks.google_identity import FILE_VARIABLE, GoogleIdentity, describe
-from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status
+from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, silence, status
 
 PROVIDER = "projects/123/locations/global/workloadIdentityPools/aws/providers/account"
 ACCOUNT = "consumer@project.iam.gserviceaccount.com"
@@ -215,3 +216,12 @@ def test_who_asks_is_said(google: Loopback, on_ecs: Loopback) -> None:
     assert describe(credentials) == f"the AWS role itself, by the AWS role of this host and {PROVIDER}"
     named = identity(service_account=ACCOUNT).credentials()
     assert describe(named).startswith(f"{ACCOUNT}, by the AWS role of this host")
+
+
+def test_a_token_service_that_stays_silent_is_given_up_after_the_read_timeout(
+    google: Loopback, on_ecs: Loopback
+) -> None:
+    google.answers = [silence]
+    token = BearerToken(identity().credentials, connect_timeout_seconds=5, read_timeout_seconds=0.05)
+    with pytest.raises(TransientError, match="timed out"):
+        token.headers()

@@ -132,6 +132,7 @@ def test_an_answer_without_a_body(server: Loopback) -> None:
         raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n12", then_close=True),
         raw(b"HTTP/1.1 200 OK\r\nContent-Le", then_close=True),
         raw(b"HTTP/1.1 100 Continue\r\n\r\n", then_close=True),
+        raw(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n"),
         raw(b"HTTP/1.1 200 OK\r\nContent-Length: 8, 9\r\n\r\n12345678"),
     ],
 )
@@ -257,7 +258,15 @@ def test_silence_ends_with_the_read_timeout(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://127.0.0.1/", "http:///path", "http://127.0.0.1:port/", "127.0.0.1", "http://a/b c"]
+    "url",
+    [
+        "ftp://127.0.0.1/",
+        "http:///path",
+        "http://127.0.0.1:port/",
+        "127.0.0.1",
+        "http://a/b c",
+        "http://[::1/",
+    ],
 )
 def test_what_is_no_address_is_said(url: str) -> None:
     with pytest.raises(TransientError):
