@@ -41,8 +41,10 @@ class Columns:
         sequence_sizes: Any,
         sub_sequences: Any,
         arrivals: Any,
+        begins: tuple[Any, Any] | None = None,
     ) -> None:
-        """Bytes (`text`, `labels`), unsigned integers of 4 bytes (sizes) and of 8, signed ones of 8 bytes."""
+        """Bytes (`text`, `labels`), unsigned integers of 4 bytes (sizes) and of 8, signed ones of 8 bytes. `begins` is
+        what the method of that name gives, where it is known."""
         self.text = text
         self.labels = labels
         self.sizes = sizes
@@ -50,7 +52,7 @@ class Columns:
         self.sequence_sizes = sequence_sizes
         self.sub_sequences = sub_sequences
         self.arrivals = arrivals
-        self._begins: tuple[array[int], array[int]] | None = None
+        self._begins = begins
 
     @classmethod
     def empty(cls) -> "Columns":
@@ -91,14 +93,18 @@ class Columns:
 
     def text_size(self, begin: int, end: int) -> int:
         """Bytes in `text` of the records from one index to before another."""
-        size: int = sum(self.sizes[begin:end])
-        return size + end - begin
+        if self._begins is not None:
+            begins = self._begins[0]
+            return int(begins[end] - begins[begin])
+        return int(sum(self.sizes[begin:end])) + end - begin
 
     def label_size(self, begin: int, end: int) -> int:
-        size: int = sum(self.key_sizes[begin:end]) + sum(self.sequence_sizes[begin:end])
-        return size
+        if self._begins is not None:
+            begins = self._begins[1]
+            return int(begins[end] - begins[begin])
+        return int(sum(self.key_sizes[begin:end]) + sum(self.sequence_sizes[begin:end]))
 
-    def begins(self) -> "tuple[array[int], array[int]]":
+    def begins(self) -> tuple[Any, Any]:
         """Where in `text` and in `labels` each record begins, and where the last one ends."""
         if self._begins is None:
             label_sizes = map(int.__add__, self.key_sizes, self.sequence_sizes)

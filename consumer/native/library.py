@@ -5,7 +5,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Buffer
-from ctypes import POINTER, Structure, c_int, c_int64, c_ubyte, c_uint64, c_void_p
+from ctypes import POINTER, Structure, c_int, c_int32, c_int64, c_ubyte, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ MOST_TABLES = 256
 """That find_rows counts rows for."""
 
 NUMBER_COLUMNS = ("sizes", "key_sizes", "sequence_sizes", "sub_sequences", "arrivals")
+BEGINS = ("text_begins", "label_begins")
 
 
 class Span(Structure):
@@ -41,8 +42,16 @@ class Span(Structure):
 
 class RecordColumns(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("text", "labels", *NUMBER_COLUMNS)),
+        *((name, c_void_p) for name in ("text", "labels", *NUMBER_COLUMNS, *BEGINS)),
         *((name, c_uint64) for name in ("text_bytes", "label_bytes", "count")),
+    )
+
+
+class MessageProgress(Structure):
+    _fields_ = (
+        ("offset", c_uint64),
+        ("millis_behind", c_int64),
+        *((name, c_int32) for name in ("stage", "has_action", "has_records", "has_millis")),
     )
 
 
@@ -164,7 +173,11 @@ def load() -> ctypes.CDLL | None:
 
 _ROWS = (POINTER(RowPlaces), c_void_p, c_uint64, POINTER(ColumnSizes))
 _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
-    ("parse_records", (c_void_p, c_uint64, c_uint64, POINTER(RecordColumns), POINTER(c_int64)), c_int),
+    (
+        "parse_records",
+        (c_void_p, c_uint64, c_uint64, POINTER(RecordColumns), POINTER(MessageProgress)),
+        c_int,
+    ),
     ("json_lines", (c_void_p, c_uint64, c_void_p, c_uint64), c_uint64),
     (
         "write_rows",

@@ -87,65 +87,103 @@ static const byte *record(const byte *place, const byte *limit, record_columns *
     out->sequence_sizes[index] = (uint32_t)sequence.size;
     out->sub_sequences[index] = sub_sequence;
     out->arrivals[index] = (int64_t)arrival;
+    out->text_begins[index + 1] = out->text_bytes;
+    out->label_begins[index + 1] = out->label_bytes;
     out->count++;
     return place + 1;
 }
 
-static parse_result records(const byte **place, const byte *limit, record_columns *out, uint64_t capacity) {
-    const byte *here = *place;
-    if (*here++ != '[') return UNSURE;
-    if (*here == ']') {
-        *place = here + 1;
-        return PARSED;
-    }
+/* Where in a line reading goes on. */
+enum { AT_MEMBER = 0, BEHIND_MEMBER = 1, AT_RECORD = 2, BEHIND_RECORD = 3 };
+
+static void move_to(message_progress *progress, int stage, const byte *line, const byte *place) {
+    progress->stage = stage;
+    progress->offset = (uint64_t)(place - line);
+}
+
+/* To the end of the list, at a record or behind one. */
+static parse_result records(const byte *line, const byte *limit, uint64_t capacity, record_columns *out,
+                            message_progress *progress) {
     for (;;) {
-        if (out->count == capacity) return MORE_RECORDS;
-        here = record(here, limit, out);
-        if (!here) return UNSURE;
-        if (*here == ']') break;
-        if (*here++ != ',') return UNSURE;
+        const byte *place = line + progress->offset;
+        if (progress->stage == AT_RECORD) {
+            if (out->count == capacity) return MORE_RECORDS;
+            place = record(place, limit, out);
+            if (!place) return UNSURE;
+            move_to(progress, BEHIND_RECORD, line, place);
+        }
+        if (*place == ']') {
+            move_to(progress, BEHIND_MEMBER, line, place + 1);
+            return PARSED;
+        }
+        if (*place++ != ',') return UNSURE;
+        move_to(progress, AT_RECORD, line, place);
     }
-    *place = here + 1;
+}
+
+/* A member of the message, or its name and the beginning of the list for `records`. */
+static parse_result member_of_message(const byte *line, const byte *limit, message_progress *progress) {
+    const byte *place = line + progress->offset;
+    message_progress then = *progress;
+    span name;
+    place = plain_string(place, limit, &name);
+    if (!place || *place++ != ':') return UNSURE;
+    if (IS_NAMED(name, "action")) {
+        span action;
+        place = plain_string(place, limit, &action);
+        if (!place || then.has_action++ || !IS_NAMED(action, "processRecords")) return UNSURE;
+    } else if (IS_NAMED(name, "records")) {
+        if (then.has_records++ || *place++ != '[' || *place == '\n') return UNSURE;
+        *progress = then;
+        if (*place == ']') move_to(progress, BEHIND_MEMBER, line, place + 1);
+        else move_to(progress, AT_RECORD, line, place);
+        return PARSED;
+    } else if (IS_NAMED(name, "millisBehindLatest")) {
+        if (then.has_millis++) return UNSURE;
+        uint64_t millis;
+        const byte *end = unsigned_number(place, &millis);
+        if (end) {
+            then.millis_behind = (int64_t)millis;
+            place = end;
+        } else if (*place != 'n' || !(place = json_value(place, limit))) {
+            return UNSURE;
+        }
+    } else {
+        place = json_value(place, limit);
+        if (!place) return UNSURE;
+    }
+    /* what ends where the text does may go on behind it */
+    if (*place != ',' && *place != '}') return UNSURE;
+    *progress = then;
+    move_to(progress, BEHIND_MEMBER, line, place);
     return PARSED;
 }
 
-/* A whole line with its line end. Room for `capacity` records, and in `text` and in `labels` for as many bytes as the
- * line has, and SLACK. `millis_behind` becomes -1 where it is null or missing. */
+/* A line with its line end; or the beginning of one, with a line end that is not its own, as far as that goes: then the
+ * answer is nothing to go by, but the records that are complete are in `out`, and a call with more of the line goes on
+ * behind them. `progress` has offset 0 for a new line. Room for `capacity` records, for one more of the sums, and in
+ * `text` and in `labels` for as many bytes as the line has, and SLACK; after MORE_RECORDS go on with more.
+ * `millis_behind` becomes -1 where it is null or missing. */
 EXPORT int parse_records(const byte *line, uint64_t size, uint64_t capacity, record_columns *out,
-                         int64_t *millis_behind) {
-    const byte *limit = line + size, *place = line;
-    int has_action = 0, has_records = 0, has_millis = 0;
-    out->text_bytes = out->label_bytes = out->count = 0;
-    *millis_behind = -1;
-    if (size < 2 || limit[-1] != '\n' || size > UINT32_MAX / 2 || *place++ != '{') return UNSURE;
-    for (;;) {
-        span name;
-        place = plain_string(place, limit, &name);
-        if (!place || *place++ != ':') return UNSURE;
-        if (IS_NAMED(name, "action")) {
-            span action;
-            place = plain_string(place, limit, &action);
-            if (!place || has_action++ || !IS_NAMED(action, "processRecords")) return UNSURE;
-        } else if (IS_NAMED(name, "records")) {
-            if (has_records++) return UNSURE;
-            parse_result result = records(&place, limit, out, capacity);
-            if (result != PARSED) return (int)result;
-        } else if (IS_NAMED(name, "millisBehindLatest")) {
-            if (has_millis++) return UNSURE;
-            uint64_t millis;
-            const byte *end = unsigned_number(place, &millis);
-            if (end) {
-                *millis_behind = (int64_t)millis;
-                place = end;
-            } else if (*place != 'n' || !(place = json_value(place, limit))) {
-                return UNSURE;
-            }
-        } else {
-            place = json_value(place, limit);
-            if (!place) return UNSURE;
-        }
-        if (*place == '}') break;
-        if (*place++ != ',') return UNSURE;
+                         message_progress *progress) {
+    const byte *limit = line + size;
+    if (size < 2 || limit[-1] != '\n' || size > UINT32_MAX / 2) return UNSURE;
+    if (!progress->offset) {
+        out->text_bytes = out->label_bytes = out->count = 0;
+        out->text_begins[0] = out->label_begins[0] = 0;
+        *progress = (message_progress){.millis_behind = -1};
+        if (*line != '{') return UNSURE;
+        move_to(progress, AT_MEMBER, line, line + 1);
     }
-    return place + 1 == limit - 1 && has_action && has_records ? PARSED : UNSURE;
+    for (;;) {
+        parse_result result = PARSED;
+        if (progress->stage == AT_MEMBER) result = member_of_message(line, limit, progress);
+        else if (progress->stage != BEHIND_MEMBER) result = records(line, limit, capacity, out, progress);
+        if (result != PARSED) return (int)result;
+        if (progress->stage != BEHIND_MEMBER) continue;
+        const byte *place = line + progress->offset;
+        if (*place == '}') return place + 2 == limit && progress->has_action && progress->has_records ? PARSED : UNSURE;
+        if (*place++ != ',') return UNSURE;
+        move_to(progress, AT_MEMBER, line, place);
+    }
 }

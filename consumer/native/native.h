@@ -34,7 +34,8 @@ typedef struct {
 } span;
 
 /* Records as domain/columns.py keeps them: payload i is followed by one line end in `text`, its partition key and its
- * sequence number stand in `labels`. */
+ * sequence number stand in `labels`. Where each begins there, and where the last one ends, is told for what was parsed
+ * only. */
 typedef struct {
     byte *text;
     byte *labels;
@@ -43,10 +44,19 @@ typedef struct {
     uint32_t *sequence_sizes;
     uint64_t *sub_sequences;
     int64_t *arrivals;
+    uint64_t *text_begins;
+    uint64_t *label_begins;
     uint64_t text_bytes;
     uint64_t label_bytes;
     uint64_t count;
 } record_columns;
+
+/* How much of a message has been read. */
+typedef struct {
+    uint64_t offset;
+    int64_t millis_behind;
+    int32_t stage, has_action, has_records, has_millis;
+} message_progress;
 
 /* json.c: `limit` is the end of the readable buffer; a line end stands somewhere before it, where scanning ends at the
  * latest. Each function returns where it has come to, or NULL where the text is not, or not surely, what it looks for. */

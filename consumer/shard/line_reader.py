@@ -21,6 +21,7 @@ _SHORT_BYTES = 64 * 1024
 """A line so short comes when the shard is quiet, or once in a checkpoint interval: what long ones have filled is given
 back then."""
 
+_LINE_END = ord("\n")
 _READ_BYTES = 1024 * 1024
 _PIPE_BYTES = 1024 * 1024
 _LITTLE_BYTES = 64 * 1024
@@ -44,22 +45,26 @@ class LineReader:
         os.set_blocking(descriptor, False)
         _widen_pipe(descriptor)
 
-    def read_line(self) -> memoryview:
+    def read_line(self, look_ahead: Callable[[memoryview], None] | None = None) -> memoryview:
         """The next line with its line end, or what is left before the end of input; empty at the end.
 
-        It is valid until the next call. `waiting_since` (wall clock, seconds) is not None while a call runs.
+        It is valid until the next call. `waiting_since` (wall clock, seconds) is not None while a call runs. Of a line
+        that comes in pieces, `look_ahead` is shown what is there after each, and a line end that is not its own.
         """
         self.waiting_since = self._now()
         try:
-            return self._read_line()
+            return self._read_line(look_ahead)
         finally:
             self.waiting_since = None
 
-    def _read_line(self) -> memoryview:
+    def _read_line(self, look_ahead: Callable[[memoryview], None] | None) -> memoryview:
         self._forget_what_was_given()
         looked_at = 0
         while (line_end := self._buffer.find(b"\n", self._begin + looked_at, self._end)) < 0:
             looked_at = self._end - self._begin
+            if looked_at and look_ahead is not None:
+                self._buffer[self._end] = _LINE_END
+                look_ahead(memoryview(self._buffer)[self._begin : self._end + 1])
             if not self._read_more():
                 return self._give(self._end)
         return self._give(line_end + 1)
@@ -81,7 +86,7 @@ class LineReader:
     def _read_more(self) -> int:
         """The number of bytes that came; 0 at the end of input."""
         self._make_room()
-        room = memoryview(self._buffer)[self._end : self._end + _READ_BYTES]
+        room = memoryview(self._buffer)[self._end : min(self._end + _READ_BYTES, self._room())]
         while True:
             try:
                 count = os.readv(self._descriptor, [room])
@@ -98,8 +103,12 @@ class LineReader:
         if self._comes_slowly and self._begin < self._end:
             gevent.sleep(_FILL_SECONDS)
 
+    def _room(self) -> int:
+        """Behind it there is place for a line end."""
+        return len(self._buffer) - 1
+
     def _make_room(self) -> None:
-        if self._end < len(self._buffer):
+        if self._end < self._room():
             return
         unread = memoryview(self._buffer)[self._begin : self._end]
         # never in place: the line that was given out last may still be looked at

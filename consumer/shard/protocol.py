@@ -76,11 +76,11 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
         super().__init__(None, None, error_file)
         self._reader = reader
         self._write = write
-        self._parse = MessageParser().parse
+        self._parser = MessageParser()
         self._decode = msgspec.json.Decoder(_Message).decode
 
     def read_line(self) -> memoryview:
-        return self._reader.read_line()
+        return self._reader.read_line(self._parser.look_ahead)
 
     def write_line(self, line: str) -> None:
         try:
@@ -91,7 +91,7 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
     def load_action(self, line: memoryview) -> Any:
         if not line:
             raise InputClosed
-        parsed = self._parse(line)
+        parsed = self._parser.parse(line)
         if parsed is not None:
             return RecordsMessage(*parsed)
         try:

@@ -12,7 +12,7 @@
 #include "columns.c"
 #include "rows.c"
 
-int parse_records(const byte *, uint64_t, uint64_t, record_columns *, int64_t *);
+int parse_records(const byte *, uint64_t, uint64_t, record_columns *, message_progress *);
 uint64_t json_lines(const byte *, uint64_t, const uint32_t *, uint64_t);
 
 enum { LONGEST_PAYLOAD = 4000, MOST_RECORDS = 6, PARSED = 0, MORE_RECORDS = 2 };
@@ -204,7 +204,8 @@ static record_columns copied(record_columns from) {
         exactly(from.text, from.text_bytes),        exactly(from.labels, from.label_bytes),
         exactly(from.sizes, 4 * count),             exactly(from.key_sizes, 4 * count),
         exactly(from.sequence_sizes, 4 * count),    exactly(from.sub_sequences, 8 * count),
-        exactly(from.arrivals, 8 * count),          from.text_bytes,
+        exactly(from.arrivals, 8 * count),          NULL,
+        NULL,                                       from.text_bytes,
         from.label_bytes,                           count,
     };
 }
@@ -212,6 +213,7 @@ static record_columns copied(record_columns from) {
 static void freed(record_columns *columns) {
     free(columns->text), free(columns->labels), free(columns->sizes), free(columns->key_sizes);
     free(columns->sequence_sizes), free(columns->sub_sequences), free(columns->arrivals);
+    free(columns->text_begins), free(columns->label_begins);
 }
 
 /* As Python makes them, of whatever it was given. */
@@ -220,7 +222,7 @@ static void drive_made_columns(void) {
     uint32_t sizes[MOST_RECORDS], key_sizes[MOST_RECORDS], sequence_sizes[MOST_RECORDS];
     uint64_t sub_sequences[MOST_RECORDS];
     int64_t arrivals[MOST_RECORDS];
-    record_columns made = {text, labels, sizes, key_sizes, sequence_sizes, sub_sequences, arrivals, 0, 0, 0};
+    record_columns made = {text, labels, sizes, key_sizes, sequence_sizes, sub_sequences, arrivals, NULL, NULL, 0, 0, 0};
     for (uint64_t count = 1 + below(MOST_RECORDS - 1); made.count < count; made.count++) {
         uint64_t index = made.count;
         sizes[index] = (uint32_t)random_payload(text + made.text_bytes);
@@ -254,6 +256,56 @@ static uint64_t put_base64(byte *out, const byte *from, uint64_t size) {
     return end;
 }
 
+static record_columns with_room(uint64_t bytes, uint64_t capacity) {
+    return (record_columns){
+        malloc(bytes),        malloc(bytes),        malloc(4 * capacity), malloc(4 * capacity),       malloc(4 * capacity),
+        malloc(8 * capacity), malloc(8 * capacity), malloc(8 * capacity + 8), malloc(8 * capacity + 8), 0, 0, 0,
+    };
+}
+
+static void *longer(void *from, uint64_t size, uint64_t more) {
+    byte *made = malloc(size + more);
+    memcpy(made, from, size);
+    free(from);
+    return made;
+}
+
+static void give_room(record_columns *columns, uint64_t capacity, uint64_t more) {
+    uint64_t four = 4 * capacity, eight = 8 * capacity;
+    columns->sizes = longer(columns->sizes, four, 4 * more);
+    columns->key_sizes = longer(columns->key_sizes, four, 4 * more);
+    columns->sequence_sizes = longer(columns->sequence_sizes, four, 4 * more);
+    columns->sub_sequences = longer(columns->sub_sequences, eight, 8 * more);
+    columns->arrivals = longer(columns->arrivals, eight, 8 * more);
+    columns->text_begins = longer(columns->text_begins, eight + 8, 8 * more);
+    columns->label_begins = longer(columns->label_begins, eight + 8, 8 * more);
+}
+
+/* The first bytes of a text and one more behind them, in a buffer of their own. */
+static int read_on(const byte *text, uint64_t size, byte last, record_columns *columns, uint64_t *capacity,
+                   message_progress *progress) {
+    byte *line = exactly(text, size + 1);
+    line[size] = last;
+    int result;
+    while ((result = parse_records(line, size + 1, *capacity, columns, progress)) == MORE_RECORDS) {
+        give_room(columns, *capacity, *capacity);
+        *capacity *= 2;
+    }
+    free(line);
+    return result;
+}
+
+static void check_begins(const record_columns *columns) {
+    uint64_t text = 0, labels = 0;
+    for (uint64_t index = 0; index <= columns->count; index++) {
+        check(columns->text_begins[index] == text && columns->label_begins[index] == labels, "sums are right");
+        if (index == columns->count) break;
+        text += columns->sizes[index] + 1;
+        labels += columns->key_sizes[index] + columns->sequence_sizes[index];
+    }
+    check(columns->text_bytes == text && columns->label_bytes == labels, "the last sum is all there is");
+}
+
 static void drive_message(void) {
     static byte text[MOST_RECORDS * 2 * LONGEST_PAYLOAD], some[LONGEST_PAYLOAD];
     uint64_t size = (uint64_t)sprintf((char *)text, "{\"action\":\"processRecords\",\"millisBehindLatest\":%s,\"records\":[",
@@ -269,23 +321,25 @@ static void drive_message(void) {
     }
     size += put_text(text + size, "]}");
     if (below(2)) size = mutated(text, size);
-    if (below(20)) text[size++] = '\n';
-    byte *line = exactly(text, size);
-    for (uint64_t capacity = 1;; capacity *= 2) {
-        record_columns columns = {malloc(size + SLACK),  malloc(size + SLACK),  malloc(4 * capacity), malloc(4 * capacity),
-                                  malloc(4 * capacity), malloc(8 * capacity), malloc(8 * capacity), 0, 0, 0};
-        int64_t millis_behind;
-        int result = parse_records(line, size, capacity, &columns, &millis_behind);
-        if (result == PARSED && columns.count) {
+    if (below(20) || !size) text[size++] = '\n';
+    uint64_t capacity = 1;
+    record_columns columns = with_room(size + SLACK, capacity);
+    message_progress progress = {0};
+    for (uint64_t looks = below(4), at = 0; looks && at + 2 < size; looks--) {
+        at += 1 + below(size - at - 1);
+        read_on(text, at, '\n', &columns, &capacity, &progress);
+    }
+    int result = read_on(text, size - 1, text[size - 1], &columns, &capacity, &progress);
+    if (result == PARSED) {
+        check_begins(&columns);
+        if (columns.count) {
             record_columns exact = copied(columns);
             drive_all(&exact);
             freed(&exact);
             parsed++;
         }
-        freed(&columns);
-        if (result != MORE_RECORDS) break;
     }
-    free(line);
+    freed(&columns);
 }
 
 int main(int count, char **arguments) {

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from consumer.domain.columns import Records
 from consumer.domain.records import Record
 from consumer.native.library import NUMBER_COLUMNS
+from consumer.shard import message_parser
 from consumer.shard.message_parser import MessageParser
 from consumer.shard.protocol import _Message
 from tests.unit.native.messages import LINE, RECORD, as_line, as_message, kcl_lines, kcl_records, odd_lines
@@ -224,6 +225,56 @@ def test_a_message_is_the_same_whatever_was_parsed_before_it(lines: list[bytes])
         assert (found is None) == (alone is None)
         if found is not None:
             assert_same(found, line)
+
+
+@given(kcl_lines | odd_lines() | mutated(kcl_lines), st.lists(st.integers(0, 10_000), max_size=5))
+@example(LINE, [1])
+@example(LINE.replace(RECORD, b",".join([RECORD] * 3000)), [70_000, 200_000])
+def test_a_message_is_the_same_wherever_its_pieces_end(line: bytes, cuts: list[int]) -> None:
+    parser = eager_parser()
+    for cut in sorted(cuts):
+        parser.look_ahead(memoryview(bytearray(line[: min(cut, len(line) - 1)] + b"\n")))
+    found = parser.parse(memoryview(bytearray(line)))
+    assert (found is None) == (parse(line) is None)
+    if found is not None:
+        assert_same(found, line)
+    assert_same(parse(LINE, parser), LINE)
+
+
+def test_a_message_in_pieces_that_end_anywhere() -> None:
+    parser = eager_parser()
+    for line in (LINE, as_line(as_message([], 5)), as_line(as_message([json.loads(RECORD)] * 2, None))):
+        for end in range(len(line)):
+            parser.look_ahead(memoryview(bytearray(line[:end] + b"\n")))
+            assert_same(parser.parse(memoryview(bytearray(line))), line)
+        for end in range(len(line)):
+            parser.look_ahead(memoryview(bytearray(line[:end] + b"\n")))
+        assert_same(parser.parse(memoryview(bytearray(line))), line)
+
+
+def test_pieces_of_a_message_that_has_no_room_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message_parser, "_USUAL_BYTES", 1000)
+    line = LINE.replace(RECORD, b",".join([RECORD] * 40_000))
+    parser = MessageParser()
+    before = parser.parse(memoryview(bytearray(LINE)))
+    assert before is not None
+    for end in range(100_000, len(line), 1_000_000):
+        parser.look_ahead(memoryview(bytearray(line[:end] + b"\n")))
+    assert parser._columns.count > 30_000, "most of it was parsed ahead"
+    assert_same(parser.parse(memoryview(bytearray(line))), line)
+
+
+def test_a_short_message_is_not_looked_at_before_it_is_whole() -> None:
+    parser = MessageParser()
+    parser.look_ahead(memoryview(bytearray(LINE[:-10] + b"\n")))
+    assert parser._progress.offset == 0
+
+
+def eager_parser() -> MessageParser:
+    """It looks at the shortest pieces."""
+    parser = MessageParser()
+    parser.look_ahead = parser._go_on  # type: ignore[assignment, method-assign]
+    return parser
 
 
 def test_a_message_cut_anywhere_is_none() -> None:

@@ -42,6 +42,36 @@ def test_lines_arrive_whole_wherever_the_pipe_cuts_them(lines: list[bytes], data
         assert bytes(reader.read_line()) == b""
 
 
+@given(
+    lines=st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), min_size=1, max_size=6),
+    data=st.data(),
+)
+def test_pieces_of_a_line_are_shown_before_it_is_whole(lines: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(line + b"\n" for line in lines)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8))
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading)
+        writer = gevent.spawn(write_in_pieces, pipe.writing, stream, cuts)
+        for line in lines:
+            pieces: list[bytes] = []
+            assert bytes(reader.read_line(lambda piece, pieces=pieces: pieces.append(bytes(piece)))) == line + b"\n"
+            assert all(piece[-1:] == b"\n" and line.startswith(piece[:-1]) for piece in pieces)
+            assert sorted(pieces, key=len) == pieces
+        writer.get()
+
+
+def test_every_piece_of_a_long_line_is_shown() -> None:
+    line = b"x" * 3_000_000 + b"\n"
+    with Pipe() as pipe:
+        os.set_blocking(pipe.writing, False)
+        reader = LineReader(pipe.reading)
+        writer = gevent.spawn(_write_without_blocking, pipe.writing, line)
+        sizes: list[int] = []
+        assert bytes(reader.read_line(lambda piece: sizes.append(len(piece)))) == line
+        assert sizes[-1] > 2_000_000
+        writer.get()
+
+
 def test_a_line_of_15_megabytes() -> None:
     line = b"x" * 15_000_000 + b"\n"
     with Pipe() as pipe:
