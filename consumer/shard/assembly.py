@@ -167,12 +167,13 @@ def _bigquery_sink(settings: Settings, shard: str) -> Sink[Any]:
 
 
 def _storage_write_sink(settings: Settings, shard: str, start: Position | None) -> Sink[Any]:
+    from consumer.shard.grpc_on_gevent import use_gevent
     from consumer.sinks.aws import dynamodb_client
     from consumer.sinks.bigquery.storage_write.makers import row_maker
     from consumer.sinks.bigquery.storage_write.rules import rules_of
     from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
     from consumer.sinks.bigquery.storage_write.store import DynamoPositions
-    from consumer.sinks.bigquery.storage_write.writer import GrpcWriter, use_gevent
+    from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
     from consumer.sinks.bigquery.token import BearerToken
     from consumer.sinks.google_identity import GoogleIdentity
 

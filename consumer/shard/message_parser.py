@@ -65,13 +65,22 @@ class MessageParser:
 
     def _found(self) -> Records:
         columns = self._columns
-        count = columns.count
+        text = memoryview(self._text)[: columns.text_bytes]
+        labels = memoryview(self._labels)[: columns.label_bytes]
+        sizes, key_sizes, sequence_sizes, sub_sequences, arrivals = (
+            memoryview(column)[: columns.count] for column in self._numbers
+        )
+        text_begins, label_begins = self._begins
         return Records.of_one(
             Columns(
-                memoryview(self._text)[: columns.text_bytes],
-                memoryview(self._labels)[: columns.label_bytes],
-                *(memoryview(column)[:count] for column in self._numbers),
-                begins=(self._begins[0], self._begins[1]),
+                text,
+                labels,
+                sizes,
+                key_sizes,
+                sequence_sizes,
+                sub_sequences,
+                arrivals,
+                (text_begins, label_begins),
             )
         )
 

@@ -81,6 +81,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
         {
             "consumer.local.bench.storage_write",
             "consumer.local.bigquery.storage_write",
+            "consumer.shard.grpc_on_gevent",
             "consumer.sinks.bigquery.storage_write.writer",
         }
     ),

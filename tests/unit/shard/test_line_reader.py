@@ -54,7 +54,11 @@ def test_pieces_of_a_line_are_shown_before_it_is_whole(lines: list[bytes], data:
         writer = gevent.spawn(write_in_pieces, pipe.writing, stream, cuts)
         for line in lines:
             pieces: list[bytes] = []
-            assert bytes(reader.read_line(lambda piece, pieces=pieces: pieces.append(bytes(piece)))) == line + b"\n"
+
+            def keep(piece: memoryview, pieces: list[bytes] = pieces) -> None:
+                pieces.append(bytes(piece))
+
+            assert bytes(reader.read_line(keep)) == line + b"\n"
             assert all(piece[-1:] == b"\n" and line.startswith(piece[:-1]) for piece in pieces)
             assert sorted(pieces, key=len) == pieces
         writer.get()
