@@ -97,7 +97,6 @@ FAST_LEASES = {
     "leaseAssignmentIntervalMillis": "500",
     "parentShardPollIntervalMillis": "500",
     "idleTimeBetweenReadsInMillis": "250",
-    "maxRecords": "10000",
     "metricsLevel": "NONE",
     "shutdownGraceMillis": "15000",
 }

@@ -105,7 +105,7 @@ def _reading(values: Values, report: _Report) -> Iterator[Finding]:
         message = "has to be true: idle chunks and checkpoints wait for these calls"
         yield report.error("callProcessRecordsEvenForEmptyRecordList", message)
     if 0 < _number(values, "maxRecords", 0) < _SMALL_MAX_RECORDS:
-        yield report.warning("maxRecords", "small batches cost a multiple of CPU in the KCL; 10000 is best")
+        yield report.warning("maxRecords", "small batches cost a multiple of CPU in the KCL; 4000 is best")
     if 0 < _number(values, "idleTimeBetweenReadsInMillis", 0) < _KCL_READ_FLOOR_MILLIS:
         yield report.warning("idleTimeBetweenReadsInMillis", "the KCL takes less than 200 as 200")
 

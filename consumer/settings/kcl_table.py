@@ -141,7 +141,7 @@ _READING = (
         Integer(at_least=0, at_most=10_000),
         "most records of one GetRecords call",
         "10000",
-        default="10000",
+        default="4000",
         zero="10000",
     ),
     _key(

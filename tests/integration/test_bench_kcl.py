@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_prepared_answers_go_through_the_real_kcl_and_every_record_arrives() -> None:
-    case = KclCase(shards=2, child="s3", records=4000, warm_up=1000)
+    case = KclCase(shards=2, child="s3", records=4000, warm_up=1000, max_records=1500)
     with TemporaryDirectory() as folder, world(Path(folder)) as shared:
         done = run(case, shared, name="bench")
         arrived = shared.backend.arrived()

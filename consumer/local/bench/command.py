@@ -56,14 +56,15 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=3,
         metavar="N",
-        help="of levels shard, originals, kcl and recovery: medians of so many, of flat the least (default 3)",
+        help="of levels shard, originals and recovery: medians of so many, of flat and kcl the least (default 3)",
     )
     parser.add_argument(
         "--records",
         type=int,
         metavar="N",
         help="records a run: 400000 (shard), fewer where they are large; 10000000 (flat); 200000 (originals);"
-        " 400000 of all shards together, and as many to warm up (kcl); 4000 of each shard (forks)",
+        " of all shards together 400000, or 50000 of each if that is more, and as many to warm up (kcl); 4000 of each"
+        " shard (forks)",
     )
     parser.add_argument(
         "--only",
@@ -95,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N,…",
         help="shards of the stream, all read by one worker (1,2,4,16); of level forks: shard processes (8); of level"
         " workers: shards after half as many are split, one even number (64)",
+    )
+    kcl.add_argument(
+        "--max-records",
+        type=int,
+        metavar="N",
+        help="records in an answer of Kinesis (maxRecords of properties/)",
     )
     kcl.add_argument(
         "--wire",
@@ -190,7 +197,8 @@ def _kcl(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str
         case
         for case in kcl_level.cases(
             arguments.shards or kcl_level.SHARDS,
-            records=arguments.records or kcl_level.RECORDS,
+            records=arguments.records,
+            max_records=arguments.max_records,
             wire=arguments.wire,
         )
         if re.search(arguments.only or "", case.child)

@@ -30,7 +30,6 @@ from consumer.settings import Settings
 
 ACKNOWLEDGES = "only acknowledges"
 
-_BATCH_RECORDS = 10_000
 _START_SECONDS = 60
 _POLL_SECONDS = 0.05
 
@@ -38,12 +37,14 @@ _POLL_SECONDS = 0.05
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KclCase:
     """`child` is one of TARGETS or ACKNOWLEDGES. So many records of all shards together are measured, after a warm-up.
-    `wire` is "cbor", as in production, or "json"."""
+    `max_records` is the most that Kinesis answers with, which it does; `wire` is "cbor", as in production, or
+    "json"."""
 
     shards: int
     child: str
     records: int
     warm_up: int
+    max_records: int
     wire: str = "cbor"
 
     @property
@@ -52,7 +53,7 @@ class KclCase:
             shards=self.shards,
             warm_up=self.warm_up // self.shards,
             measured=self.records // self.shards,
-            batch_records=_BATCH_RECORDS,
+            batch_records=self.max_records,
             record_bytes=USUAL_SIZE,
             wire=self.wire,
         )
@@ -195,11 +196,11 @@ def _settings(case: KclCase, shared: World, *, application: str, kinesis_url: st
         "kinesisEndpoint": kinesis_url,
         "dynamoDBEndpoint": shared.aws.aws_endpoint,
         "idleTimeBetweenReadsInMillis": "200",
-        "maxRecords": str(_BATCH_RECORDS),
+        "maxRecords": str(case.max_records),
         "workerMetricsReporterFreqInMillis": "2000",
         "chunk.grace": "0s",
     }
-    answer_mib = _BATCH_RECORDS * USUAL_SIZE / MIB
+    answer_mib = case.max_records * USUAL_SIZE / MIB
     largest = heap_mib(case.shards, answer_mib=answer_mib)
     own["jvm.options"] = f"-XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -Xmx{largest}m"
     if case.wire != "cbor":

@@ -9,8 +9,8 @@ from typing import Any
 _HEAD = """# Benchmarks
 
 Made by `python -m consumer.local.bench.page docs/benchmarks/*.json > docs/benchmarks.md` from what the commands named
-below printed with `--json`. Figures are medians. CPU seconds are user and system time of the measured process alone;
-they tell more than wall time where a machine is shared, but they too grow with the work that others give it: on the
+below printed with `--json`. Figures are medians where nothing else is said. CPU seconds are user and system time of the
+measured process alone; they tell more than wall time where a machine is shared, but they too grow with the work that others give it: on the
 machine of these runs the same work took up to half as much again a few minutes later, so compare rows, not absolute
 figures. Every run counted what arrived, and would have failed had a record been lost.
 """
@@ -52,12 +52,13 @@ _TEXTS = {
     " between two looks at most. Records are not told apart: in a table, and in S3, the k-th record put counts as seen"
     " when k are there. Where a chunk overtakes the one before it, the longer times of the two get too short. A dead"
     " letter or a record written twice voids the run.",
-    "kcl": "A stub of Kinesis gives prepared answers of 10,000 records (700 bytes; HTTP/2 without TLS) to one"
+    "kcl": "A stub of Kinesis gives prepared answers of `maxRecords` records (700 bytes; HTTP/2 without TLS) to one"
     " worker of the real KCL, whose leases are in the embedded DynamoDB. Its children are shard processes that deliver"
     " to a backend in another process, which takes everything and looks at it afterwards, or a program that only"
     " acknowledges."
     " The records of a run belong to all its shards together; as many before them warm the JVM up and are not in the"
-    " CPU seconds per million. The ratio is to the child that only acknowledges.",
+    " CPU seconds per million. Of several runs of a case, which take turns, the one that cost least counts: whatever"
+    " else the machine does only adds. The ratio is to the child that only acknowledges.",
     "recovery": "One shard of the embedded stack at 20 records/s, leases and waits of the KCL as properties/ has them,"
     " `chunk.window = 1s`. From the start of the supervisor, or from the signal, to the first look at the backend that"
     " sees more records. What was on its way at a SIGKILL may still arrive: what the first 3 s bring does not count, so"
@@ -133,6 +134,7 @@ _COLUMNS: dict[str, Columns] = {
         ("shards", "shards"),
         ("child", "child"),
         ("wire", "wire"),
+        ("max_records", "maxRecords"),
         ("jvm_cpu_seconds_per_million", "JVM, CPU s per million"),
         ("shards_cpu_seconds_per_million", "children, CPU s per million"),
         ("cpu_seconds_per_million", "both, CPU s per million"),

@@ -15,12 +15,13 @@ from consumer.local.backends import BACKENDS
 from consumer.local.bench.kcl import BenchError
 from consumer.local.bench.latency import Counts
 from consumer.local.bench.latency_feed import Feed, Looks
+from consumer.local.bench.production import production_leases
 from consumer.local.chaos.processes import Proc, send_all
 from consumer.local.chaos.watch import Sample, recovery_seconds
 from consumer.local.chaos.workers import Worker
 from consumer.local.child import ROOT
 from consumer.local.readback import BigQueryReader, S3Reader, records_named
-from consumer.local.stack import FAST_LEASES, Stack
+from consumer.local.stack import Stack
 from consumer.settings import Settings, load
 from consumer.settings.table import Backend
 
@@ -144,19 +145,6 @@ def _world(backend: Backend, folder: Path) -> Iterator[_World]:
                 yield _World(worker, feed, looks)
         finally:
             worker.abandon()
-
-
-def production_leases(backend: Backend) -> dict[str, str]:
-    """What the stack sets to be quick, as the backend's properties file and the defaults have it."""
-    nowhere = {"s3": {"s3.bucket": "nowhere"}, "bigquery": {"bigquery.project": "nowhere"}}[backend]
-    overrides = {
-        "streamName": "nowhere",
-        "regionName": "us-east-1",
-        "deadletter.bucket": "nowhere",
-        **nowhere,
-    }
-    settings = load(backend, file=ROOT / "properties" / f"{backend}.properties", overrides=overrides)
-    return {key: str(settings[key]) for key in FAST_LEASES if settings[key] is not None}
 
 
 def _counts(backend: Backend, stack: Stack, settings: Settings) -> Callable[[], Counts]:

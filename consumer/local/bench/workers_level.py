@@ -9,7 +9,7 @@ from typing import Any
 
 from consumer.local.bench.balance import Pauses, Shares, Streak, idle, moved, shares
 from consumer.local.bench.kcl import BenchError
-from consumer.local.bench.recovery_level import production_leases
+from consumer.local.bench.production import production_leases
 from consumer.local.bench.shard_level import MIB
 from consumer.local.bench.worker_host import BACKEND, Host, hosting
 from consumer.local.bench.worker_usage import cpu_seconds, memory, parts, spent

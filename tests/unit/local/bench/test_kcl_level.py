@@ -15,13 +15,14 @@ from consumer.local.bench.kcl_run import ACKNOWLEDGES, KclCase, KclRun
 from consumer.local.bench.page import section
 from consumer.local.bench.shard_events import ShardEvents, listening
 from consumer.local.bench.usage import TreeTime
+from consumer.local.child import ROOT
 
 RECORDS = 1_000_000
 MACHINE = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
 
 
 def case(child: str, shards: int = 2) -> KclCase:
-    return KclCase(shards=shards, child=child, records=RECORDS, warm_up=1000)
+    return KclCase(shards=shards, child=child, records=RECORDS, warm_up=1000, max_records=4000)
 
 
 def a_run(jvm_seconds: float, shards_seconds: float) -> KclRun:
@@ -29,13 +30,28 @@ def a_run(jvm_seconds: float, shards_seconds: float) -> KclRun:
 
 
 def test_every_number_of_shards_is_measured_with_every_child() -> None:
-    made = cases([1, 16], records=RECORDS, wire="cbor")
+    made = cases([1, 16], records=RECORDS, max_records=None, wire="cbor")
     assert [(each.shards, each.child) for each in made] == [(n, child) for n in (1, 16) for child in CHILDREN]
 
 
 def test_a_shard_without_records_is_refused() -> None:
     with pytest.raises(BenchError, match="15 records are too few for 16 shards"):
-        cases([1, 16], records=15, wire="cbor")
+        cases([1, 16], records=15, max_records=None, wire="cbor")
+
+
+def test_many_shards_have_records_enough_each() -> None:
+    made = {
+        each.shards: each.records for each in cases([1, 8, 16], records=None, max_records=None, wire="cbor")
+    }
+    assert made == {1: 400_000, 8: 400_000, 16: 800_000}
+
+
+def test_answers_are_as_large_as_production_takes_them_unless_told() -> None:
+    production = (ROOT / "properties" / "s3.properties").read_text()
+    [usual, *_] = cases([1], records=None, max_records=None, wire="cbor")
+    assert f"\nmaxRecords = {usual.max_records}\n" in production
+    [told, *_] = cases([1], records=None, max_records=10_000, wire="cbor")
+    assert told.script.batch_records == 10_000
 
 
 def test_records_are_shared_among_the_shards() -> None:
@@ -46,8 +62,8 @@ def test_records_are_shared_among_the_shards() -> None:
 def test_the_ratio_is_to_the_child_that_only_acknowledges_as_many_shards() -> None:
     made = rows(
         {
-            case(ACKNOWLEDGES): [a_run(20.0, 0.0), a_run(99.0, 1.0), a_run(19.0, 1.0)],
-            case("s3"): [a_run(20.0, 5.0), a_run(21.0, 5.0), a_run(22.0, 5.0)],
+            case(ACKNOWLEDGES): [a_run(99.0, 1.0), a_run(20.0, 0.0), a_run(20.0, 1.0)],
+            case("s3"): [a_run(22.0, 5.0), a_run(21.0, 5.0), a_run(19.0, 8.0)],
             case("s3", shards=4): [a_run(20.0, 5.0)],
         }
     )
@@ -60,7 +76,7 @@ def test_the_ratio_is_to_the_child_that_only_acknowledges_as_many_shards() -> No
 def test_the_result_becomes_a_table() -> None:
     made = rows({case("s3"): [a_run(20.0, 5.0)]})
     text = section({"level": "kcl", "command": "bin/bench kcl", "runs": 1, "machine": MACHINE, "rows": made})
-    assert "| 2 | s3 | cbor | 20.0 | 5.0 | 25.0 | – |" in text
+    assert "| 2 | s3 | cbor | 4,000 | 20.0 | 5.0 | 25.0 | – |" in text
 
 
 def test_acknowledged_records_are_counted_message_by_message(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from consumer.domain.events import SHARD_PROCESS_NAME
-from consumer.local.bench.recovery_level import KILLS, production_leases, victims
+from consumer.local.bench.production import production_leases
+from consumer.local.bench.recovery_level import KILLS, victims
 from consumer.local.chaos.processes import Proc
 from consumer.local.chaos.workers import Worker
 from consumer.local.stack import FAST_LEASES
