@@ -10,9 +10,9 @@ _HEAD = """# Benchmarks
 
 Made by `python -m consumer.local.bench.page docs/benchmarks/*.json > docs/benchmarks.md` from what the commands named
 below printed with `--json`. Figures are medians where nothing else is said. CPU seconds are user and system time of the
-measured process alone; they tell more than wall time where a machine is shared, but they too grow with the work that others give it: on the
-machine of these runs the same work took up to half as much again a few minutes later, so compare rows, not absolute
-figures. Every run counted what arrived, and would have failed had a record been lost.
+measured process alone; they tell more than wall time where a machine is shared, but they too grow with the work that
+others give it: on the machine of these runs the same work took up to half as much again a few minutes later, so compare
+rows, not absolute figures. Every run counted what arrived, and would have failed had a record been lost.
 """
 
 type Columns = Sequence[tuple[str, str]]
