@@ -5,6 +5,7 @@ a call over by a queue with conditions of its own; here a thread that is free is
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gevent import monkey
@@ -56,6 +57,7 @@ class _Thread:
         self._returned = hub.loop.async_()
         self._call: tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any]] | None = None
         self._result: Any = None
+        self._is_left = False
         _start_new_thread(self._run, ())
 
     def call(self, func: Callable[..., Any], args: Sequence[Any], kwds: Mapping[str, Any]) -> Any:
@@ -66,7 +68,10 @@ class _Thread:
         try:
             waiter.get()
         except BaseException:
-            self._called.release()
+            self._is_left = True
+            # it is not held where the thread has yet to take the call
+            with suppress(RuntimeError):
+                self._called.release()
             raise
         finally:
             self._returned.stop()
@@ -86,3 +91,5 @@ class _Thread:
             self._call = None
             del func, args, kwds
             self._returned.send()
+            if self._is_left:
+                return

@@ -91,6 +91,15 @@ def test_a_call_that_nobody_waits_for_gives_its_answer_to_nobody(pool: BlockingC
     assert next_caller.get(timeout=10) == "its own"
 
 
+def test_a_call_that_is_given_up_before_its_thread_wakes_ends_its_caller_only(pool: BlockingCalls) -> None:
+    for _ in range(200):
+        caller = gevent.spawn(pool.apply, divmod, (7, 2))
+        gevent.sleep(0)
+        caller.kill()
+        assert isinstance(caller.value, gevent.GreenletExit | tuple), caller.exception
+    assert pool.apply(divmod, (7, 2)) == (3, 1)
+
+
 def test_a_call_can_be_given_up_in_time(pool: BlockingCalls) -> None:
     gate = Gate()
     with pytest.raises(gevent.Timeout), gevent.Timeout(0.01):
