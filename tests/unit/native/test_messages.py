@@ -243,7 +243,11 @@ def test_a_message_is_the_same_wherever_its_pieces_end(line: bytes, cuts: list[i
 
 def test_a_message_in_pieces_that_end_anywhere() -> None:
     parser = eager_parser()
-    for line in (LINE, as_line(as_message([], 5)), as_line(as_message([json.loads(RECORD)] * 2, None))):
+    for line in (
+        LINE,
+        as_line(as_message([json.loads(RECORD)], 12345)),
+        as_line(as_message([json.loads(RECORD)] * 2, None)),
+    ):
         for end in range(len(line)):
             parser.look_ahead(memoryview(bytearray(line[:end] + b"\n")))
             assert_same(parser.parse(memoryview(bytearray(line))), line)
