@@ -112,11 +112,14 @@ def test_the_result_becomes_a_table(tmp_path: Path) -> None:
 def test_the_cost_of_each_tenth_is_told(tmp_path: Path) -> None:
     rows = flat_level.measure(40_000, runs=2, folder=tmp_path, say=lambda line: None)
     assert [row["records"] for row in rows if row["backend"] == "s3"] == [*range(4_000, 40_001, 4_000)]
-    assert {row["backend"] for row in rows} == {"s3", "bigquery"}
+    assert {row["backend"] for row in rows} == {"s3", "bigquery", "storage_write"}
     for row in rows:
         costs = row["cpu_seconds_per_million_of_runs"]
         assert len(costs) == 2
         assert row["cpu_seconds_per_million"] == min(costs)
+        ratios = row["by_second_of_runs"]
+        assert (ratios is None) == (row["records"] < 40_000)
+        assert ratios is None or (len(ratios) == 2 and min(ratios) <= row["by_second"] <= max(ratios))
 
 
 def test_shard_processes_take_what_the_sum_for_a_host_says_and_half_of_it_at_least(tmp_path: Path) -> None:

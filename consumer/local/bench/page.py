@@ -32,7 +32,9 @@ _TEXTS = {
     "shard": "Messages of the KCL's protocol through the real shard process, JSON checked, into a backend in another"
     " process that takes everything and keeps nothing. Start-up is not in the CPU seconds per million.",
     "flat": "One shard process from its first record to its last: each row is the tenth that ends there, the least"
-    " of the runs: whatever else the machine does only adds.",
+    " of the runs: whatever else the machine does only adds. But that changes from one tenth to the next: what tells"
+    " whether a record costs more by then is the last tenth, which takes turns, message by message, with the second"
+    " tenth of a younger shard process; the ratio of these two is the median of the runs.",
     "forks": "Proportional memory after real work, launchers included: shard processes forked from one that has"
     " everything imported (`shard.fork_server = true`), and each started on its own.",
     "memory": "The allowance is `delivery.max_in_flight_bytes` and 40 MiB. In an outage the backend answers 503"
@@ -89,6 +91,7 @@ _COLUMNS: dict[str, Columns] = {
         ("backend", "backend"),
         ("records", "records so far"),
         ("cpu_seconds_per_million", "CPU s per million"),
+        ("by_second", "by a second tenth at the same time"),
         ("rss_mib", "RSS, MiB"),
     ),
     "forks": (
