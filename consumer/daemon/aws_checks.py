@@ -24,7 +24,7 @@ from consumer.settings import Settings
 
 def aws_steps(settings: Settings, tell_shards: Callable[[int], None]) -> list[Step]:
     """The stream, whose open shards are told, and each bucket once."""
-    return [_stream_step(settings, tell_shards), *_bucket_steps(settings)]
+    return [stream_step(settings, tell_shards), *_bucket_steps(settings)]
 
 
 def stream_of(settings: Settings) -> tuple[str, str, dict[str, str]]:
@@ -46,7 +46,8 @@ def _buckets_of(settings: Settings) -> dict[str, str]:
     return keys
 
 
-def _stream_step(settings: Settings, tell_shards: Callable[[int], None]) -> Step:
+def stream_step(settings: Settings, tell_shards: Callable[[int], None]) -> Step:
+    """Tells the number of open shards, unless it may not be asked for."""
     service = kcl_service(settings, "Kinesis", "kinesisEndpoint")
     key, name, request = stream_of(settings)
 

@@ -37,3 +37,12 @@ def _prepare_bigquery(settings: Settings, steps: list[Step], patience: Patience,
     prepare([*steps, *positions_steps(settings), tables.ensure_dataset], patience=patience, log=log)
     prepare(tables.table_steps(), patience=patience, log=log)
     prepare(view_steps(settings), patience=patience, log=log)
+
+
+def count_open_shards(settings: Settings) -> int | None:
+    """Of the stream; None where it may not be asked for. Blocks. Raises Trouble."""
+    from consumer.daemon.aws_checks import stream_step
+
+    open_shards: list[int] = []
+    stream_step(settings, open_shards.append)()
+    return open_shards[-1] if open_shards else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shlex
 import signal
 import socket
 import threading
@@ -13,10 +12,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 
-from consumer.daemon import heap, http, logback, processes
-from consumer.daemon.backend import prepare_backend
+from consumer.daemon import http, logback, processes
+from consumer.daemon.backend import count_open_shards, prepare_backend
 from consumer.daemon.background import in_thread
 from consumer.daemon.channel import Channel
+from consumer.daemon.commands import Commands
 from consumer.daemon.fork_server import ForkServer
 from consumer.daemon.forked import Forked
 from consumer.daemon.health import HealthPolicy
@@ -36,9 +36,17 @@ type Prepare = Callable[[Settings, Patience, Log], int | None]
 """Makes the backend usable, and returns the number of the stream's open shards if it is known; blocks, and raises
 StartFailed, or Stopped when its patience says so."""
 
+type CountShards = Callable[[Settings], int | None]
+"""The number of the stream's open shards, None where that cannot be told; blocks."""
+
 
 def serve(
-    settings: Settings, *, environment: Mapping[str, str], log: Log, prepare: Prepare = prepare_backend
+    settings: Settings,
+    *,
+    environment: Mapping[str, str],
+    log: Log,
+    prepare: Prepare = prepare_backend,
+    count_shards: CountShards = count_open_shards,
 ) -> int:
     """Runs the daemon in this process until it is told to stop; returns its exit code.
 
@@ -47,7 +55,7 @@ def serve(
     with locked(directory_of(settings, worker_id=worker_id(settings))) as state:
         command = render_files(settings, state, environment)
         with asyncio.Runner() as runner:
-            return runner.run(_serve(settings, state, command, prepare, log))
+            return runner.run(_serve(settings, state, command, prepare, count_shards, log))
 
 
 def render_files(settings: Settings, state: StateDirectory, environment: Mapping[str, str]) -> JavaCommand:
@@ -60,11 +68,16 @@ def render_files(settings: Settings, state: StateDirectory, environment: Mapping
 
 
 async def _serve(
-    settings: Settings, state: StateDirectory, command: JavaCommand, prepare: Prepare, log: Log
+    settings: Settings,
+    state: StateDirectory,
+    command: JavaCommand,
+    prepare: Prepare,
+    count_shards: CountShards,
+    log: Log,
 ) -> int:
     processes.adopt_orphans()
     forked = Forked()
-    supervisor = _supervisor(settings, state, command, forked, log)
+    supervisor = _supervisor(settings, state, forked, log)
     async with AsyncExitStack() as stack:
         stack.enter_context(_signals_stop(supervisor))
         if settings.integer("http.port"):
@@ -81,17 +94,16 @@ async def _serve(
             open_shards = await _prepared(settings, prepare, supervisor, log)
         except Stopped:
             return EXIT_OK
-        supervisor.use(with_heap(command, settings, open_shards, log))
-        return await supervisor.run()
+        commands = Commands(
+            command, settings, open_shards=open_shards, count=lambda: count_shards(settings), log=log
+        )
+        return await supervisor.run(commands)
 
 
-def _supervisor(
-    settings: Settings, state: StateDirectory, command: JavaCommand, forked: Forked, log: Log
-) -> Supervisor:
+def _supervisor(settings: Settings, state: StateDirectory, forked: Forked, log: Log) -> Supervisor:
     grace = settings.integer("shutdownGraceMillis") / 1000 + settings.seconds("supervisor.grace_margin")
     open_chunk_seconds = settings.seconds("chunk.window") + settings.seconds("chunk.grace")
     return Supervisor(
-        command=command,
         forked=forked,
         restarts=_restarts(settings),
         limits=Limits(grace_seconds=grace, hang_seconds=settings.seconds("supervisor.hang_timeout")),
@@ -185,29 +197,6 @@ async def _events(state: StateDirectory, supervisor: Supervisor, log: Log) -> As
         yield
     finally:
         channel.close()
-
-
-def with_heap(command: JavaCommand, settings: Settings, open_shards: int | None, log: Log) -> JavaCommand:
-    """With as large a heap as the settings say, or else the stream's open shards."""
-    chosen = heap.chosen_by(shlex.split(settings.text("jvm.options")))
-    given = settings["jvm.heap"]
-    if chosen is not None:
-        log.info(f"jvm.options: {chosen} says how large the JVM's heap may become")
-        return command
-    if given is not None:
-        return command.with_heap(int(given) >> 20)
-    shards, most = open_shards or 0, int(settings.kcl.get("maxLeasesForWorker", "0"))
-    shards = min(shards, most) if most else shards
-    found = heap.heap_for(shards, memory_bytes=heap.memory_bytes())
-    if found.is_enough:
-        log.info(f"the JVM's heap may become {found.mib} MiB")
-    else:
-        log.warning(
-            f"jvm.heap: {shards} shards that lag need up to {found.needed_mib} MiB, and two fifths of the memory"
-            f" are {found.mib} MiB: give this worker more memory, or fewer shards by maxLeasesForWorker, or say by"
-            " jvm.heap what is enough for records of your size"
-        )
-    return command.with_heap(found.mib)
 
 
 async def _prepared(settings: Settings, prepare: Prepare, supervisor: Supervisor, log: Log) -> int | None:

@@ -11,8 +11,10 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from consumer.daemon import processes
+from consumer.daemon.commands import Commands
 from consumer.daemon.forked import Forked
 from consumer.daemon.health import HealthPolicy, Phase, assess, hung_for
 from consumer.daemon.java import JavaCommand
@@ -61,7 +63,6 @@ class Supervisor:
     def __init__(
         self,
         *,
-        command: JavaCommand,
         forked: Forked,
         restarts: RestartPolicy,
         limits: Limits,
@@ -71,7 +72,6 @@ class Supervisor:
         log: Log,
         publish: Callable[[Status], None],
     ) -> None:
-        self._command = command
         self._forked = forked
         self._restarts = restarts
         self._limits = limits
@@ -99,10 +99,6 @@ class Supervisor:
         self._log.info(f"{reason}: ending in order within {self._limits.grace_seconds:.0f} s")
         self._phase = Phase.STOPPING
         self._stopping.set()
-
-    def use(self, command: JavaCommand) -> None:
-        """In place of the one that it was made with, for the JVMs that are started from now on."""
-        self._command = command
 
     def hold_for(self, faults: tuple[str, ...]) -> None:
         """The backend cannot be prepared until these are mended; none ends that. May be called from any thread."""
@@ -147,12 +143,13 @@ class Supervisor:
                 await watch
             self._tick()
 
-    async def run(self) -> int:
+    async def run(self, commands: Commands) -> int:
         """Runs until told to stop or until the JVM ends too often; returns the exit code of the daemon."""
         rapid_ends = 0
+        command = commands.first()
         while not self._stopping.is_set():
             began = self._sources.monotonic()
-            code = await self._run_once()
+            code = await self._run_once(command)
             if self._stopping.is_set():
                 return code
             ran = self._sources.monotonic() - began
@@ -160,15 +157,21 @@ class Supervisor:
             if self._restarts.gives_up(rapid_ends):
                 self._log.error(f"the JVM ended {rapid_ends} times in a row soon after its start: giving up")
                 return EXIT_FAILED
+            following = asyncio.create_task(commands.next())
             await self._pause(rapid_ends)
+            await _first(following, self._stopping)
+            if not following.done():
+                following.cancel()
+                break
+            command = following.result()
         return EXIT_OK
 
-    async def _run_once(self) -> int:
+    async def _run_once(self, command: JavaCommand) -> int:
         """One life of the JVM; returns the daemon's exit code in case this was the last."""
         try:
-            jvm = Jvm.start(self._command, self._relay, self._forked)
+            jvm = Jvm.start(command, self._relay, self._forked)
         except OSError as error:
-            self._log.error(f"jvm.java: cannot run {self._command.arguments[0]}: {error.strerror}")
+            self._log.error(f"jvm.java: cannot run {command.arguments[0]}: {error.strerror}")
             return EXIT_FAILED
         self._jvm = jvm
         if not self._stopping.is_set():
@@ -263,7 +266,7 @@ class Supervisor:
             jvm.kill()
 
 
-async def _first(end: asyncio.Task[int], event: asyncio.Event) -> None:
+async def _first(end: asyncio.Task[Any], event: asyncio.Event) -> None:
     """Returns when the task is done or the event set."""
     waiting = asyncio.create_task(event.wait())
     try:

@@ -7,7 +7,7 @@ import time
 
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.log import Log
-from consumer.daemon.preparation import Patience, Stopped
+from consumer.daemon.preparation import NotReady, Patience, Stopped
 from consumer.daemon.service import serve
 from consumer.settings import Settings, load
 
@@ -23,13 +23,21 @@ def prepare(settings: Settings, patience: Patience, log: Log) -> int | None:
     return int(os.environ.get("OPEN_SHARDS", "1"))
 
 
+def count_shards(settings: Settings) -> int | None:
+    if os.environ.get("COUNT") == "hangs":
+        threading.Event().wait(60)
+    if os.environ.get("COUNT") == "fails":
+        raise NotReady("Kinesis does not answer in time")
+    return int(os.environ["OPEN_SHARDS_LATER"]) if "OPEN_SHARDS_LATER" in os.environ else None
+
+
 def main(java: str, assignments: list[str]) -> int:
     overrides = dict(word.split("=", 1) for word in assignments)
     own = {"s3.bucket": "bucket", "jvm.java": java, "http.port": "0", "shard.fork_server": "false"}
     settings = load("s3", overrides={**own, **overrides})
     log = Log(backend="s3", level="DEBUG", clock=time.time)
     try:
-        return serve(settings, environment=os.environ, log=log, prepare=prepare)
+        return serve(settings, environment=os.environ, log=log, prepare=prepare, count_shards=count_shards)
     except StartFailed as error:
         log.error(str(error))
         return 1

@@ -42,8 +42,38 @@ def test_the_jvm_may_have_the_heap_that_the_settings_say(
     start: StartDaemon, assignments: tuple[str, ...], open_shards: str, heap: list[str]
 ) -> None:
     jvm, _ = start(*assignments, OPEN_SHARDS=open_shards).running()
-    arguments = Path(f"/proc/{jvm}/cmdline").read_text().split("\0")
-    assert [argument for argument in arguments if argument.startswith("-Xmx")] == heap
+    assert _heap_options(jvm) == heap
+
+
+@pytest.mark.parametrize(
+    ("environment", "heap"),
+    [
+        ({"OPEN_SHARDS_LATER": "6"}, ["-Xmx848m"]),
+        ({"OPEN_SHARDS_LATER": "2"}, ["-Xmx512m"]),
+        ({}, ["-Xmx608m"]),
+        ({"COUNT": "fails"}, ["-Xmx608m"]),
+        ({"COUNT": "hangs"}, ["-Xmx608m"]),
+    ],
+)
+def test_a_jvm_that_starts_again_may_have_the_heap_for_the_shards_of_that_moment(
+    start: StartDaemon, environment: dict[str, str], heap: list[str]
+) -> None:
+    daemon = start(OPEN_SHARDS="4", **environment)
+    first, _ = daemon.running()
+    assert _heap_options(first) == ["-Xmx608m"]
+    os.kill(first, signal.SIGKILL)
+    second, _ = daemon.running()
+    assert _heap_options(second) == heap
+
+
+def test_a_daemon_that_counts_shards_ends_at_once(start: StartDaemon) -> None:
+    daemon = start(COUNT="hangs")
+    first, _ = daemon.running()
+    os.kill(first, signal.SIGKILL)
+    daemon.line("starting the JVM again")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 0
+    assert not any("could not be counted" in line for line in daemon.lines)
 
 
 def test_too_little_memory_for_all_shards_to_lag_is_told(start: StartDaemon) -> None:
@@ -280,3 +310,8 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def _heap_options(jvm: int) -> list[str]:
+    arguments = Path(f"/proc/{jvm}/cmdline").read_text().split("\0")
+    return [argument for argument in arguments if argument.startswith("-Xmx")]

@@ -13,7 +13,7 @@ from botocore.exceptions import ConnectionClosedError as ClosedError
 from consumer.daemon import aws_checks
 from consumer.daemon.aws import Service
 from consumer.daemon.aws_checks import aws_steps, check_bucket, check_stream
-from consumer.daemon.backend import prepare_backend
+from consumer.daemon.backend import count_open_shards, prepare_backend
 from consumer.daemon.log import Log
 from consumer.daemon.preparation import NotReady, Patience, Unreachable, Unusable
 from consumer.settings import load
@@ -151,3 +151,13 @@ def test_the_open_shards_of_the_stream_are_told(monkeypatch: pytest.MonkeyPatch)
     settings = load("s3", overrides={"s3.bucket": "bucket", "streamName": "s"})
     patience = Patience(timeout_seconds=1, monotonic=lambda: 0, pause=lambda _: False)
     assert prepare_backend(settings, patience, Log(backend="s3", level="ERROR", clock=lambda: 0)) == 7
+    assert count_open_shards(settings) == 7
+
+
+def test_open_shards_that_may_not_be_counted_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kinesis:
+        def describe_stream_summary(self, **_: str) -> dict[str, Any]:
+            raise answer("AccessDeniedException", 400)
+
+    monkeypatch.setattr(aws_checks, "stream_client", lambda *_: Kinesis())
+    assert count_open_shards(load("s3", overrides={"s3.bucket": "bucket", "streamName": "s"})) is None
