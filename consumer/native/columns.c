@@ -1,16 +1,6 @@
 /* What records say, as columns: rows are found in the text of their chunk, and copied out of it when they are sent. */
 #include "native.h"
 
-/* What is known of the row of each record of a chunk, by the record's index: where its payload is, how long it is, where
- * in it the key stands (NO_KEY where it is missing) and how long that is, and the time in microseconds since 1970. */
-typedef struct {
-    const byte **payloads;
-    uint32_t *sizes;
-    uint32_t *key_offsets;
-    uint32_t *key_sizes;
-    int64_t *times_us;
-} row_places;
-
 /* `indices` are those of a list of records, in the chunk; they grow. `tables` are those that their keys choose. Sorted by
  * table the indices are put into `sorted`, with the sizes of their payloads and `bytes_beside` in `sizes`; `counts` says
  * how many each table has. */
@@ -39,26 +29,26 @@ typedef enum { FOUND = 0, NOT_SURE = 1, ON_ANOTHER_DAY = 2 } found_result;
 static const uint32_t NO_KEY = UINT32_MAX;
 enum { MOST_DIGITS = 2, MOST_TABLES = 256 };
 
+/* At least as many bytes as a member with a time takes beside its name. */
+enum { TIME_MEMBER_SIZE = 64 };
+
 /* Of a text that is_own_time has taken, since 1970. */
 static int64_t micros_of(span text) {
     const byte *at = text.begin;
-    int64_t year = number_of(at, 4), month = number_of(at + 5, 2), day = number_of(at + 8, 2);
-    /* A year that begins in March has its leap day at the end; 400 of these have 146,097 days. */
-    year -= month <= 2;
-    int64_t era = year / 400, year_of_era = year % 400;
-    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int64_t days = era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+    int64_t days = days_since_1970(number_of(at, 4), number_of(at + 5, 2), number_of(at + 8, 2));
     int64_t seconds = number_of(at + 11, 2) * 3600 + number_of(at + 14, 2) * 60 + number_of(at + 17, 2);
     int64_t millis = text.size == 24 ? number_of(at + 20, 3) : 0;
     return ((days * 86400 + seconds) * 1000 + millis) * 1000;
 }
 
-/* Finds the rows of those records of the list that are in one part of the chunk, which begins with record `first`.
+/* Finds the rows of those records of the list that are in one part of the chunk, which begins with record `first`;
+ * `schema` holds their columns, NULL where these are the key, the time and the whole record.
  *
  * NOT_SURE: of one of them, so nothing is known of any. ON_ANOTHER_DAY: the next record arrived on another day than the
  * one in the rules; the cursor stands before it. */
-EXPORT int find_rows(const row_rules *rules, const record_columns *from, uint64_t first, row_choice *choice,
-                     row_places *found, choice_cursor *cursor) {
+EXPORT int find_rows(const row_rules *rules, const row_schema *schema, const record_columns *from, uint64_t first,
+                     row_choice *choice, row_places *found, choice_cursor *cursor) {
+    typed_cell cells[MOST_COLUMNS];
     const byte *limit = from->text + from->text_bytes;
     if (rules->key_digits > MOST_DIGITS) return NOT_SURE;
     for (; cursor->place < choice->count; cursor->place++) {
@@ -74,11 +64,16 @@ EXPORT int find_rows(const row_rules *rules, const record_columns *from, uint64_
 
         if (arrival < 0 || arrival > LAST_TIME_MS || size > rules->max_bytes) return NOT_SURE;
         if (arrival / DAY_MS != rules->arrival_day) return ON_ANOTHER_DAY;
-        if (!read_members(payload, payload + size, limit, rules, &key, &time)) return NOT_SURE;
+        const byte *end = payload + size;
+        if (schema ? !read_typed_row(payload, end, limit, schema, rules, &key, &time, cells)
+                   : !read_members(payload, end, limit, rules, &key, &time))
+            return NOT_SURE;
         int64_t table = table_of(&key, rules->key_digits);
         if (table < 0) return NOT_SURE;
         int has_time = !is_missing(&time), has_key = !is_missing(&key);
         if (has_time && !(time.is_text && is_own_time(time.value, rules))) return NOT_SURE;
+        /* a row of typed columns is as long as its record with the time that it gets */
+        if (!has_time && schema && size + TIME_MEMBER_SIZE + 6 * rules->time_name.size > rules->max_bytes) return NOT_SURE;
 
         choice->tables[cursor->place] = (uint8_t)table;
         found->payloads[index] = payload;

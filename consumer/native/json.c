@@ -1,6 +1,6 @@
 /* JSON as RFC 8259 has it, on one line, without building anything.
  *
- * Left to Python as unsure: raw line ends between tokens, more than 64 levels, escaped surrogates.
+ * Left to Python as unsure: raw line ends between tokens, more than 64 levels, escaped surrogates that are no pair.
  */
 #include "native.h"
 
@@ -34,8 +34,13 @@ static const byte *escape(const byte *place) {
     case 'u':
         for (int digit = 1; digit <= 4; digit++)
             if (!is_hex(place[digit])) return NULL;
-        /* d800 to dfff, which make sense in pairs only */
-        if ((place[1] | 0x20) == 'd' && place[2] >= '8') return NULL;
+        /* d800 to dfff make sense in pairs only, one below dc00 before one that is not */
+        if ((place[1] | 0x20) == 'd' && place[2] >= '8') {
+            if ((place[2] | 0x20) >= 'c' || place[5] != '\\' || place[6] != 'u') return NULL;
+            for (int digit = 7; digit <= 10; digit++)
+                if (!is_hex(place[digit])) return NULL;
+            return (place[7] | 0x20) == 'd' && (place[8] | 0x20) >= 'c' ? place + 11 : NULL;
+        }
         return place + 5;
     default:
         return NULL;

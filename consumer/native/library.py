@@ -5,7 +5,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Buffer
-from ctypes import POINTER, Structure, c_int, c_int32, c_int64, c_ubyte, c_uint64, c_void_p
+from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_ubyte, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,15 @@ FOUND, NOT_SURE, ON_ANOTHER_DAY = range(3)
 
 MOST_TABLES = 256
 """That find_rows counts rows for."""
+
+MOST_COLUMNS = 512
+"""Of a schema."""
+
+QUOTED_SLACK = 16
+"""Bytes that may be read behind a column's quoted name; native.h has the same number."""
+
+COLUMN_TYPES = ("TEXT", "JSON", "INTEGER", "FLOAT", "BOOLEAN", "TIMESTAMP", "DATE")
+"""By their numbers."""
 
 NUMBER_COLUMNS = ("sizes", "key_sizes", "sequence_sizes", "sub_sequences", "arrivals")
 BEGINS = ("text_begins", "label_begins")
@@ -113,14 +122,39 @@ class ColumnSizes(Structure):
     _fields_ = tuple((name, c_uint64) for name in ("key_bytes", "log_bytes", "missing_keys"))
 
 
+class TypedColumn(Structure):
+    _fields_ = (
+        *((name, Span) for name in ("name", "quoted", "lower")),
+        ("type", c_int32),
+        ("is_required", c_int32),
+    )
+
+
+class RowSchema(Structure):
+    _fields_ = (
+        ("columns", POINTER(TypedColumn)),
+        ("count", c_uint64),
+        ("time_column", c_int64),
+        ("key_column", c_int64),
+        ("leaves_out_unknown", c_int64),
+    )
+
+
+class TypedLayout(Structure):
+    _fields_ = tuple(
+        (name, c_uint64) for name in ("nulls", "text_bytes", "validity", "offsets", "values", "written")
+    )
+
+
 class Texts:
     """Texts for C to read, kept as long as this is."""
 
     def __init__(self) -> None:
         self._kept: list[Any] = []
 
-    def span(self, text: bytes) -> Span:
-        kept = ctypes.create_string_buffer(text, len(text) or 1)
+    def span(self, text: bytes, *, slack: int = 0) -> Span:
+        """With so many bytes behind it that may be read, too."""
+        kept = ctypes.create_string_buffer(text, len(text) + slack or 1)
         self._kept.append(kept)
         return Span(ctypes.addressof(kept), len(text))
 
@@ -172,6 +206,14 @@ def load() -> ctypes.CDLL | None:
 
 
 _ROWS = (POINTER(RowPlaces), c_void_p, c_uint64, POINTER(ColumnSizes))
+_TYPED_ROWS = (
+    POINTER(RowSchema),
+    POINTER(RowRules),
+    POINTER(RowPlaces),
+    c_void_p,
+    c_uint64,
+    POINTER(TypedLayout),
+)
 _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     (
         "parse_records",
@@ -195,6 +237,7 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
         "find_rows",
         (
             POINTER(RowRules),
+            POINTER(RowSchema),
             POINTER(RecordColumns),
             c_uint64,
             POINTER(RowChoice),
@@ -211,6 +254,9 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     ("sort_rows", (POINTER(RowChoice), POINTER(RowPlaces)), None),
     ("measure_columns", _ROWS, None),
     ("write_columns", (*_ROWS, c_void_p), None),
+    ("is_typed_row", (c_char_p, c_uint64, POINTER(RowSchema), POINTER(RowRules)), c_int),
+    ("measure_typed", _TYPED_ROWS, None),
+    ("write_typed", (*_TYPED_ROWS, c_uint64, c_void_p), None),
 )
 
 
@@ -218,7 +264,7 @@ def new_bytes(size: int) -> tuple[bytes, int]:
     """What is yet to be written, and where it begins: that has to be done before anybody else sees it. `size` is not
     0. Python's own function for those who write in C."""
     made: bytes = _new_bytes(None, size)
-    return made, _address_of_bytes(made)
+    return made, address_of_bytes(made)
 
 
 _new_bytes = ctypes.PYFUNCTYPE(ctypes.py_object, c_void_p, ctypes.c_ssize_t)(
@@ -235,7 +281,12 @@ def new_bytearray(size: int) -> bytearray:
 _new_bytearray = ctypes.PYFUNCTYPE(ctypes.py_object, c_void_p, ctypes.c_ssize_t)(
     ("PyByteArray_FromStringAndSize", ctypes.pythonapi)
 )
-_address_of_bytes = ctypes.PYFUNCTYPE(c_void_p, ctypes.py_object)(("PyBytes_AsString", ctypes.pythonapi))
+address_of_bytes = ctypes.PYFUNCTYPE(c_void_p, ctypes.py_object)(("PyBytes_AsString", ctypes.pythonapi))
+
+
+def copy(begin: int, text: bytes) -> None:
+    """Into memory that begins there."""
+    ctypes.memmove(begin, text, len(text))
 
 
 def address(buffer: Buffer) -> int:

@@ -123,6 +123,78 @@ int is_own_time(span text, const row_rules *rules);
 /* Of so many digits; -1 where there is another character among them. */
 int number_of(const byte *text, int count);
 
+/* Of a day that there is. A year that begins in March has its leap day at the end; 400 of these have 146,097 days. */
+static inline int64_t days_since_1970(int64_t year, int64_t month, int64_t day) {
+    year -= month <= 2;
+    int64_t era = year / 400, year_of_era = year % 400;
+    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+}
+
+/* What is known of the row of each record of a chunk, by the record's index: where its payload is, how long it is, where
+ * in it the key stands (NO_KEY where it is missing) and how long that is, and the time in microseconds since 1970. */
+typedef struct {
+    const byte **payloads;
+    uint32_t *sizes;
+    uint32_t *key_offsets;
+    uint32_t *key_sizes;
+    int64_t *times_us;
+} row_places;
+
+/* BigQuery's types, but for those that are left to Python. GEOGRAPHY is a text, too. */
+typedef enum {
+    COLUMN_TEXT = 0,
+    COLUMN_JSON = 1,
+    COLUMN_INTEGER = 2,
+    COLUMN_FLOAT = 3,
+    COLUMN_BOOLEAN = 4,
+    COLUMN_TIMESTAMP = 5,
+    COLUMN_DATE = 6
+} column_type;
+
+enum { MOST_COLUMNS = 512 };
+
+/* `quoted` is the name with its quotes and the colon, as it mostly stands in a record, and at least QUOTED_SLACK bytes may
+ * be read behind it; `lower` is the name in lower case, by which Python finds it as well. */
+typedef struct {
+    span name, quoted, lower;
+    int32_t type, is_required;
+} typed_column;
+
+enum { QUOTED_SLACK = 16 };
+
+/* The columns of a table. The one at `time_column` is a TIMESTAMP that takes the arrival where a record has no time; the
+ * one at `key_column` holds the key, and is -1 where none does. */
+typedef struct {
+    const typed_column *columns;
+    uint64_t count;
+    int64_t time_column, key_column;
+    int64_t leaves_out_unknown; /* or a member without a column makes a row that is left to Python */
+} row_schema;
+
+typedef enum { CELL_MISSING = 0, CELL_NULL = 1, CELL_THERE = 2, CELL_WITH_ESCAPES = 3 } cell_state;
+
+/* `integer` is days of a DATE and microseconds of a TIMESTAMP; a text is without its quotes, but with its escapes. */
+typedef struct {
+    union {
+        int64_t integer;
+        double number;
+        const byte *text;
+    };
+    uint32_t text_size;
+    uint32_t state;
+} typed_cell;
+
+/* One column of a record batch: where in the batch's body its buffers begin (`validity` where there are nulls, `offsets`
+ * where there are texts), and how many bytes of text are written so far. */
+typedef struct {
+    uint64_t nulls, text_bytes, validity, offsets, values, written;
+} typed_layout;
+
+/* typed_columns.c: as read_members, with `cells` for the columns. */
+int read_typed_row(const byte *place, const byte *end, const byte *limit, const row_schema *schema,
+                   const row_rules *rules, member *key, member *time, typed_cell *cells);
+
 /* base64.c: decodes `size` characters; returns the number of bytes written, -1 where they are no base64. Writes up to
  * SLACK bytes beyond them. */
 int64_t base64_decode(const byte *text, uint64_t size, byte *out);

@@ -28,6 +28,7 @@ CASES = [
         "row=log",
         "storage_write, row=log",
         "storage_write, row=fields",
+        "storage_write, row=fields, overflow",
         "plain amazon_kclpy",
     )
 ]

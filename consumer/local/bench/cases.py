@@ -89,6 +89,9 @@ FORMATS: Mapping[Target, Mapping[str, _Format]] = {
     "storage_write": {
         "storage_write, row=log": _Format(settings=_STORAGE_WRITE),
         "storage_write, row=fields": _Format(settings={**_STORAGE_WRITE, "bigquery.row": "fields"}),
+        "storage_write, row=fields, overflow": _Format(
+            settings={**_STORAGE_WRITE, "bigquery.row": "fields", "bigquery.unknown_fields": "overflow"}
+        ),
         "storage_write, row=log, 1,000 arrivals/s": _Format(
             settings=_STORAGE_WRITE, arrivals_per_second=1000
         ),

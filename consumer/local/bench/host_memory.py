@@ -11,7 +11,7 @@ APART_MIB = 60
 """A shard process without records, started without a fork server."""
 GRPC_MIB = 20
 PYARROW_MIB = 70
-"""For rows of typed cells."""
+"""For rows that the C library cannot write."""
 
 HEAP_LEAST_MIB = 512
 HEAP_MIB = 128

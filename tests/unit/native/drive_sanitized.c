@@ -13,11 +13,15 @@
 #include "rows.c"
 
 int parse_records(const byte *, uint64_t, uint64_t, record_columns *, message_progress *);
+int is_typed_row(const byte *, uint64_t, const row_schema *, const row_rules *);
+void measure_typed(const row_schema *, const row_rules *, const row_places *, const uint32_t *, uint64_t, typed_layout *);
+void write_typed(const row_schema *, const row_rules *, const row_places *, const uint32_t *, uint64_t, typed_layout *,
+                 uint64_t, byte *);
 uint64_t json_lines(const byte *, uint64_t, const uint32_t *, uint64_t);
 
 enum { LONGEST_PAYLOAD = 4000, MOST_RECORDS = 6, PARSED = 0, MORE_RECORDS = 2 };
 
-static uint64_t state, parsed, sure, rows, unsure, found;
+static uint64_t state, parsed, sure, rows, unsure, found, typed;
 
 static uint64_t below(uint64_t end) {
     state ^= state << 13;
@@ -88,11 +92,20 @@ static uint64_t random_payload(byte *out) {
     if (below(4))
         size += (uint64_t)sprintf((char *)out + size, "\"time\":\"20%02u-%02u-%02uT22:13:20%sZ\",", (unsigned)below(30),
                                   (unsigned)below(14), (unsigned)below(33), below(2) ? ".123" : "");
+    static const char *const MEMBERS[] = {
+        "\"score\":-9223372036854775807,", "\"score\":12345678901234567890,", "\"score\":null,", "\"ratio\":1.25,",
+        "\"ratio\":0.30000000000000004,", "\"ratio\":-1e-300,", "\"won\":true,", "\"won\":false,",
+        "\"born\":\"2024-02-29\",", "\"seen\":\"2023-11-14T22:13:20.123456Z\",", "\"seen\":\"2023-11-14T22:13:20.1Z\",",
+        "\"more\":{\"a\":[1, 2]},", "\"more\":\"\\ud83d\\ude00\",", "\"extra\":1,", "\"Score\":1,",
+    };
+    if (below(2))
+        for (uint64_t at = below(9); at < sizeof MEMBERS / sizeof *MEMBERS; at += 1 + below(9))
+            size += put_text(out + size, MEMBERS[at]);
     size += put_text(out + size, "\"note\":\"");
     for (uint64_t count = below(120); count; count--) {
         uint64_t what = below(12);
         if (what == 0)
-            size += put_text(out + size, below(2) ? "\\\"" : "\\\\");
+            size += put_text(out + size, below(2) ? "\\\"" : below(2) ? "\\\\" : below(2) ? "\\ud83d\\ude00" : "\\u20ac");
         else if (what == 1)
             size += put_text(out + size, "\xc3\xa9");
         else
@@ -156,16 +169,102 @@ static void drive_write_rows(const record_columns *columns, row_rules rules) {
     free(unsure_indices);
 }
 
+static row_places places_for(uint64_t count) {
+    return (row_places){malloc(8 * count), malloc(4 * count), malloc(4 * count), malloc(4 * count), malloc(8 * count)};
+}
+
+static void forget_places(row_places *places) {
+    free(places->payloads), free(places->sizes), free(places->key_offsets), free(places->key_sizes);
+    free(places->times_us);
+}
+
+static row_choice choice_of(uint32_t *indices, uint64_t count) {
+    for (uint32_t index = 0; index < count; index++) indices[index] = index;
+    return (row_choice){indices, count, malloc(count), malloc(4 * count), malloc(4 * count), malloc(4 * MOST_TABLES), 64};
+}
+
+static void forget_choice(row_choice *choice) {
+    free(choice->tables), free(choice->sorted), free(choice->sizes), free(choice->counts);
+}
+
+static uint64_t padded_size(uint64_t size) { return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+enum { COLUMNS = 8 };
+
+static void drive_typed_columns(const record_columns *columns, row_rules rules) {
+    static const char *const NAMES[COLUMNS] = {"player_id", "time", "score", "ratio", "won", "born", "note", "more"};
+    static const column_type TYPES[COLUMNS] = {COLUMN_TEXT,    COLUMN_TIMESTAMP, COLUMN_INTEGER, COLUMN_FLOAT,
+                                               COLUMN_BOOLEAN, COLUMN_DATE,      COLUMN_TEXT,    COLUMN_JSON};
+    typed_column described[COLUMNS];
+    for (int column = 0; column < COLUMNS; column++) {
+        span name = {exactly(NAMES[column], strlen(NAMES[column])), strlen(NAMES[column])};
+        char *quoted = malloc(name.size + 4 + QUOTED_SLACK);
+        sprintf(quoted, "\"%s\":", NAMES[column]);
+        described[column] = (typed_column){name, {(byte *)quoted, name.size + 3}, name, TYPES[column],
+                                           column == 1 || !below(20)};
+    }
+    row_schema schema = {described, COLUMNS, 1, below(2) ? 0 : -1, below(4) != 0};
+    uint64_t count = columns->count, left = 0;
+    uint32_t *indices = malloc(4 * count);
+    row_places places = places_for(count);
+    row_choice choice = choice_of(indices, count);
+    choice_cursor cursor = {0};
+    byte *is_left = calloc(count, 1);
+    for (int result; (result = find_rows(&rules, &schema, columns, 0, &choice, &places, &cursor)) != FOUND;) {
+        if (result == ON_ANOTHER_DAY)
+            rules.arrival_day = columns->arrivals[cursor.index] / DAY_MS;
+        else
+            is_left[cursor.place++] = 1;
+    }
+    for (uint64_t place = 0; place < count; place++) {
+        if (is_left[place]) continue;
+        indices[left] = indices[place];
+        choice.tables[left++] = choice.tables[place];
+    }
+    choice.count = left;
+    sort_rows(&choice, &places);
+    typed_layout *layout = malloc(COLUMNS * sizeof *layout);
+    measure_typed(&schema, &rules, &places, choice.sorted, left, layout);
+    uint64_t whole = 0;
+    for (int column = 0; column < COLUMNS; column++) {
+        typed_layout *at = &layout[column];
+        int is_text = TYPES[column] == COLUMN_TEXT || TYPES[column] == COLUMN_JSON;
+        uint64_t bits = (left + 7) / 8, cells = TYPES[column] == COLUMN_DATE ? 4 * left : 8 * left;
+        at->validity = whole, whole += padded_size(at->nulls ? bits : 0);
+        at->offsets = whole, whole += padded_size(is_text ? 4 * (left + 1) : 0);
+        at->values = whole;
+        whole += padded_size(is_text ? at->text_bytes : TYPES[column] == COLUMN_BOOLEAN ? bits : cells);
+    }
+    byte *out = malloc(whole);
+    write_typed(&schema, &rules, &places, choice.sorted, left, layout, whole, out);
+    for (int column = 0; column < COLUMNS; column++)
+        if (TYPES[column] == COLUMN_TEXT) check(layout[column].written == layout[column].text_bytes, "as measured");
+    typed += left;
+    const byte *payload = columns->text;
+    for (uint64_t index = 0; index < count; index++) {
+        byte *line = exactly(payload, columns->sizes[index] + 1);
+        int is_row = is_typed_row(line, columns->sizes[index] + 1, &schema, &rules);
+        check(is_row || is_left[index], "what was found is a row");
+        free(line);
+        payload += columns->sizes[index] + 1;
+    }
+    for (int column = 0; column < COLUMNS; column++) {
+        free((void *)(uintptr_t)described[column].name.begin);
+        free((void *)(uintptr_t)described[column].quoted.begin);
+    }
+    free(out), free(layout), free(is_left), free(indices);
+    forget_places(&places);
+    forget_choice(&choice);
+}
+
 static void drive_columns(const record_columns *columns, row_rules rules) {
     uint64_t count = columns->count;
     uint32_t *indices = malloc(4 * count);
-    for (uint32_t index = 0; index < count; index++) indices[index] = index;
-    row_places places = {malloc(8 * count), malloc(4 * count), malloc(4 * count), malloc(4 * count), malloc(8 * count)};
-    row_choice choice = {indices,           count, malloc(count), malloc(4 * count), malloc(4 * count),
-                         malloc(4 * MOST_TABLES), 64};
+    row_places places = places_for(count);
+    row_choice choice = choice_of(indices, count);
     choice_cursor cursor = {0};
     int result;
-    while ((result = find_rows(&rules, columns, 0, &choice, &places, &cursor)) == ON_ANOTHER_DAY)
+    while ((result = find_rows(&rules, NULL, columns, 0, &choice, &places, &cursor)) == ON_ANOTHER_DAY)
         rules.arrival_day = columns->arrivals[cursor.index] / DAY_MS;
     if (result == FOUND) {
         sort_rows(&choice, &places);
@@ -173,7 +272,7 @@ static void drive_columns(const record_columns *columns, row_rules rules) {
         measure_columns(&places, choice.sorted, count, &sizes);
         uint64_t bits = sizes.missing_keys ? (count + 7) / 8 : 0, offsets = 4 * (count + 1);
         uint64_t parts[] = {bits, offsets, sizes.key_bytes, 8 * count, offsets, sizes.log_bytes}, whole = 0;
-        for (int place = 0; place < 6; place++) whole += (parts[place] + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        for (int place = 0; place < 6; place++) whole += padded_size(parts[place]);
         byte *out = malloc(whole);
         write_columns(&places, choice.sorted, count, &sizes, out);
         free(out);
@@ -183,8 +282,8 @@ static void drive_columns(const record_columns *columns, row_rules rules) {
     check(find_times(&rules, columns, 0, times, indices) <= count, "no more unsure times than records");
     free(times);
     free(indices);
-    free(places.payloads), free(places.sizes), free(places.key_offsets), free(places.key_sizes), free(places.times_us);
-    free(choice.tables), free(choice.sorted), free(choice.sizes), free(choice.counts);
+    forget_places(&places);
+    forget_choice(&choice);
 }
 
 static void drive_all(const record_columns *columns) {
@@ -195,6 +294,7 @@ static void drive_all(const record_columns *columns) {
     sure += lines;
     drive_write_rows(columns, rules);
     drive_columns(columns, rules);
+    drive_typed_columns(columns, rules);
     for (int place = 0; place < 7; place++) free((void *)(uintptr_t)texts[place].begin);
 }
 
@@ -349,7 +449,8 @@ int main(int count, char **arguments) {
         drive_made_columns();
         drive_message();
     }
-    printf("%llu messages parsed, %llu lines sure, %llu rows, %llu unsure, %llu found\n", (unsigned long long)parsed,
-           (unsigned long long)sure, (unsigned long long)rows, (unsigned long long)unsure, (unsigned long long)found);
+    printf("%llu messages parsed, %llu lines sure, %llu rows, %llu unsure, %llu found, %llu typed\n",
+           (unsigned long long)parsed, (unsigned long long)sure, (unsigned long long)rows, (unsigned long long)unsure,
+           (unsigned long long)found, (unsigned long long)typed);
     return 0;
 }

@@ -91,6 +91,8 @@ def test_any_bytes_anywhere_in_a_text(native: Any, some: bytes, before: int, is_
 
 
 SURE = [
+    rb'"\ud83d\ude00"',
+    rb'"\uDBFF\uDFFF\uD800\uDc00"',
     b"{}",
     b"[]",
     b"{ }",
@@ -139,8 +141,16 @@ UNSURE = [
     b'"\xe2\x82"',
     b'"\xf0\x9f\x98"',
     rb'"\ud800"',
-    rb'"\ud83d\ude00"',
     rb'"\uDfFf"',
+    rb'"\ude00\ud83d"',
+    rb'"\ud83d\ud83d"',
+    rb'"\ud83d\u0041"',
+    rb'"\ud83d ude00"',
+    rb'"\ud83d\nde00"',
+    rb'"\ud83d\ude0"',
+    rb'"\ud83d\u',
+    b'"\\ud83d\\',
+    rb'"\ud83d',
     rb'"\u12"',
     rb'"\u12g4"',
     rb'"\x41"',

@@ -102,13 +102,16 @@ def test_exported_are_the_functions_that_python_calls(native: Any) -> None:
         *(
             "find_rows",
             "find_times",
+            "is_typed_row",
             "json_lines",
             "measure_columns",
+            "measure_typed",
             "parse_records",
             "sort_rows",
             "write_columns",
+            "write_rows",
+            "write_typed",
         ),
-        "write_rows",
     ]
     for name in exported:
         assert getattr(native, name).argtypes

@@ -1,4 +1,4 @@
-"""Arrow's IPC messages for rows of `row = log`, in the types that BigQuery takes for its own.
+"""Arrow's IPC messages, in the types that BigQuery takes for its own.
 
 Written here, since pyarrow costs each shard process 80 MB.
 https://cloud.google.com/bigquery/docs/write-api#arrow_format, https://arrow.apache.org/docs/format/Columnar.html,
@@ -14,10 +14,12 @@ from typing import Protocol
 
 from consumer.sinks.bigquery.storage_write.flatbuffer import Part, build, pairs, table, text, vector
 
+LARGEST_OFFSET = 2**31 - 1
+"""Of a text's end in its column."""
+
 _VERSION_5 = ("h", 4)
 _SCHEMA, _RECORD_BATCH = ("B", 1), ("B", 3)
-_UTF8, _TIMESTAMP = ("B", 5), ("B", 10)
-_MICROSECONDS = ("h", 2)
+_BITS_64, _SIGNED, _DOUBLE, _DAYS, _MICROSECONDS = ("i", 64), ("?", True), ("h", 2), ("h", 0), ("h", 2)
 _ALIGNMENT = 8
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -46,15 +48,42 @@ class Pieces:
 
 
 def log_schema(*, key_column: str, time_column: str) -> bytes:
-    """STRING, TIMESTAMP and JSON, the last as text."""
-    utf8 = table()
-    timestamp = table(_MICROSECONDS, text("UTC"))
-    fields = vector(
-        _field(key_column, _UTF8, utf8),
-        _field(time_column, _TIMESTAMP, timestamp, nullable=False),
-        _field("log", _UTF8, utf8),
-    )
+    """The key, the time and the whole record."""
+    columns = [("STRING", key_column, True), ("TIMESTAMP", time_column, False), ("JSON", "log", True)]
+    return schema(columns)
+
+
+def schema(columns: Sequence[tuple[str, str, bool]]) -> bytes:
+    """Each column's type, as BigQuery calls it, its name, and whether it may be null. JSON is text."""
+    fields = vector(*(_field(name, *_types()[kind], nullable=nullable) for kind, name, nullable in columns))
     return _message(_SCHEMA, table(None, fields), body_bytes=0)
+
+
+def _types() -> dict[str, tuple[tuple[str, int], Part]]:
+    """By BigQuery's names: the number in Arrow's union of types, and what is said of the type."""
+    utf8 = ("B", 5), table()
+    return {
+        "STRING": utf8,
+        "GEOGRAPHY": utf8,
+        "JSON": utf8,
+        "INTEGER": (("B", 2), table(_BITS_64, _SIGNED)),
+        "FLOAT": (("B", 3), table(_DOUBLE)),
+        "BOOLEAN": (("B", 6), table()),
+        "DATE": (("B", 8), table(_DAYS)),
+        "TIMESTAMP": (("B", 10), table(_MICROSECONDS, text("UTC"))),
+    }
+
+
+def batch_head(rows: int, nulls: Sequence[int], buffers: Sequence[int]) -> tuple[bytes, list[int], int]:
+    """What stands before the buffers of a batch, where each of them begins behind it, and how many bytes they have
+    with their padding. `nulls` are those of each column, `buffers` their sizes."""
+    begins, end = [], 0
+    for size in buffers:
+        begins.append(end)
+        end += size + -size % _ALIGNMENT
+    nodes = pairs([(rows, missing) for missing in nulls])
+    batch = table(("q", rows), nodes, pairs(list(zip(begins, buffers, strict=True))))
+    return _message(_RECORD_BATCH, batch, body_bytes=end), begins, end
 
 
 def log_batch_head(*, rows: int, missing_keys: int, key_bytes: int, log_bytes: int) -> tuple[bytes, int]:
@@ -63,13 +92,9 @@ def log_batch_head(*, rows: int, missing_keys: int, key_bytes: int, log_bytes: i
     logs."""
     bits = (rows + 7) // 8 if missing_keys else 0
     offsets = 4 * (rows + 1)
-    places, end = [], 0
-    for size in (bits, offsets, key_bytes, 0, 8 * rows, 0, offsets, log_bytes):
-        places.append((end, size))
-        end += size + -size % _ALIGNMENT
-    nodes = pairs([(rows, missing_keys), (rows, 0), (rows, 0)])
-    batch = table(("q", rows), nodes, pairs(places))
-    return _message(_RECORD_BATCH, batch, body_bytes=end), end
+    buffers = (bits, offsets, key_bytes, 0, 8 * rows, 0, offsets, log_bytes)
+    head, _, body_bytes = batch_head(rows, (missing_keys, 0, 0), buffers)
+    return head, body_bytes
 
 
 def log_batch(keys: Sequence[str | None], times: Sequence[str], payloads: Sequence[bytes]) -> Batch:

@@ -17,8 +17,9 @@ from consumer.domain.routing import time_parser
 from consumer.native import library
 from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked, records_at
 from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
-from consumer.sinks.bigquery.storage_write.log_columns import LogColumns, LogFinder
+from consumer.sinks.bigquery.storage_write.log_columns import LogColumns
 from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes, key_texts
+from consumer.sinks.bigquery.storage_write.row_finder import RowFinder
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.times import OutOfRange, PartitionTimes
 from consumer.sinks.payloads import RoutingReader
@@ -27,6 +28,9 @@ MAX_ROW_BYTES = 9_500_000
 """AppendRows takes requests under 10 MB. A constant, since the verdict on a record must not change with a setting."""
 
 ROW_OVERHEAD_BYTES = 64
+
+_FEW = 50
+"""Unsure records, and the part of all that may be so beside them: it costs a call for each to go on behind it."""
 
 
 class Columns(Protocol):
@@ -137,15 +141,17 @@ class LogRows:
         """All rows by the C library; None where one has to be made in Python, since rows of one table are either."""
         if self._finder is None or not isinstance(records, Records):
             return None
-        found = self._finder.find(records, indices)
+        if not indices:
+            return {}, []
+        found = self._finder.find(records, indices, most_unsure=_FEW + len(indices) // _FEW)
         if found is None:
             return None
-        tables, unsure = found
-        others, rejections = self._made(records, unsure)
+        others, rejections = self._made(records, found.unsure)
         if others:
             return None
         return {
-            name: Rows(columns.indices, (), sizes, columns) for name, (columns, sizes) in tables.items()
+            rows.table: Rows(rows.indices, (), rows.sizes, LogColumns(found.places, rows.indices))
+            for rows in found.by_table()
         }, rejections
 
     def _made(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
@@ -209,12 +215,12 @@ class LogRows:
             rows.extend(places, indices, (cells, times, logs), sizes)
 
 
-def _finder(rules: Rules, times: PartitionTimes) -> LogFinder | None:
+def _finder(rules: Rules, times: PartitionTimes) -> RowFinder | None:
     """None where there is no C library, or times have a notation that it does not read."""
     native = library.load()
     if native is None or not times.is_iso8601:
         return None
-    return LogFinder(
+    return RowFinder(
         native,
         key_field=rules.text("record.key_field"),
         time_field=rules.text("record.time_field"),

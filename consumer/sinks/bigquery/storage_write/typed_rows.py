@@ -13,7 +13,8 @@ from consumer.sinks.bigquery.encoders import row_encoder
 from consumer.sinks.bigquery.rows import TableRows
 from consumer.sinks.bigquery.shapes import LINES
 from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces
-from consumer.sinks.bigquery.storage_write.cells import ArrowWriter, BadCells, RowReader
+from consumer.sinks.bigquery.storage_write.cells import ArrowWriter
+from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows import (
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,

@@ -6,8 +6,10 @@ from typing import Any
 import pyarrow as pa
 
 from consumer.domain.records import Record
+from consumer.native import library
 from consumer.settings.schema import Column
 from consumer.settings.values import Value
+from consumer.sinks.bigquery.storage_write.fields_rows import FieldsRows
 from consumer.sinks.bigquery.storage_write.makers import row_maker
 from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, LogRows, RowMaker, Rows
 from consumer.sinks.bigquery.storage_write.rules import Rules
@@ -58,7 +60,8 @@ def decoded(own: RowMaker, rows: Rows) -> list[dict[str, Any]]:
 def test_plain_log_rows_have_a_maker_of_their_own() -> None:
     assert isinstance(maker(bigquery__row="log"), LogRows)
     assert isinstance(maker(bigquery__row="log", bigquery__metadata_columns=True), TypedRows)
-    assert isinstance(maker(), TypedRows)
+    assert isinstance(maker(), FieldsRows if library.load() else TypedRows)
+    assert isinstance(maker(bigquery__metadata_columns=True), TypedRows)
 
 
 def test_rules_kept_without_the_newer_settings_are_those_of_plain_log_rows() -> None:

@@ -1,0 +1,424 @@
+/* Columns with types, of records whose members have their names: read in the text of their chunk, as often as somebody
+ * has to know what is there, and written as Arrow has them. */
+#include "native.h"
+#include <stdlib.h>
+
+/* Whether texts are alike but for the case of ASCII letters; `lower` has none in upper case. */
+static int is_lower_of(const byte *text, uint64_t size, span lower) {
+    if (size != lower.size) return 0;
+    for (uint64_t place = 0; place < size; place++) {
+        byte character = text[place];
+        if (character >= 'A' && character <= 'Z') character |= 0x20;
+        if (character != lower.begin[place]) return 0;
+    }
+    return 1;
+}
+
+static inline int is_name_of(const typed_column *column, const byte *name, uint64_t size) {
+    return size == column->name.size && !memcmp(name, column->name.begin, size);
+}
+
+static inline int is_digit(byte character) { return (byte)(character - '0') < 10; }
+
+enum { NO_COLUMN = -1, MAY_BE_A_COLUMN = -2 };
+
+static int64_t column_of(const row_schema *schema, const byte *name, uint64_t size) {
+    for (uint64_t place = 0; place < schema->count; place++)
+        if (is_name_of(&schema->columns[place], name, size)) return (int64_t)place;
+    /* Python takes names in other letters, too */
+    for (uint64_t place = 0; place < size; place++)
+        if (name[place] >= 0x80) return MAY_BE_A_COLUMN;
+    for (uint64_t place = 0; place < schema->count; place++)
+        if (is_lower_of(name, size, schema->columns[place].lower)) return MAY_BE_A_COLUMN;
+    return NO_COLUMN;
+}
+
+static int integer_of(span text, int64_t *number) {
+    const byte *at = text.begin, *end = at + text.size;
+    int is_negative = *at == '-';
+    at += is_negative;
+    if (end - at > 19) return 0;
+    uint64_t value = 0;
+    for (; at < end; at++) {
+        if (!is_digit(*at)) return 0; /* a fraction, an exponent, or another value altogether */
+        value = value * 10 + (uint64_t)(*at - '0');
+    }
+    if (value > INT64_MAX) return 0;
+    *number = is_negative ? -(int64_t)value : (int64_t)value;
+    return 1;
+}
+
+/* `text` is a number as JSON has it. */
+static int float_of(span text, double *number) {
+    static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                  1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    const byte *at = text.begin, *end = at + text.size;
+    int is_negative = *at == '-';
+    at += is_negative;
+    if (end - at <= 16) {
+        /* both the digits and the power of ten are exact, so that one division rounds once */
+        int64_t digits = 0, scale = 0;
+        int is_behind = 0;
+        for (; at < end; at++) {
+            if (*at == '.') {
+                is_behind = 1;
+                continue;
+            }
+            if (!is_digit(*at)) break;
+            digits = digits * 10 + (*at - '0');
+            scale += is_behind;
+        }
+        if (at == end && digits <= INT64_C(1) << 53) {
+            double value = (double)digits / tens[scale];
+            /* an integer has no -0 */
+            *number = is_negative && (digits || is_behind) ? -value : value;
+            return 1;
+        }
+    }
+    /* where the process' locale writes another point, it comes to an end there */
+    char *stopped;
+    *number = strtod((const char *)text.begin, &stopped);
+    return (const byte *)stopped == text.begin + text.size && *number - *number == 0;
+}
+
+static int is_digits(const byte *text, int count) { return number_of(text, count) >= 0; }
+
+/* Days since 1970 of `2001-02-03`. */
+static int day_of(const byte *at, int64_t *day) {
+    static const byte days[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (at[4] != '-' || at[7] != '-') return 0;
+    int year = number_of(at, 4), month = number_of(at + 5, 2), of_month = number_of(at + 8, 2);
+    if (year < 1 || month < 1 || month > 12 || of_month < 1) return 0;
+    int leaps = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (of_month > days[month] + leaps) return 0;
+    *day = days_since_1970(year, month, of_month);
+    return 1;
+}
+
+/* Microseconds since 1970 of `2001-02-03T04:05:06.789Z`, with as many as six digits behind the point. */
+static int micros_since_1970(span text, int64_t *micros) {
+    const byte *at = text.begin;
+    int64_t day;
+    if (text.size < 20 || text.size > 27 || text.size == 21) return 0;
+    if (at[10] != 'T' || at[13] != ':' || at[16] != ':' || at[text.size - 1] != 'Z') return 0;
+    int hour = number_of(at + 11, 2), minute = number_of(at + 14, 2), second = number_of(at + 17, 2);
+    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return 0;
+    if (!day_of(at, &day)) return 0;
+    int64_t fraction = 0;
+    int digits = (int)text.size - 21;
+    if (digits > 0) {
+        if (at[19] != '.' || !is_digits(at + 20, digits)) return 0;
+        fraction = number_of(at + 20, digits);
+        for (; digits < 6; digits++) fraction *= 10;
+    }
+    *micros = ((day * 24 + hour) * 3600 + minute * 60 + second) * 1000000 + fraction;
+    return 1;
+}
+
+static uint32_t code_point(const byte *hex) {
+    uint32_t value = 0;
+    for (int place = 0; place < 4; place++) {
+        byte letter = hex[place] | 0x20;
+        value = value << 4 | (uint32_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
+    }
+    return value;
+}
+
+static byte *put_code_point(byte *out, uint32_t value) {
+    if (value < 0x80) {
+        *out++ = (byte)value;
+    } else if (value < 0x800) {
+        *out++ = (byte)(0xC0 | value >> 6);
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    } else if (value < 0x10000) {
+        *out++ = (byte)(0xE0 | value >> 12);
+        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    } else {
+        *out++ = (byte)(0xF0 | value >> 18);
+        *out++ = (byte)(0x80 | (value >> 12 & 0x3F));
+        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    }
+    return out;
+}
+
+/* A text without its quotes, which json_string has looked at, as it is without escapes: never longer than with them. */
+static byte *put_unescaped(byte *out, const byte *at, uint64_t size) {
+    const byte *end = at + size;
+    while (at < end) {
+        const byte *stop = memchr(at, '\\', (size_t)(end - at));
+        if (!stop) stop = end;
+        memcpy(out, at, (size_t)(stop - at));
+        out += stop - at;
+        if (stop == end) break;
+        at = stop + 2;
+        switch (stop[1]) {
+        case 'b': *out++ = '\b'; break;
+        case 'f': *out++ = '\f'; break;
+        case 'n': *out++ = '\n'; break;
+        case 'r': *out++ = '\r'; break;
+        case 't': *out++ = '\t'; break;
+        case 'u': {
+            uint32_t value = code_point(at);
+            at += 4;
+            if (value >= 0xD800 && value < 0xDC00) {
+                value = 0x10000 + ((value - 0xD800) << 10) + (code_point(at + 2) - 0xDC00);
+                at += 6;
+            }
+            out = put_code_point(out, value);
+            break;
+        }
+        default: *out++ = stop[1];
+        }
+    }
+    return out;
+}
+
+static uint64_t unescaped_size(const byte *at, uint64_t with_escapes) {
+    uint64_t size = 0;
+    for (const byte *end = at + with_escapes; at < end;) {
+        if (*at != '\\') {
+            size++, at++;
+        } else if (at[1] != 'u') {
+            size++, at += 2;
+        } else {
+            uint32_t value = code_point(at + 2);
+            int is_pair = value >= 0xD800 && value < 0xDC00;
+            size += is_pair ? 4 : value < 0x80 ? 1 : value < 0x800 ? 2 : 3;
+            at += is_pair ? 12 : 6;
+        }
+    }
+    return size;
+}
+
+/* The cell of a value that was read; 0 where it is left to Python. */
+static int set_cell(typed_cell *cell, column_type type, const member *found, int has_escape) {
+    span text = found->value;
+    byte first = *text.begin;
+    int is_number = !found->is_text && (first == '-' || is_digit(first));
+    if (!found->is_text && first == 'n' && text.size == 4) {
+        cell->state = CELL_NULL;
+        return 1;
+    }
+    cell->state = CELL_THERE;
+    switch (type) {
+    case COLUMN_TEXT:
+        cell->text = text.begin;
+        cell->text_size = (uint32_t)text.size;
+        cell->state = has_escape ? CELL_WITH_ESCAPES : CELL_THERE;
+        return found->is_text;
+    case COLUMN_JSON:
+        cell->text = text.begin - found->is_text;
+        cell->text_size = (uint32_t)text.size + 2 * (uint32_t)found->is_text;
+        return 1;
+    case COLUMN_INTEGER:
+        return is_number && integer_of(text, &cell->integer);
+    case COLUMN_FLOAT:
+        return is_number && float_of(text, &cell->number);
+    case COLUMN_BOOLEAN:
+        cell->integer = first == 't';
+        return !found->is_text && (first == 't' || first == 'f');
+    case COLUMN_TIMESTAMP:
+        return found->is_text && !has_escape && micros_since_1970(text, &cell->integer);
+    case COLUMN_DATE:
+        return found->is_text && !has_escape && text.size == 10 && day_of(text.begin, &cell->integer);
+    }
+    return 0;
+}
+
+/* Whether the column's name in quotes stands here, and a colon behind it. */
+static inline int is_quoted_here(const byte *place, const byte *limit, const typed_column *column) {
+    span quoted = column->quoted;
+#if USE_VECTORS
+    if (LIKELY(quoted.size <= 16 && limit - place >= 16)) {
+        __m128i here = _mm_loadu_si128((const __m128i *)(const void *)place);
+        __m128i expected = _mm_loadu_si128((const __m128i *)(const void *)quoted.begin);
+        unsigned others = ~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(here, expected));
+        return !(others & ((1u << quoted.size) - 1));
+    }
+#endif
+    return (uint64_t)(limit - place) >= quoted.size && !memcmp(place, quoted.begin, quoted.size);
+}
+
+/* A number without fraction and exponent, of which there are many: read as it is looked at. NULL where it is something
+ * else, which may be a number, too. */
+static inline const byte *small_integer(const byte *place, int64_t *number) {
+    int is_negative = *place == '-';
+    const byte *begin = place += is_negative;
+    int64_t value = 0;
+    for (; is_digit(*place) && place - begin < 18; place++) value = value * 10 + (*place - '0');
+    if (place == begin || (*begin == '0' && place - begin > 1)) return NULL;
+    if (is_digit(*place) || *place == '.' || (*place | 0x20) == 'e') return NULL;
+    *number = is_negative ? -value : value;
+    return place;
+}
+
+static const byte *read_value(const byte *place, const byte *limit, member *found, int *has_escape) {
+    const byte *begin = place;
+    *found = (member){.is_there = 1, .is_ascii = 1};
+    if (*place != '"') {
+        place = json_value(place, limit);
+        if (place) found->value = (span){begin, (uint64_t)(place - begin)};
+        return place;
+    }
+    place = json_string(place + 1, limit, has_escape, &found->is_ascii);
+    if (place) found->value = (span){begin + 1, (uint64_t)(place - begin) - 2};
+    found->is_text = 1;
+    return place;
+}
+
+int read_typed_row(const byte *place, const byte *end, const byte *limit, const row_schema *schema,
+                   const row_rules *rules, member *key, member *time, typed_cell *cells) {
+    uint64_t expected = 0;
+    memset(cells, 0, schema->count * sizeof *cells);
+    place = json_space(place);
+    if (*place != '{') return 0;
+    place = json_space(place + 1);
+    if (*place == '}') goto close;
+    for (;;) {
+        int64_t column = (int64_t)expected;
+        int is_key;
+        if (LIKELY(expected < schema->count) && LIKELY(is_quoted_here(place, limit, &schema->columns[expected]))) {
+            place += schema->columns[expected].quoted.size;
+            is_key = column == schema->key_column;
+        } else {
+            int has_escape = 0;
+            const byte *name = place + 1;
+            if (*place != '"') return 0;
+            place = json_name(name, limit, &has_escape);
+            if (!place || has_escape) return 0;
+            uint64_t size = (uint64_t)(place - name) - 1;
+            place = json_space(place);
+            if (*place++ != ':') return 0;
+            column = column_of(schema, name, size);
+            if (column == MAY_BE_A_COLUMN || (column == NO_COLUMN && !schema->leaves_out_unknown)) return 0;
+            is_key = size == rules->key_name.size && !memcmp(name, rules->key_name.begin, size);
+        }
+        place = json_space(place);
+
+        typed_cell *cell = column == NO_COLUMN ? NULL : &cells[column];
+        column_type type = cell ? (column_type)schema->columns[column].type : COLUMN_JSON;
+        if (cell && cell->state != CELL_MISSING) return 0; /* the last one of a name counts: Python finds it */
+        const byte *behind = NULL;
+        if (type == COLUMN_INTEGER && !is_key) behind = small_integer(place, &cell->integer);
+        if (LIKELY(behind)) {
+            cell->state = CELL_THERE;
+            place = behind;
+        } else {
+            member found;
+            int has_escape = 0;
+            place = read_value(place, limit, &found, &has_escape);
+            if (!place || (cell && !set_cell(cell, type, &found, has_escape))) return 0;
+            if (is_key) {
+                if (key->is_there || has_escape) return 0;
+                *key = found;
+            }
+            if (column == schema->time_column) *time = found;
+        }
+        if (cell) expected = (uint64_t)column + 1;
+
+        place = json_space(place);
+        if (*place == '}') break;
+        if (*place++ != ',') return 0;
+        place = json_space(place);
+    }
+close:
+    for (uint64_t column = 0; column < schema->count; column++)
+        if (schema->columns[column].is_required && cells[column].state < CELL_THERE &&
+            (int64_t)column != schema->time_column)
+            return 0;
+    return json_space(place + 1) == end;
+}
+
+/* Whether a text that ends with a line end is a row that the other functions read, whenever its time may be. */
+EXPORT int is_typed_row(const byte *text, uint64_t size, const row_schema *schema, const row_rules *rules) {
+    typed_cell cells[MOST_COLUMNS];
+    member key = {0}, time = {0};
+    if (!size || text[size - 1] != '\n') return 0;
+    return read_typed_row(text, text + size - 1, text + size, schema, rules, &key, &time, cells);
+}
+
+/* The row of a record that was found: it is read as before, in a text that ends with a line end. */
+static void read_again(const row_schema *schema, const row_rules *rules, const row_places *found, uint32_t index,
+                       typed_cell *cells) {
+    const byte *text = found->payloads[index], *end = text + found->sizes[index];
+    member key = {0}, time = {0};
+    read_typed_row(text, end, end + 1, schema, rules, &key, &time, cells);
+    typed_cell *own = &cells[schema->time_column];
+    if (own->state < CELL_THERE) *own = (typed_cell){.integer = found->times_us[index], .state = CELL_THERE};
+}
+
+static inline int is_of_texts(column_type type) { return type == COLUMN_TEXT || type == COLUMN_JSON; }
+
+/* How many cells of each column are null, and how many bytes of text the others have. */
+EXPORT void measure_typed(const row_schema *schema, const row_rules *rules, const row_places *found,
+                          const uint32_t *indices, uint64_t count, typed_layout *layout) {
+    typed_cell cells[MOST_COLUMNS];
+    for (uint64_t column = 0; column < schema->count; column++) layout[column] = (typed_layout){0};
+    for (uint64_t place = 0; place < count; place++) {
+        read_again(schema, rules, found, indices[place], cells);
+        for (uint64_t column = 0; column < schema->count; column++) {
+            const typed_cell *cell = &cells[column];
+            layout[column].nulls += cell->state < CELL_THERE;
+            if (is_of_texts(schema->columns[column].type) && cell->state >= CELL_THERE)
+                layout[column].text_bytes +=
+                    cell->state == CELL_THERE ? cell->text_size : unescaped_size(cell->text, cell->text_size);
+        }
+    }
+}
+
+static inline void put_bit(byte *bits, uint64_t place) { bits[place / 8] = (byte)(bits[place / 8] | 1u << place % 8); }
+
+static inline void put_offset(byte *offsets, uint64_t place, uint64_t value) {
+    int32_t offset = (int32_t)value;
+    memcpy(offsets + place * sizeof offset, &offset, sizeof offset);
+}
+
+static void put_cell(byte *out, column_type type, const typed_cell *cell, typed_layout *at, uint64_t place) {
+    int is_null = cell->state < CELL_THERE;
+    int64_t integer = is_null ? 0 : cell->integer;
+    int32_t day;
+    switch (type) {
+    case COLUMN_TEXT:
+    case COLUMN_JSON:
+        if (!is_null) {
+            byte *begin = out + at->values + at->written;
+            byte *end = begin + cell->text_size;
+            if (cell->state == CELL_WITH_ESCAPES)
+                end = put_unescaped(begin, cell->text, cell->text_size);
+            else
+                memcpy(begin, cell->text, cell->text_size);
+            at->written += (uint64_t)(end - begin);
+        }
+        put_offset(out + at->offsets, place + 1, at->written);
+        return;
+    case COLUMN_BOOLEAN:
+        if (integer) put_bit(out + at->values, place);
+        return;
+    case COLUMN_DATE:
+        day = (int32_t)integer;
+        memcpy(out + at->values + place * sizeof day, &day, sizeof day);
+        return;
+    case COLUMN_FLOAT: /* which has as many bits */
+    case COLUMN_INTEGER:
+    case COLUMN_TIMESTAMP:
+        memcpy(out + at->values + place * sizeof integer, &integer, sizeof integer);
+    }
+}
+
+/* The body of a record batch of these rows, `body_bytes` long; `layout` says where each column's buffers begin, and is
+ * what measure_typed has said otherwise. */
+EXPORT void write_typed(const row_schema *schema, const row_rules *rules, const row_places *found,
+                        const uint32_t *indices, uint64_t count, typed_layout *layout, uint64_t body_bytes, byte *out) {
+    typed_cell cells[MOST_COLUMNS];
+    memset(out, 0, body_bytes);
+    for (uint64_t column = 0; column < schema->count; column++) layout[column].written = 0;
+    for (uint64_t place = 0; place < count; place++) {
+        read_again(schema, rules, found, indices[place], cells);
+        for (uint64_t column = 0; column < schema->count; column++) {
+            if (layout[column].nulls && cells[column].state >= CELL_THERE) put_bit(out + layout[column].validity, place);
+            put_cell(out, schema->columns[column].type, &cells[column], &layout[column], place);
+        }
+    }
+}

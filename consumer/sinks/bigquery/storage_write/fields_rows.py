@@ -1,0 +1,175 @@
+"""`row = fields` by the C library, where it knows the types of all columns.
+
+Records that it is not sure of are made rows as for the other methods, and written anew so that it is; where that cannot
+be done for one of them, all rows of the chunk go the way of TypedRows. Rows and rejections are the same each way.
+"""
+
+import datetime
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from consumer.domain.columns import Records
+from consumer.domain.dead_letters import Rejection
+from consumer.domain.records import Record
+from consumer.native import library
+from consumer.settings.schema import Column
+from consumer.sinks.bigquery.encoders import row_encoder
+from consumer.sinks.bigquery.shapes import LINES
+from consumer.sinks.bigquery.storage_write import arrow
+from consumer.sinks.bigquery.storage_write.row_finder import RowFinder
+from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader, attribute
+from consumer.sinks.bigquery.storage_write.rows import (
+    MAX_ROW_BYTES,
+    ROW_OVERHEAD_BYTES,
+    Made,
+    RowMaker,
+    Rows,
+    too_large,
+)
+from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.typed_columns import TypedColumns, TypedSchema, can_be_written
+
+_encode = msgspec.json.Encoder().encode
+
+
+class FieldsRows:
+    """Made by `of`."""
+
+    @classmethod
+    def of(cls, rules: Rules, *, shard: str) -> "FieldsRows | None":
+        """None where rows need more than the C library can do, or where there is none."""
+        native = library.load()
+        if native is None or rules.text("bigquery.row") != "fields":
+            return None
+        template = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES).template()
+        time_column = rules.text("bigquery.partition_field")
+        if template is None or not can_be_written(rules.columns, time_column=time_column):
+            return None
+        return cls(native, rules, shard=shard)
+
+    def __init__(self, native: Any, rules: Rules, *, shard: str) -> None:
+        self._native = native
+        self._rules, self._shard = rules, shard
+        self._encoder = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES)
+        refuses_unknown = rules.text("bigquery.unknown_fields") == "reject"
+        self._schema = TypedSchema(
+            rules.columns,
+            key_field=rules.text("record.key_field"),
+            time_column=rules.text("bigquery.partition_field"),
+            leaves_out_unknown=not refuses_unknown,
+        )
+        template = self._encoder.template()
+        assert template is not None
+        self._finder = RowFinder(
+            native,
+            key_field=rules.text("record.key_field"),
+            time_field=rules.text("record.time_field"),
+            table_prefix=rules.text("bigquery.table_prefix"),
+            key_digits=rules.integer("bigquery.key_digits"),
+            max_row_bytes=MAX_ROW_BYTES,
+            row_overhead_bytes=ROW_OVERHEAD_BYTES,
+            times=template.times,
+            schema=self._schema.for_c,
+        )
+        self._reader = RowReader(rules.columns, refuse_unknown=refuses_unknown)
+        self._cells = [
+            (column.name, attrgetter(attribute(number)), _plain(column))
+            for number, column in enumerate(rules.columns)
+        ]
+        self.schema = arrow.schema(
+            [(column.type, column.name, column.mode != "REQUIRED") for column in rules.columns]
+        )
+
+    @cached_property
+    def _others(self) -> RowMaker:
+        # pyarrow takes memory that most processes can do without
+        from consumer.sinks.bigquery.storage_write.typed_rows import TypedRows
+
+        return TypedRows(self._rules, shard=self._shard)
+
+    def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
+        return self._found(records, indices) or self._others.make(records, indices)
+
+    def batch(self, rows: Rows) -> arrow.Batch:
+        if isinstance(rows.columns, TypedColumns):
+            return rows.columns.batch()
+        return self._others.batch(rows)
+
+    def _found(self, records: Sequence[Record], indices: Sequence[int]) -> Made | None:
+        """None where a row has to be made in another way, since rows of one table are all alike."""
+        if not isinstance(records, Records):
+            return None
+        if not indices:
+            return {}, []
+        found = self._finder.find(records, indices, most_unsure=len(indices))
+        if found is None:
+            return None
+        others, rejections = self._made_anew(records, found.unsure)
+        if others is None:
+            return None
+        return {
+            rows.table: Rows(
+                rows.indices,
+                (),
+                rows.sizes,
+                TypedColumns(self._schema, self._finder.rules, found.places, rows.indices),
+            )
+            for rows in found.by_table(others)
+        }, rejections
+
+    def _made_anew(
+        self, records: Sequence[Record], indices: Sequence[int]
+    ) -> tuple[dict[int, tuple[str, bytes]] | None, list[Rejection]]:
+        """For each index its row's table, and a text that the C library is sure of; None where there is none."""
+        tables, rejections = self._encoder.encode(records, indices)
+        anew: dict[int, tuple[str, bytes]] = {}
+        for name, rows in tables.items():
+            for index, row in zip(rows.indices, rows.rows, strict=True):
+                size = len(row) + ROW_OVERHEAD_BYTES
+                if size > MAX_ROW_BYTES:
+                    rejections.append(too_large(index, size))
+                    continue
+                try:
+                    text = self._written_anew(row)
+                except BadCells as error:
+                    rejections.append(Rejection(index, "rejected", str(error)))
+                    continue
+                if text is None:
+                    return None, []
+                anew[index] = name, text
+        return anew, rejections
+
+    def _written_anew(self, row: bytes) -> bytes | None:
+        """Raises BadCells."""
+        cells = self._reader.read(row)
+        try:
+            plain = {name: convert(cell(cells)) for name, cell, convert in self._cells}
+        except _NotPlain:
+            return None
+        except ArithmeticError as error:
+            raise BadCells(str(error)) from None
+        text = _encode(plain) + b"\n"
+        is_sure = self._native.is_typed_row(text, len(text), self._schema.for_c, self._finder.rules)
+        return text if is_sure else None
+
+
+class _NotPlain(ValueError):
+    """JSON has no word for the value."""
+
+
+def _plain(column: Column) -> Callable[[Any], Any]:
+    """From what the reader gives to what JSON has."""
+    if column.type == "TIMESTAMP":
+        return lambda value: value and value.astimezone(datetime.UTC)
+    return _finite if column.type == "FLOAT" else lambda value: value
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise _NotPlain
+    return value

@@ -1,0 +1,180 @@
+"""Rows of a chunk as the C library finds them: which table each goes to, and where in the chunk's text it is."""
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from consumer.domain.columns import Records
+from consumer.domain.routing import table_names
+from consumer.native import library
+from consumer.sinks.bigquery.times import PartitionTimes
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlaces:
+    """Rows of one table in shard order: the indices of their records, and how many bytes each has."""
+
+    table: str
+    indices: "array[int]"
+    sizes: "array[int]"
+
+
+class RowFinder:
+    """Finds the rows of records that the C library is sure of."""
+
+    def __init__(
+        self,
+        native: Any,
+        *,
+        key_field: str,
+        time_field: str,
+        table_prefix: str,
+        key_digits: int,
+        max_row_bytes: int,
+        row_overhead_bytes: int,
+        times: PartitionTimes,
+        schema: "library.RowSchema | None" = None,
+    ) -> None:
+        """`times` are in ISO 8601; a row's bytes are those of its payload and the overhead. Its columns are those of
+        the schema, or else the key, the time and the whole record."""
+        self._native = native
+        self._schema = schema
+        self._row_overhead_bytes = row_overhead_bytes
+        self._tables = table_names(table_prefix, key_digits)
+        self._times = times
+        self._texts = library.Texts()
+        self.rules = library.RowRules(
+            key_name=self._texts.span(key_field.encode()),
+            time_name=self._texts.span(time_field.encode()),
+            key_digits=key_digits,
+            max_bytes=max_row_bytes - row_overhead_bytes,
+            arrival_day=-1,
+        )
+
+    def find(self, records: Records, indices: Sequence[int], *, most_unsure: int) -> "FoundRows | None":
+        """The rows of the records with these indices, which grow; None where it is unsure of more records."""
+        choice = _Choice(indices, self._row_overhead_bytes)
+        places = Places(records)
+        unsure = self._unsure(records, choice.for_c(), places.for_c(), most_unsure)
+        return None if unsure is None else FoundRows(self._native, self._tables, choice, places, unsure)
+
+    def _unsure(self, records: Records, choice: Any, found: Any, most: int) -> list[int] | None:
+        """Finds rows; the places in the choice of those records that have none."""
+        cursor = library.ChoiceCursor()
+        unsure: list[int] = []
+        first = 0
+        for part in records.parts:
+            columns = library.columns_of(part)
+            cursor.index = cursor.text_offset = 0
+            while True:
+                result = self._native.find_rows(
+                    self.rules, self._schema, columns, first, choice, found, cursor
+                )
+                if result == library.FOUND:
+                    break
+                if result == library.ON_ANOTHER_DAY:
+                    self._times.set_day(self.rules, part.arrivals[cursor.index])
+                    continue
+                unsure.append(cursor.place)
+                cursor.place += 1
+                if len(unsure) > most:
+                    return None
+            first += len(part)
+        return unsure if cursor.place == choice.count else None
+
+
+class FoundRows:
+    """What was found, and the indices of the records that somebody else has to look at: `unsure`."""
+
+    def __init__(
+        self,
+        native: Any,
+        tables: Sequence[str],
+        choice: "_Choice",
+        places: "Places",
+        unsure: Sequence[int],
+    ) -> None:
+        self._native = native
+        self._tables = tables
+        self._choice = choice
+        self._unsure_places = unsure
+        self.places = places
+        self.unsure = choice.indices_at(unsure)
+
+    def by_table(self, others: Mapping[int, tuple[str, bytes]] | None = None) -> Iterator[TablePlaces]:
+        """`others` are rows of unsure records by their indices: the table, and a text with a line end that stands for
+        the record's own. Records that are unsure and have none are left out."""
+        choice, others = self._choice, others or {}
+        left_out: list[int] = []
+        for place, index in zip(self._unsure_places, self.unsure, strict=True):
+            if index in others:
+                table, text = others[index]
+                choice.tables[place] = self._tables.index(table)
+                self.places.put(index, text)
+            else:
+                left_out.append(place)
+        choice.leave_out(left_out)
+        self._native.sort_rows(choice.for_c(), self.places.for_c())
+        begin = 0
+        for table, rows in zip(self._tables, choice.counts, strict=False):
+            if rows:
+                end = begin + rows
+                yield TablePlaces(table, choice.ordered[begin:end], choice.sizes[begin:end])
+                begin = end
+
+
+class _Choice:
+    """The records of a list, and the tables of their rows."""
+
+    def __init__(self, indices: Sequence[int], bytes_beside: int) -> None:
+        self._indices = array("I", indices)
+        self.tables = bytearray(len(indices))
+        self._bytes_beside = bytes_beside
+        self.ordered, self.sizes = (array("I", bytes(4 * len(indices))) for _ in range(2))
+        self.counts = array("I", bytes(4 * library.MOST_TABLES))
+
+    def indices_at(self, places: Sequence[int]) -> list[int]:
+        return [self._indices[place] for place in places]
+
+    def leave_out(self, places: Sequence[int]) -> None:
+        """What is at these places, which ascend."""
+        for place in reversed(places):
+            del self._indices[place], self.tables[place]
+
+    def for_c(self) -> library.RowChoice:
+        return library.RowChoice(
+            indices=library.address(self._indices),
+            count=len(self._indices),
+            tables=library.address(self.tables),
+            sorted=library.address(self.ordered),
+            sizes=library.address(self.sizes),
+            counts=library.address(self.counts),
+            bytes_beside=self._bytes_beside,
+        )
+
+
+class Places:
+    """Where the rows of records are: 28 bytes for each record, and the memory that they are in."""
+
+    def __init__(self, records: Records) -> None:
+        count = len(records)
+        # nobody can resize what is looked at
+        self._texts: list[object] = [memoryview(part.text) for part in records.parts]
+        self._payloads, self._times_us = array("Q", bytes(8 * count)), array("q", bytes(8 * count))
+        self._sizes, self._key_offsets, self._key_sizes = (array("I", bytes(4 * count)) for _ in range(3))
+
+    def put(self, index: int, text: bytes) -> None:
+        """In place of the record's own, which ends with a line end, too."""
+        self._texts.append(text)
+        self._payloads[index] = library.address_of_bytes(text)
+        self._sizes[index] = len(text) - 1
+
+    def for_c(self) -> library.RowPlaces:
+        return library.RowPlaces(
+            payloads=library.address(self._payloads),
+            sizes=library.address(self._sizes),
+            key_offsets=library.address(self._key_offsets),
+            key_sizes=library.address(self._key_sizes),
+            times_us=library.address(self._times_us),
+        )

@@ -1,0 +1,346 @@
+"""Rows of typed columns by the C library are those that Python makes with pyarrow."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from consumer.domain.columns import PART_RECORDS, Records
+from consumer.domain.records import Record
+from consumer.native import library
+from consumer.settings.schema import Column
+from consumer.settings.values import Value
+from consumer.sinks.bigquery.storage_write.fields_rows import FieldsRows
+from consumer.sinks.bigquery.storage_write.makers import row_maker
+from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, ROW_OVERHEAD_BYTES, RowMaker, Rows
+from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.typed_columns import TypedColumns
+from consumer.sinks.bigquery.storage_write.typed_rows import TypedRows
+from tests.unit.sinks.json_bytes import mutated, texts
+
+pytestmark = pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
+
+ARRIVAL_MS = 1_767_322_000_000
+"""2026-01-02T02:46:40Z"""
+
+LAST_ARRIVAL_MS = 7_258_118_399_999
+DAY_MS = 86_400_000
+SHARD = "shardId-7"
+
+SCHEMA = (
+    Column("player_id", "STRING"),
+    Column("time", "TIMESTAMP", "REQUIRED"),
+    Column("score", "INTEGER"),
+    Column("ratio", "FLOAT"),
+    Column("won", "BOOLEAN"),
+    Column("born", "DATE"),
+    Column("seen", "TIMESTAMP"),
+    Column("Näme", "STRING"),
+    Column("note", "JSON"),
+    Column("place", "GEOGRAPHY"),
+)
+
+
+def rules(schema: Sequence[Column] = SCHEMA, **changes: Value) -> Rules:
+    settings: dict[str, Value] = {
+        "bigquery.table_prefix": "player_log",
+        "bigquery.key_digits": 1,
+        "bigquery.row": "fields",
+        "bigquery.partition_field": "time",
+        "bigquery.unknown_fields": "reject",
+        "bigquery.overflow_column": "overflow",
+        "bigquery.metadata_columns": False,
+        "record.key_field": "player_id",
+        "record.time_field": "time",
+        "record.time_format": "iso8601",
+    }
+    return Rules(
+        1, settings | {key.replace("__", "."): value for key, value in changes.items()}, tuple(schema)
+    )
+
+
+def record(payload: bytes | dict[str, Any], arrival_ms: int = ARRIVAL_MS) -> Record:
+    data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return Record(data, "key", "1", 0, arrival_ms)
+
+
+def decoded(own: RowMaker, rows: Rows) -> Any:
+    schema = pa.ipc.read_schema(pa.py_buffer(own.schema))
+    batch = own.batch(rows)
+    # what stands before it may have any length
+    head = b"head!"
+    message = batch.behind(head)
+    assert message.startswith(head)
+    assert len(message) == len(head) + batch.size
+    found = pa.ipc.read_record_batch(pa.py_buffer(message[len(head) :]), schema)
+    found.validate(full=True)
+    return found
+
+
+class BothWays:
+    def __init__(self, chosen: Rules) -> None:
+        own = row_maker(chosen, shard=SHARD)
+        assert isinstance(own, FieldsRows)
+        self.own, self.other = own, TypedRows(chosen, shard=SHARD)
+
+    def make(self, records: Sequence[Record], indices: Sequence[int] | None = None) -> bool:
+        """Whether the C library wrote the rows, once it is known that it makes no difference."""
+        indices = range(len(records)) if indices is None else indices
+        found, rejections = self.own.make(Records.of(records), indices)
+        expected, expected_rejections = self.other.make(records, indices)
+        assert sorted(rejections, key=lambda one: one.index) == sorted(
+            expected_rejections, key=lambda one: one.index
+        )
+        assert found.keys() == expected.keys()
+        for name, rows in found.items():
+            self.assert_same(rows, expected[name])
+        return all(isinstance(rows.columns, TypedColumns) for rows in found.values())
+
+    def assert_same(self, mine: Rows, theirs: Rows) -> None:
+        assert list(mine.indices) == list(theirs.indices)
+        assert len(mine.sizes) == len(mine.indices)
+        batch, expected = decoded(self.own, mine), decoded(self.other, theirs)
+        assert batch.schema.equals(expected.schema)
+        # equal to the last bit, and with a null where the other has one
+        assert repr(batch.to_pylist()) == repr(expected.to_pylist())
+
+
+def times(odd: bool) -> st.SearchStrategy[Any]:
+    usual = ["2026-01-02T03:04:05.678Z", "2026-02-28T23:59:59Z", "2024-02-29T00:00:00.001Z", None]
+    others = [
+        *("2026-01-02T03:04:05.678901Z", "2026-01-02T03:04:05.1Z", "2026-01-02T03:04:05.12345Z"),
+        *("2026-01-02 03:04:05", "2026-01-02T03:04:05+01:00", "2026-01-02T03:04:05.1234567Z"),
+        *("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00+05:00"),
+        *("2026-02-29T00:00:00Z", "1999-01-01T00:00:00Z", "2026-01-02T24:00:00Z", "2026-01-02T03:04:60Z"),
+        *("2026-01-02T03:04:05.Z", "soon", "", 7, 1767322000, True, "2026-01-02T03:04:05"),
+    ]
+    return st.sampled_from(usual + others if odd else usual)
+
+
+usual_numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
+odd_values = st.one_of(
+    st.integers(-(2**65), 2**65),
+    st.sampled_from(["12", "1.5", "true", "null", "Infinity", "-inf", "NaN", "", 1.0, 1e300, -0.0, 10**30]),
+    st.sampled_from(["2026-01-02", "2026-02-30", "0000-01-01", "26-1-2", [], {}, [1], {"a": None}]),
+    texts,
+)
+nothing = st.none()
+usual_cells: dict[str, st.SearchStrategy[Any]] = {
+    "score": st.integers(-(2**63), 2**63 - 1) | nothing,
+    "ratio": usual_numbers | nothing,
+    "won": st.booleans() | nothing,
+    "born": st.dates().map(str) | nothing,
+    "seen": times(odd=False),
+    "Näme": st.text() | nothing,
+    "note": st.recursive(
+        st.none() | st.text() | st.integers(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    "place": st.just("POINT(1 2)") | nothing,
+}
+hex_keys = st.text("0123456789abcdefABCDEF", min_size=2, max_size=32)
+usual_rows = st.fixed_dictionaries(
+    {"player_id": hex_keys}, optional={"time": times(odd=False), **usual_cells}
+)
+arrivals = st.sampled_from([ARRIVAL_MS, ARRIVAL_MS + DAY_MS, ARRIVAL_MS + 7])
+
+
+@st.composite
+def spelled(draw: st.DrawFn, rows: st.SearchStrategy[dict[str, Any]]) -> bytes:
+    """On one line, members in any order."""
+    members = list(draw(rows).items())
+    if draw(st.booleans()):
+        members = draw(st.permutations(members))
+    separators = draw(st.sampled_from([(",", ":"), (" ,\t", " : ")]))
+    try:
+        text = json.dumps(dict(members), ensure_ascii=draw(st.booleans()), separators=separators)
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(dict(members)).encode()
+
+
+usual = st.builds(record, spelled(usual_rows), arrivals)
+odd_cells = {name: odd_values | cells for name, cells in usual_cells.items()}
+odd_rows = st.fixed_dictionaries(
+    {},
+    optional={
+        "player_id": hex_keys | odd_values,
+        "time": times(odd=True),
+        **odd_cells,
+        **dict.fromkeys(("Score", "NÄME", "näme", "WON", "other", "é", "K"), odd_values),
+        "seen": times(odd=True),
+    },
+)
+odd_payloads = st.one_of(
+    spelled(odd_rows),
+    mutated(),
+    st.sampled_from(
+        [
+            *(b"", b"[1]", b"{}", b" { } ", b'{"player_id":"a"} x', b'{"player_id":"a","player_id":"b"}'),
+            *(b'{"player_id":"a","score":1,"score":2}', b'{"player_id":"a","sc\\u006fre":1}'),
+            *(b'{"player_id":"a","score":-0}', b'{"player_id":"a","score":9223372036854775808}'),
+            *(b'{"player_id":"a","ratio":-0}', b'{"player_id":"a","ratio":-0.0}'),
+            *(b'{"player_id":"a","ratio":1e400}', b'{"player_id":"a","ratio":-0e5}'),
+            *(
+                b'{"player_id":"a","ratio":123456789012345678901234567890}',
+                b'{"player_id":"a","ratio":5e-324}',
+            ),
+            *(b'{"player_id":"a","ratio":9007199254740993}', b'{"player_id":"a","ratio":0.000000000000001}'),
+            *(b'{"player_id":"a","note":"\\ud800"}', b'{"player_id":"a","note":[ 1 ,\t2 ] }'),
+            *(b'{"player_id":"a","note":[1,\n2]}', b'{"player_id":"a","note":' + b"[" * 80),
+            *(rb'{"player_id":"a","place":"\ud83d\ude00\u00e9\u20ac\u0041\b\f\n\r\t\"\\\/"}', b"\xff"),
+            *(b'{"player_id":"a","place":"\xff"}', b'{"player_id":"\\u0061"}', b'{"player_id":7}'),
+            b' {"player_id" : "a1" ,\t"time":null}\t',
+        ]
+    ),
+)
+odd = st.builds(record, odd_payloads, arrivals | st.sampled_from([0, LAST_ARRIVAL_MS + 1, 999]))
+
+
+@given(records=st.lists(usual, min_size=1, max_size=30), digits=st.integers(0, 2), data=st.data())
+def test_usual_records_are_written_by_the_c_library(
+    records: list[Record], digits: int, data: st.DataObject
+) -> None:
+    both = BothWays(rules(bigquery__key_digits=digits))
+    chosen = data.draw(st.sets(st.sampled_from(range(len(records)))).map(sorted))
+    assert both.make(records)
+    assert both.make(records, chosen)
+
+
+@given(records=st.lists(usual | odd, max_size=12), unknown=st.sampled_from(["reject", "ignore"]))
+def test_odd_records_make_the_same_rows_and_rejections(records: list[Record], unknown: str) -> None:
+    BothWays(rules(bigquery__unknown_fields=unknown)).make(records)
+
+
+@given(payload=odd_payloads, unknown=st.sampled_from(["reject", "ignore"]))
+@example(b'{"player_id":"a","ratio":"Infinity"}', "reject")
+def test_each_odd_record_alone(payload: bytes, unknown: str) -> None:
+    BothWays(rules(bigquery__unknown_fields=unknown, bigquery__key_digits=0)).make([record(payload)])
+
+
+@given(number=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70), data=st.data())
+def test_numbers_are_the_same_to_the_last_bit(number: float, data: st.DataObject) -> None:
+    text = data.draw(
+        st.just(json.dumps(number))
+        | st.integers(0, 25).map(lambda digits: f"{number:.{digits}f}")
+        | st.integers(0, 25).map(lambda digits: f"{number:.{digits}e}")
+    )
+    BothWays(rules()).make([record(f'{{"player_id":"a","ratio":{text}}}'.encode())])
+
+
+def test_what_is_written_anew_is_written_by_the_c_library() -> None:
+    odd_ones: list[dict[str, Any]] = [
+        {"time": "2026-01-02T03:04:05+01:00"},
+        {"seen": "2026-01-02 03:04:05.123456 UTC"},
+        {"score": "12"},
+        {"ratio": "0.30000000000000004"},
+        {"Score": 1, "WON": True},
+        {"Näme": 12.5},
+        {"born": None, "seen": 1767322000},
+        {},
+    ]
+    made = [record({"player_id": "a", **one}) for one in odd_ones]
+    usual_one = record({"player_id": "b1", "score": 7})
+    assert BothWays(rules()).make([usual_one, *made, usual_one])
+
+
+def test_one_that_has_no_words_in_json_sends_the_chunk_the_other_way() -> None:
+    both = BothWays(rules())
+    assert not both.make([record({"player_id": "a"}), record({"player_id": "a", "ratio": "Infinity"})])
+    assert both.make([record({"player_id": "a"})])
+
+
+@given(records=st.lists(usual | odd, min_size=1, max_size=30), data=st.data())
+def test_parts_and_rests_hold_the_same_rows(records: list[Record], data: st.DataObject) -> None:
+    both = BothWays(rules(bigquery__key_digits=0))
+    records = [*records, record({"player_id": "a"})]
+    ((mine,), (theirs,)) = (
+        maker.make(some, range(len(records)))[0].values()
+        for maker, some in ((both.own, Records.of(records)), (both.other, records))
+    )
+    places = st.integers(0, len(mine.indices))
+    start, stop = sorted([data.draw(places), data.draw(places)])
+    if start < stop:
+        both.assert_same(mine.part(start, stop), theirs.part(start, stop))
+    bad = data.draw(st.sets(st.sampled_from(range(len(mine.indices)))))
+    if len(bad) < len(mine.indices):
+        both.assert_same(mine.without(bad), theirs.without(bad))
+
+
+@given(first=usual, seed=st.integers(0, 2**32).map(Random))
+def test_chunks_of_several_parts(first: Record, seed: Random) -> None:
+    records = [first] + [
+        record(
+            {"player_id": f"{seed.randrange(256):02x}", "score": seed.choice([number, str(number)])},
+            ARRIVAL_MS + seed.choice([0, DAY_MS]),
+        )
+        for number in range(2 * PART_RECORDS + 1)
+    ]
+    both = BothWays(rules())
+    assert both.make(records)
+    assert both.make(records, sorted(seed.sample(range(len(records)), seed.randrange(len(records)))))
+
+
+@pytest.mark.parametrize("spare", [1, 0, -1])
+def test_the_largest_row(spare: int) -> None:
+    head, end = b'{"player_id":"a","place":"', b'"}'
+    payload = head + b"x" * (MAX_ROW_BYTES - ROW_OVERHEAD_BYTES - len(head) - len(end) - spare) + end
+    assert BothWays(rules()).make([record(payload), record({"player_id": "a"})])
+
+
+def test_a_required_column_wants_a_value() -> None:
+    schema = (*SCHEMA[:2], Column("score", "INTEGER", "REQUIRED"))
+    both = BothWays(rules(schema))
+    assert both.make([record({"player_id": "a", "score": score}) for score in (1, None)])
+    assert both.make([record({"player_id": "a"}), record({"player_id": "a", "score": 2})])
+
+
+@pytest.mark.parametrize(
+    ("changes", "schema"),
+    [
+        ({"bigquery__unknown_fields": "overflow"}, SCHEMA),
+        ({"bigquery__metadata_columns": True}, SCHEMA),
+        ({"record__time_format": "epoch_ms"}, SCHEMA),
+        ({"record__time_field": "seen"}, SCHEMA),
+        ({}, (*SCHEMA, Column("x", "NUMERIC"))),
+        ({}, (*SCHEMA, Column("x", "INTEGER", "REPEATED"))),
+        ({}, (*SCHEMA, Column("x", "RECORD", fields=(Column("y", "STRING"),)))),
+        ({}, (SCHEMA[0], Column("time", "DATE"))),
+        ({}, (*SCHEMA, *(Column(f"c{number}", "STRING") for number in range(512)))),
+    ],
+)
+def test_what_the_c_library_cannot_write(changes: dict[str, Value], schema: Sequence[Column]) -> None:
+    assert FieldsRows.of(rules(schema, **changes), shard=SHARD) is None
+
+
+def test_as_many_columns_as_there_may_be() -> None:
+    schema = (*SCHEMA[:2], *(Column(f"c{number}", "INTEGER") for number in range(510)))
+    both = BothWays(rules(schema))
+    assert both.make([record({"player_id": "a", **{f"c{number}": number for number in range(510)}})])
+
+
+def test_usual_rows_take_no_pyarrow() -> None:
+    code = (
+        "import sys\n"
+        "from consumer.domain.columns import Records\n"
+        "from consumer.domain.records import Record\n"
+        "from consumer.settings.schema import Column\n"
+        "from consumer.sinks.bigquery.storage_write.makers import row_maker\n"
+        "from consumer.sinks.bigquery.storage_write.rules import Rules\n"
+        f"settings = {dict(rules().settings)!r}\n"
+        "schema = (Column('player_id', 'STRING'), Column('time', 'TIMESTAMP'))\n"
+        "own = row_maker(Rules(1, settings, schema), shard='shardId-7')\n"
+        f"records = Records.of([Record(b'{{\"player_id\":\"a\"}}', 'k', '1', 0, {ARRIVAL_MS})])\n"
+        "tables, _ = own.make(records, [0])\n"
+        "[rows] = tables.values()\n"
+        "assert own.batch(rows).behind(b'')\n"
+        "assert 'pyarrow' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
