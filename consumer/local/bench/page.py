@@ -177,27 +177,24 @@ _COLUMNS: dict[str, Columns] = {
 }
 
 
-def section(result: dict[str, Any]) -> str:
-    """One level's result as Markdown."""
-    level, machine = result["level"], result["machine"]
-    return "\n".join(
-        [
-            f"## {_TITLES[level]}",
+def section(*results: dict[str, Any]) -> str:
+    """The results of one level as Markdown."""
+    level = results[0]["level"]
+    lines = [f"## {_TITLES[level]}", "", _TEXTS[level]]
+    for result in results:
+        lines += [
             "",
-            _TEXTS[level],
-            "",
-            f"`{result['command']}`, {result['runs']} runs; {_described(machine)}",
+            f"`{result['command']}`, {result['runs']} runs; {_described(result['machine'])}",
             "",
             *_table(_COLUMNS[level], result["rows"]),
         ]
-    )
+    return "\n".join(lines)
 
 
 def page(results: Sequence[dict[str, Any]]) -> str:
     """All of docs/benchmarks.md."""
-    order = list(_TITLES)
-    in_order = sorted(results, key=lambda result: order.index(result["level"]))
-    return "\n".join([_HEAD, *(f"{section(result)}\n" for result in in_order)])
+    by_level = [[result for result in results if result["level"] == level] for level in _TITLES]
+    return "\n".join([_HEAD, *(f"{section(*same)}\n" for same in by_level if same)])
 
 
 def _described(machine: dict[str, Any]) -> str:
