@@ -89,9 +89,9 @@ def shell_status(status: int) -> int:
 
 
 def main() -> NoReturn:
-    from gevent import monkey
+    from consumer.shard.patching import patch_all
 
-    monkey.patch_all()
+    patch_all()
 
     from consumer.shard.preload import preload, settle
 
