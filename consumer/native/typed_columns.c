@@ -43,8 +43,8 @@ static int integer_of(span text, int64_t *number) {
         if (!is_digit(*at)) return 0; /* a fraction, an exponent, or another value altogether */
         value = value * 10 + (uint64_t)(*at - '0');
     }
-    if (value > INT64_MAX) return 0;
-    *number = is_negative ? -(int64_t)value : (int64_t)value;
+    if (value > (uint64_t)INT64_MAX + (uint64_t)is_negative) return 0;
+    *number = (int64_t)(is_negative ? 0 - value : value);
     return 1;
 }
 

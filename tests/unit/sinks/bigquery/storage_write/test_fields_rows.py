@@ -204,6 +204,11 @@ odd_payloads = st.one_of(
 odd = st.builds(record, odd_payloads, arrivals | st.sampled_from([0, LAST_ARRIVAL_MS + 1, 999]))
 
 
+@pytest.mark.parametrize("number", [0, -(2**63), 2**63 - 1, 10**18, -(10**18), 999_999_999_999_999_999])
+def test_numbers_of_any_size_are_written_by_the_c_library(number: int) -> None:
+    assert BothWays(rules()).make([record({"player_id": "a", "score": number})])
+
+
 @given(records=st.lists(usual, min_size=1, max_size=30), digits=st.integers(0, 2), data=st.data())
 def test_usual_records_are_written_by_the_c_library(
     records: list[Record], digits: int, data: st.DataObject
