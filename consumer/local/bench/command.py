@@ -24,7 +24,7 @@ from consumer.local.bench import (
     shard_level,
     workers_level,
 )
-from consumer.local.bench.cases import cases
+from consumer.local.bench.cases import TARGETS, cases
 from consumer.local.bench.kcl import BenchError
 from consumer.local.child import ChildError
 from consumer.local.progress import Progress
@@ -160,7 +160,10 @@ def _shard(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[s
 
 
 def _flat(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
-    return flat_level.measure(arguments.records or 10_000_000, runs=arguments.runs, folder=folder, say=say)
+    chosen = [target for target in TARGETS if re.search(arguments.only or "", target)]
+    return flat_level.measure(
+        chosen, arguments.records or 10_000_000, runs=arguments.runs, folder=folder, say=say
+    )
 
 
 def _memory(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:

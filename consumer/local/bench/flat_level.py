@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from consumer.local.bench.backend import Backend, discarding
-from consumer.local.bench.cases import TARGETS, Case, Target, usual_case
+from consumer.local.bench.cases import Case, Target, usual_case
 from consumer.local.bench.kcl import Child
 from consumer.local.bench.shard_level import MIB, check_arrived, start
 
@@ -16,7 +16,9 @@ STEPS = 10
 _RECORD_BYTES = 200
 
 
-def measure(records: int, *, runs: int, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
+def measure(
+    targets: Sequence[Target], records: int, *, runs: int, folder: Path, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
     """A row for each tenth of the records, by target; raises BenchError when a record did not arrive.
 
     What else the machine does changes a tenth's cost by more than what is looked for. So the last tenth takes turns,
@@ -25,7 +27,7 @@ def measure(records: int, *, runs: int, folder: Path, say: Callable[[str], None]
     """
     rows: list[dict[str, Any]] = []
     with discarding(folder) as backend:
-        for target in TARGETS:
+        for target in targets:
             usual = usual_case(target, _RECORD_BYTES)
             case = replace(usual, input=replace(usual.input, count=records))
             done: list[list[dict[str, Any]]] = []

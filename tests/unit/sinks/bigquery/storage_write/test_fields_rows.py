@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consumer.domain.columns import PART_RECORDS, Records
@@ -279,6 +279,7 @@ def test_parts_and_rests_hold_the_same_rows(records: list[Record], data: st.Data
         both.assert_same(mine.without(bad), theirs.without(bad))
 
 
+@settings(max_examples=15)  # of a thousand records each
 @given(first=usual, seed=st.integers(0, 2**32).map(Random))
 def test_chunks_of_several_parts(first: Record, seed: Random) -> None:
     records = [first] + [
