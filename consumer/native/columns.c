@@ -119,11 +119,6 @@ static byte *padded(byte *begin, uint64_t size) {
     return begin + size + rest;
 }
 
-static inline void put_offset(byte *offsets, uint64_t place, uint64_t value) {
-    int32_t offset = (int32_t)value;
-    memcpy(offsets + place * sizeof offset, &offset, sizeof offset);
-}
-
 /* The body of a record batch of these rows: keys (which of them there are, if any is missing; offsets; texts), times,
  * logs (offsets; texts). `sizes` are what measure_columns has said, none above INT32_MAX; `out` need not be aligned. */
 EXPORT void write_columns(const row_places *found, const uint32_t *indices, uint64_t count, const column_sizes *sizes,

@@ -93,8 +93,6 @@ const byte *json_string(const byte *place, const byte *limit, int *has_escape, i
     }
 }
 
-static inline int is_digit(byte character) { return (byte)(character - '0') < 10; }
-
 static const byte *digits(const byte *place) {
     if (!is_digit(*place)) return NULL;
     while (is_digit(*place)) place++;

@@ -123,6 +123,16 @@ int is_own_time(span text, const row_rules *rules);
 /* Of so many digits; -1 where there is another character among them. */
 int number_of(const byte *text, int count);
 
+static inline int is_digit(byte character) { return (byte)(character - '0') < 10; }
+
+/* Whether there is such a day; each number may be -1. */
+static inline int is_day(int year, int month, int day) {
+    static const byte days[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (year < 1 || month < 1 || month > 12 || day < 1) return 0;
+    int leaps = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return day <= days[month] + leaps;
+}
+
 /* Of a day that there is. A year that begins in March has its leap day at the end; 400 of these have 146,097 days. */
 static inline int64_t days_since_1970(int64_t year, int64_t month, int64_t day) {
     year -= month <= 2;
@@ -184,6 +194,12 @@ typedef struct {
     uint32_t text_size;
     uint32_t state;
 } typed_cell;
+
+/* Where in its column the text before `place` ends, and the next one begins. */
+static inline void put_offset(byte *offsets, uint64_t place, uint64_t value) {
+    int32_t offset = (int32_t)value;
+    memcpy(offsets + place * sizeof offset, &offset, sizeof offset);
+}
 
 /* One column of a record batch: where in the batch's body its buffers begin (`validity` where there are nulls, `offsets`
  * where there are texts), and how many bytes of text are written so far. */

@@ -68,7 +68,6 @@ int number_of(const byte *text, int count) {
 }
 
 int is_own_time(span text, const row_rules *rules) {
-    static const byte days[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     const byte *at = text.begin;
     if (text.size != 20 && text.size != 24) return 0;
     if (at[4] != '-' || at[7] != '-' || at[10] != 'T' || at[13] != ':' || at[16] != ':') return 0;
@@ -76,9 +75,7 @@ int is_own_time(span text, const row_rules *rules) {
     if (text.size == 24 && (at[19] != '.' || number_of(at + 20, 3) < 0)) return 0;
     int year = number_of(at, 4), month = number_of(at + 5, 2), day = number_of(at + 8, 2);
     int hour = number_of(at + 11, 2), minute = number_of(at + 14, 2), second = number_of(at + 17, 2);
-    if (year < 1 || month < 1 || month > 12 || day < 1) return 0;
-    int leaps = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (day > days[month] + leaps) return 0;
+    if (!is_day(year, month, day)) return 0;
     if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return 0;
     return memcmp(at, rules->oldest_day, 10) >= 0 && memcmp(at, rules->newest_day, 10) <= 0;
 }

@@ -18,8 +18,6 @@ static inline int is_name_of(const typed_column *column, const byte *name, uint6
     return size == column->name.size && !memcmp(name, column->name.begin, size);
 }
 
-static inline int is_digit(byte character) { return (byte)(character - '0') < 10; }
-
 enum { NO_COLUMN = -1, MAY_BE_A_COLUMN = -2 };
 
 static int64_t column_of(const row_schema *schema, const byte *name, uint64_t size) {
@@ -81,16 +79,11 @@ static int float_of(span text, double *number) {
     return (const byte *)stopped == text.begin + text.size && *number - *number == 0;
 }
 
-static int is_digits(const byte *text, int count) { return number_of(text, count) >= 0; }
-
 /* Days since 1970 of `2001-02-03`. */
 static int day_of(const byte *at, int64_t *day) {
-    static const byte days[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     if (at[4] != '-' || at[7] != '-') return 0;
     int year = number_of(at, 4), month = number_of(at + 5, 2), of_month = number_of(at + 8, 2);
-    if (year < 1 || month < 1 || month > 12 || of_month < 1) return 0;
-    int leaps = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (of_month > days[month] + leaps) return 0;
+    if (!is_day(year, month, of_month)) return 0;
     *day = days_since_1970(year, month, of_month);
     return 1;
 }
@@ -107,8 +100,8 @@ static int micros_since_1970(span text, int64_t *micros) {
     int64_t fraction = 0;
     int digits = (int)text.size - 21;
     if (digits > 0) {
-        if (at[19] != '.' || !is_digits(at + 20, digits)) return 0;
         fraction = number_of(at + 20, digits);
+        if (at[19] != '.' || fraction < 0) return 0;
         for (; digits < 6; digits++) fraction *= 10;
     }
     *micros = ((day * 24 + hour) * 3600 + minute * 60 + second) * 1000000 + fraction;
@@ -369,11 +362,6 @@ EXPORT void measure_typed(const row_schema *schema, const row_rules *rules, cons
 }
 
 static inline void put_bit(byte *bits, uint64_t place) { bits[place / 8] = (byte)(bits[place / 8] | 1u << place % 8); }
-
-static inline void put_offset(byte *offsets, uint64_t place, uint64_t value) {
-    int32_t offset = (int32_t)value;
-    memcpy(offsets + place * sizeof offset, &offset, sizeof offset);
-}
 
 static void put_cell(byte *out, column_type type, const typed_cell *cell, typed_layout *at, uint64_t place) {
     int is_null = cell->state < CELL_THERE;

@@ -70,6 +70,12 @@ SCHEMA = [
     column("payload", "JSON"),
 ]
 
+PLAIN = {
+    one["name"]
+    for one in SCHEMA
+    if one["type"] in ("STRING", "TIMESTAMP", "INTEGER", "FLOAT", "BOOLEAN", "DATE", "JSON")
+}
+
 CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
         {"full_name": "Phred Phlyntstone", "age": 32, "now": "2015-11-30T19:24:55.484366Z"},
@@ -188,6 +194,11 @@ def settings_of(
     return bigquery_settings(bigquery, s3, changes)
 
 
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """What is left of it in columns that the C library writes."""
+    return {name: value for name, value in row.items() if name in PLAIN}
+
+
 def rows_of(settings: Settings) -> list[dict[str, Any]]:
     client = bigquery.Client(
         project=settings.text("bigquery.project"),
@@ -227,6 +238,26 @@ def test_published_rows_come_out_as_they_went_in(
             "_arrived_at": datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC),
         }
         assert row == {**empty, **own, **expected, **metadata}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_they_do_so_in_columns_of_plain_types(
+    method: str, configure: Configure, s3: S3Stub, start_shard: StartShard
+) -> None:
+    settings = configure(method, metadata_columns="false", table_prefix=f"plain_{method}")
+    schema = [one for one in SCHEMA if one["name"] in PLAIN]
+    settings.path("bigquery.schema_file").write_text(json.dumps(schema))
+    prepared(settings)
+    given = [{"player_id": PLAYER, "n": n, "time": TIME, **plain(row)} for n, (row, _) in enumerate(CASES)]
+    kcl = start_shard(settings)
+    kcl.initialize()
+    kcl.process([record(n, json.dumps(row).encode()) for n, row in enumerate(given, 1)])
+    kcl.end_shard()
+    assert s3.dead_letters == []
+    empty = dict.fromkeys(PLAIN)
+    for n, (row, (_, expected)) in enumerate(zip(rows_of(settings), CASES, strict=True)):
+        own = {"player_id": PLAYER, "time": datetime(2023, 11, 14, 22, tzinfo=UTC), "n": n}
+        assert row == {**empty, **own, **plain(expected)}
 
 
 @pytest.mark.parametrize("method", METHODS)
