@@ -3,7 +3,7 @@
 
 /* `indices` are those of a list of records, in the chunk; they grow. `tables` are those that their keys choose. Sorted by
  * table the indices are put into `sorted`, with the sizes of their payloads and `bytes_beside` in `sizes`; `counts` says
- * how many each table has. */
+ * how many each table has. `layouts` has room for the columns of each table, which must be zero, or is NULL. */
 typedef struct {
     const uint32_t *indices;
     uint64_t count;
@@ -12,6 +12,7 @@ typedef struct {
     uint32_t *sizes;
     uint32_t *counts;
     uint64_t bytes_beside;
+    typed_layout *layouts;
 } row_choice;
 
 /* Where a call goes on: at place `place` of the list, with record `index` of the part, whose payload begins at
@@ -75,6 +76,7 @@ EXPORT int find_rows(const row_rules *rules, const row_schema *schema, const rec
         /* a row of typed columns is as long as its record with the time that it gets */
         if (!has_time && schema && size + TIME_MEMBER_SIZE + 6 * rules->time_name.size > rules->max_bytes) return NOT_SURE;
 
+        if (schema && choice->layouts) add_cells(schema, cells, choice->layouts + (uint64_t)table * schema->count);
         choice->tables[cursor->place] = (uint8_t)table;
         found->payloads[index] = payload;
         found->sizes[index] = (uint32_t)size;

@@ -111,6 +111,7 @@ class RowChoice(Structure):
         ("count", c_uint64),
         *((name, c_void_p) for name in ("tables", "sorted", "sizes", "counts")),
         ("bytes_beside", c_uint64),
+        ("layouts", c_void_p),
     )
 
 

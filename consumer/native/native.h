@@ -207,6 +207,9 @@ typedef struct {
     uint64_t nulls, text_bytes, validity, offsets, values, written;
 } typed_layout;
 
+/* typed_columns.c: adds a row's cells to what is known of its table's columns. */
+void add_cells(const row_schema *schema, const typed_cell *cells, typed_layout *layout);
+
 /* typed_columns.c: as read_members, with `cells` for the columns. */
 int read_typed_row(const byte *place, const byte *end, const byte *limit, const row_schema *schema,
                    const row_rules *rules, member *key, member *time, typed_cell *cells);

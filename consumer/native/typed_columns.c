@@ -342,7 +342,17 @@ static void read_again(const row_schema *schema, const row_rules *rules, const r
     if (own->state < CELL_THERE) *own = (typed_cell){.integer = found->times_us[index], .state = CELL_THERE};
 }
 
-static inline int is_of_texts(column_type type) { return type == COLUMN_TEXT || type == COLUMN_JSON; }
+void add_cells(const row_schema *schema, const typed_cell *cells, typed_layout *layout) {
+    for (uint64_t column = 0; column < schema->count; column++) {
+        const typed_cell *cell = &cells[column];
+        column_type type = (column_type)schema->columns[column].type;
+        if (cell->state < CELL_THERE)
+            layout[column].nulls += (int64_t)column != schema->time_column;
+        else if (type == COLUMN_TEXT || type == COLUMN_JSON)
+            layout[column].text_bytes +=
+                cell->state == CELL_THERE ? cell->text_size : unescaped_size(cell->text, cell->text_size);
+    }
+}
 
 /* How many cells of each column are null, and how many bytes of text the others have. */
 EXPORT void measure_typed(const row_schema *schema, const row_rules *rules, const row_places *found,
@@ -351,13 +361,7 @@ EXPORT void measure_typed(const row_schema *schema, const row_rules *rules, cons
     for (uint64_t column = 0; column < schema->count; column++) layout[column] = (typed_layout){0};
     for (uint64_t place = 0; place < count; place++) {
         read_again(schema, rules, found, indices[place], cells);
-        for (uint64_t column = 0; column < schema->count; column++) {
-            const typed_cell *cell = &cells[column];
-            layout[column].nulls += cell->state < CELL_THERE;
-            if (is_of_texts(schema->columns[column].type) && cell->state >= CELL_THERE)
-                layout[column].text_bytes +=
-                    cell->state == CELL_THERE ? cell->text_size : unescaped_size(cell->text, cell->text_size);
-        }
+        add_cells(schema, cells, layout);
     }
 }
 

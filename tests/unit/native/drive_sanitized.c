@@ -180,7 +180,8 @@ static void forget_places(row_places *places) {
 
 static row_choice choice_of(uint32_t *indices, uint64_t count) {
     for (uint32_t index = 0; index < count; index++) indices[index] = index;
-    return (row_choice){indices, count, malloc(count), malloc(4 * count), malloc(4 * count), malloc(4 * MOST_TABLES), 64};
+    return (row_choice){indices, count, malloc(count), malloc(4 * count), malloc(4 * count), malloc(4 * MOST_TABLES), 64,
+                        NULL};
 }
 
 static void forget_choice(row_choice *choice) {
@@ -209,6 +210,8 @@ static void drive_typed_columns(const record_columns *columns, row_rules rules) 
     row_places places = places_for(count);
     row_choice choice = choice_of(indices, count);
     choice_cursor cursor = {0};
+    uint64_t tables = 1u << 4 * rules.key_digits;
+    choice.layouts = calloc(tables * COLUMNS, sizeof *choice.layouts);
     byte *is_left = calloc(count, 1);
     for (int result; (result = find_rows(&rules, &schema, columns, 0, &choice, &places, &cursor)) != FOUND;) {
         if (result == ON_ANOTHER_DAY)
@@ -225,6 +228,15 @@ static void drive_typed_columns(const record_columns *columns, row_rules rules) 
     sort_rows(&choice, &places);
     typed_layout *layout = malloc(COLUMNS * sizeof *layout);
     measure_typed(&schema, &rules, &places, choice.sorted, left, layout);
+    for (int column = 0; column < COLUMNS; column++) {
+        typed_layout sum = {0};
+        for (uint64_t table = 0; table < tables; table++) {
+            sum.nulls += choice.layouts[table * COLUMNS + (uint64_t)column].nulls;
+            sum.text_bytes += choice.layouts[table * COLUMNS + (uint64_t)column].text_bytes;
+        }
+        check(sum.nulls == layout[column].nulls && sum.text_bytes == layout[column].text_bytes, "measured alike");
+    }
+    free(choice.layouts);
     uint64_t whole = 0;
     for (int column = 0; column < COLUMNS; column++) {
         typed_layout *at = &layout[column];

@@ -117,7 +117,7 @@ class FieldsRows:
                 rows.indices,
                 (),
                 rows.sizes,
-                TypedColumns(self._schema, self._finder.rules, found.places, rows.indices),
+                TypedColumns(self._schema, self._finder.rules, found.places, rows.indices, rows.layout),
             )
             for rows in found.by_table(others)
         }, rejections

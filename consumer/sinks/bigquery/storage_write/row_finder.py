@@ -1,7 +1,9 @@
 """Rows of a chunk as the C library finds them: which table each goes to, and where in the chunk's text it is."""
 
+import ctypes
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from ctypes import Array
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +12,19 @@ from consumer.domain.routing import table_names
 from consumer.native import library
 from consumer.sinks.bigquery.times import PartitionTimes
 
+_MOST_LAYOUTS = 20_000
+"""Of all tables' columns; with more, those of a table are measured when its rows are sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class TablePlaces:
-    """Rows of one table in shard order: the indices of their records, and how many bytes each has."""
+    """Rows of one table in shard order: the indices of their records, and how many bytes each has; what was measured
+    of their columns, if they have a schema, None where that has to be done later."""
 
     table: str
     indices: "array[int]"
     sizes: "array[int]"
+    layout: "Array[library.TypedLayout] | None"
 
 
 class RowFinder:
@@ -54,10 +61,14 @@ class RowFinder:
 
     def find(self, records: Records, indices: Sequence[int], *, most_unsure: int) -> "FoundRows | None":
         """The rows of the records with these indices, which grow; None where it is unsure of more records."""
-        choice = _Choice(indices, self._row_overhead_bytes)
+        choice = _Choice(indices, self._row_overhead_bytes, self._layouts())
         places = Places(records)
         unsure = self._unsure(records, choice.for_c(), places.for_c(), most_unsure)
         return None if unsure is None else FoundRows(self._native, self._tables, choice, places, unsure)
+
+    def _layouts(self) -> "Array[library.TypedLayout] | None":
+        count: int = 0 if self._schema is None else len(self._tables) * self._schema.count
+        return (library.TypedLayout * count)() if 0 < count <= _MOST_LAYOUTS else None
 
     def _unsure(self, records: Records, choice: Any, found: Any, most: int) -> list[int] | None:
         """Finds rows; the places in the choice of those records that have none."""
@@ -107,6 +118,7 @@ class FoundRows:
         the record's own. Records that are unsure and have none are left out."""
         choice, others = self._choice, others or {}
         left_out: list[int] = []
+        mixed = {table for table, _ in others.values()}
         for place, index in zip(self._unsure_places, self.unsure, strict=True):
             if index in others:
                 table, text = others[index]
@@ -117,18 +129,22 @@ class FoundRows:
         choice.leave_out(left_out)
         self._native.sort_rows(choice.for_c(), self.places.for_c())
         begin = 0
-        for table, rows in zip(self._tables, choice.counts, strict=False):
+        for number, (table, rows) in enumerate(zip(self._tables, choice.counts, strict=False)):
             if rows:
                 end = begin + rows
-                yield TablePlaces(table, choice.ordered[begin:end], choice.sizes[begin:end])
+                layout = None if table in mixed else choice.layout_of(number, len(self._tables))
+                yield TablePlaces(table, choice.ordered[begin:end], choice.sizes[begin:end], layout)
                 begin = end
 
 
 class _Choice:
     """The records of a list, and the tables of their rows."""
 
-    def __init__(self, indices: Sequence[int], bytes_beside: int) -> None:
+    def __init__(
+        self, indices: Sequence[int], bytes_beside: int, layouts: "Array[library.TypedLayout] | None"
+    ) -> None:
         self._indices = array("I", indices)
+        self._layouts = layouts
         self.tables = bytearray(len(indices))
         self._bytes_beside = bytes_beside
         self.ordered, self.sizes = (array("I", bytes(4 * len(indices))) for _ in range(2))
@@ -142,6 +158,13 @@ class _Choice:
         for place in reversed(places):
             del self._indices[place], self.tables[place]
 
+    def layout_of(self, table: int, tables: int) -> "Array[library.TypedLayout] | None":
+        if self._layouts is None:
+            return None
+        columns = len(self._layouts) // tables
+        part = library.TypedLayout * columns
+        return part.from_buffer_copy(self._layouts, table * ctypes.sizeof(part))
+
     def for_c(self) -> library.RowChoice:
         return library.RowChoice(
             indices=library.address(self._indices),
@@ -151,6 +174,7 @@ class _Choice:
             sizes=library.address(self.sizes),
             counts=library.address(self.counts),
             bytes_beside=self._bytes_beside,
+            layouts=None if self._layouts is None else ctypes.addressof(self._layouts),
         )
 
 

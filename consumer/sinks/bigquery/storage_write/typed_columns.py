@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Sequence
+from ctypes import Array
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,12 +54,14 @@ class TypedSchema:
 
 @dataclass(frozen=True, slots=True)
 class TypedColumns:
-    """Rows of one table by the indices of their records; `rules` are those that they were found by."""
+    """Rows of one table by the indices of their records; `rules` are those that they were found by, and `layout` is
+    what was measured of their columns then."""
 
     schema: TypedSchema
     rules: library.RowRules
     places: Places
     indices: "array[int]"
+    layout: "Array[library.TypedLayout] | None" = None
 
     def slice(self, offset: int, length: int) -> "TypedColumns":
         return self._of(self.indices[offset : offset + length])
@@ -82,7 +85,9 @@ class TypedBatch:
         self._write = native.write_typed
         self._kept = rows
         count, columns = len(rows.indices), rows.schema.columns
-        layout = (library.TypedLayout * len(columns))()
+        measured = rows.layout
+        kind = library.TypedLayout * len(columns)
+        layout = kind() if measured is None else kind.from_buffer_copy(measured)
         self._rows = (
             rows.schema.for_c,
             rows.rules,
@@ -91,7 +96,8 @@ class TypedBatch:
             count,
             layout,
         )
-        native.measure_typed(*self._rows)
+        if measured is None:
+            native.measure_typed(*self._rows)
         if max(each.text_bytes for each in layout) > LARGEST_OFFSET:
             raise OverflowError("more bytes than one batch can have")
         buffers: list[int] = []

@@ -326,10 +326,13 @@ def test_what_the_c_library_cannot_write(changes: dict[str, Value], schema: Sequ
     assert FieldsRows.of(rules(schema, **changes), shard=SHARD) is None
 
 
-def test_as_many_columns_as_there_may_be() -> None:
-    schema = (*SCHEMA[:2], *(Column(f"c{number}", "INTEGER") for number in range(510)))
-    both = BothWays(rules(schema))
-    assert both.make([record({"player_id": "a", **{f"c{number}": number for number in range(510)}})])
+@pytest.mark.parametrize("digits", [0, 1, 2])
+def test_as_many_columns_as_there_may_be(digits: int) -> None:
+    names = [f"c{number}" for number in range(510)]
+    schema = (*SCHEMA[:2], *(Column(name, ("INTEGER", "STRING")[len(name) % 2]) for name in names))
+    both = BothWays(rules(schema, bigquery__key_digits=digits))
+    values = {name: (len(name), name)[len(name) % 2] for name in names}
+    assert both.make([record({"player_id": key, **values}) for key in ("a0", "a1", "b0", "a0")])
 
 
 def test_usual_rows_take_no_pyarrow() -> None:
