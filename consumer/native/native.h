@@ -125,6 +125,15 @@ int number_of(const byte *text, int count);
 
 static inline int is_digit(byte character) { return (byte)(character - '0') < 10; }
 
+/* Past a number without sign, fraction and exponent, before whatever follows a member, which is how most are written;
+ * NULL where it is something else, which may be a number, too. */
+static inline const byte *plain_number(const byte *place) {
+    const byte *begin = place;
+    while (is_digit(*place)) place++;
+    if (place == begin || (*begin == '0' && place - begin > 1)) return NULL;
+    return *place == ',' || *place == '}' ? place : NULL;
+}
+
 /* Whether there is such a day; each number may be -1. */
 static inline int is_day(int year, int month, int day) {
     static const byte days[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};

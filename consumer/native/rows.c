@@ -105,6 +105,15 @@ static inline int is_same(const byte *begin, uint64_t size, span name) {
     return size == name.size && *begin == *name.begin && !memcmp(begin, name.begin, size);
 }
 
+/* As json_value, with the usual ones looked at here. */
+static inline const byte *other_value(const byte *place, const byte *limit) {
+    int has_escape = 0, is_ascii = 1;
+    place = json_space(place);
+    const byte *behind = plain_number(place);
+    if (LIKELY(behind)) return behind;
+    return *place == '"' ? json_string(place + 1, limit, &has_escape, &is_ascii) : json_value(place, limit);
+}
+
 int read_members(const byte *place, const byte *end, const byte *limit, const row_rules *rules, member *key,
                  member *time) {
     place = json_space(place);
@@ -125,7 +134,7 @@ int read_members(const byte *place, const byte *end, const byte *limit, const ro
         else if (is_same(name, size, rules->time_name))
             place = member_value(place, limit, time);
         else
-            place = json_value(place, limit);
+            place = other_value(place, limit);
         if (!place) return 0;
         place = json_space(place);
         if (*place == '}') return json_space(place + 1) == end;
