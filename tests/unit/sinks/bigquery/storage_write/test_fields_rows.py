@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -19,10 +18,11 @@ from consumer.settings.schema import Column
 from consumer.settings.values import Value
 from consumer.sinks.bigquery.storage_write.fields_rows import FieldsRows
 from consumer.sinks.bigquery.storage_write.makers import row_maker
-from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, ROW_OVERHEAD_BYTES, RowMaker, Rows
+from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, ROW_OVERHEAD_BYTES, Rows
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.storage_write.typed_columns import TypedColumns
 from consumer.sinks.bigquery.storage_write.typed_rows import TypedRows
+from tests.unit.sinks.bigquery.storage_write.builders import SHARD, decoded, field_rules
 from tests.unit.sinks.json_bytes import mutated, texts
 
 pytestmark = pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
@@ -32,7 +32,6 @@ ARRIVAL_MS = 1_767_322_000_000
 
 LAST_ARRIVAL_MS = 7_258_118_399_999
 DAY_MS = 86_400_000
-SHARD = "shardId-7"
 
 SCHEMA = (
     Column("player_id", "STRING"),
@@ -48,40 +47,9 @@ SCHEMA = (
 )
 
 
-def rules(schema: Sequence[Column] = SCHEMA, **changes: Value) -> Rules:
-    settings: dict[str, Value] = {
-        "bigquery.table_prefix": "player_log",
-        "bigquery.key_digits": 1,
-        "bigquery.row": "fields",
-        "bigquery.partition_field": "time",
-        "bigquery.unknown_fields": "reject",
-        "bigquery.overflow_column": "overflow",
-        "bigquery.metadata_columns": False,
-        "record.key_field": "player_id",
-        "record.time_field": "time",
-        "record.time_format": "iso8601",
-    }
-    return Rules(
-        1, settings | {key.replace("__", "."): value for key, value in changes.items()}, tuple(schema)
-    )
-
-
 def record(payload: bytes | dict[str, Any], arrival_ms: int = ARRIVAL_MS) -> Record:
     data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return Record(data, "key", "1", 0, arrival_ms)
-
-
-def decoded(own: RowMaker, rows: Rows) -> Any:
-    schema = pa.ipc.read_schema(pa.py_buffer(own.schema))
-    batch = own.batch(rows)
-    # what stands before it may have any length
-    head = b"head!"
-    message = batch.behind(head)
-    assert message.startswith(head)
-    assert len(message) == len(head) + batch.size
-    found = pa.ipc.read_record_batch(pa.py_buffer(message[len(head) :]), schema)
-    found.validate(full=True)
-    return found
 
 
 class BothWays:
@@ -206,14 +174,14 @@ odd = st.builds(record, odd_payloads, arrivals | st.sampled_from([0, LAST_ARRIVA
 
 @pytest.mark.parametrize("number", [0, -(2**63), 2**63 - 1, 10**18, -(10**18), 999_999_999_999_999_999])
 def test_numbers_of_any_size_are_written_by_the_c_library(number: int) -> None:
-    assert BothWays(rules()).make([record({"player_id": "a", "score": number})])
+    assert BothWays(field_rules(SCHEMA)).make([record({"player_id": "a", "score": number})])
 
 
 @given(records=st.lists(usual, min_size=1, max_size=30), digits=st.integers(0, 2), data=st.data())
 def test_usual_records_are_written_by_the_c_library(
     records: list[Record], digits: int, data: st.DataObject
 ) -> None:
-    both = BothWays(rules(bigquery__key_digits=digits))
+    both = BothWays(field_rules(SCHEMA, bigquery__key_digits=digits))
     chosen = data.draw(st.sets(st.sampled_from(range(len(records)))).map(sorted))
     assert both.make(records)
     assert both.make(records, chosen)
@@ -221,13 +189,15 @@ def test_usual_records_are_written_by_the_c_library(
 
 @given(records=st.lists(usual | odd, max_size=12), unknown=st.sampled_from(["reject", "ignore"]))
 def test_odd_records_make_the_same_rows_and_rejections(records: list[Record], unknown: str) -> None:
-    BothWays(rules(bigquery__unknown_fields=unknown)).make(records)
+    BothWays(field_rules(SCHEMA, bigquery__unknown_fields=unknown)).make(records)
 
 
 @given(payload=odd_payloads, unknown=st.sampled_from(["reject", "ignore"]))
 @example(b'{"player_id":"a","ratio":"Infinity"}', "reject")
 def test_each_odd_record_alone(payload: bytes, unknown: str) -> None:
-    BothWays(rules(bigquery__unknown_fields=unknown, bigquery__key_digits=0)).make([record(payload)])
+    BothWays(field_rules(SCHEMA, bigquery__unknown_fields=unknown, bigquery__key_digits=0)).make(
+        [record(payload)]
+    )
 
 
 @given(number=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70), data=st.data())
@@ -237,7 +207,7 @@ def test_numbers_are_the_same_to_the_last_bit(number: float, data: st.DataObject
         | st.integers(0, 25).map(lambda digits: f"{number:.{digits}f}")
         | st.integers(0, 25).map(lambda digits: f"{number:.{digits}e}")
     )
-    BothWays(rules()).make([record(f'{{"player_id":"a","ratio":{text}}}'.encode())])
+    BothWays(field_rules(SCHEMA)).make([record(f'{{"player_id":"a","ratio":{text}}}'.encode())])
 
 
 def test_what_is_written_anew_is_written_by_the_c_library() -> None:
@@ -253,18 +223,18 @@ def test_what_is_written_anew_is_written_by_the_c_library() -> None:
     ]
     made = [record({"player_id": "a", **one}) for one in odd_ones]
     usual_one = record({"player_id": "b1", "score": 7})
-    assert BothWays(rules()).make([usual_one, *made, usual_one])
+    assert BothWays(field_rules(SCHEMA)).make([usual_one, *made, usual_one])
 
 
 def test_one_that_has_no_words_in_json_sends_the_chunk_the_other_way() -> None:
-    both = BothWays(rules())
+    both = BothWays(field_rules(SCHEMA))
     assert not both.make([record({"player_id": "a"}), record({"player_id": "a", "ratio": "Infinity"})])
     assert both.make([record({"player_id": "a"})])
 
 
 @given(records=st.lists(usual | odd, min_size=1, max_size=30), data=st.data())
 def test_parts_and_rests_hold_the_same_rows(records: list[Record], data: st.DataObject) -> None:
-    both = BothWays(rules(bigquery__key_digits=0))
+    both = BothWays(field_rules(SCHEMA, bigquery__key_digits=0))
     records = [*records, record({"player_id": "a"})]
     ((mine,), (theirs,)) = (
         maker.make(some, range(len(records)))[0].values()
@@ -289,7 +259,7 @@ def test_chunks_of_several_parts(first: Record, seed: Random) -> None:
         )
         for number in range(2 * PART_RECORDS + 1)
     ]
-    both = BothWays(rules())
+    both = BothWays(field_rules(SCHEMA))
     assert both.make(records)
     assert both.make(records, sorted(seed.sample(range(len(records)), seed.randrange(len(records)))))
 
@@ -298,12 +268,12 @@ def test_chunks_of_several_parts(first: Record, seed: Random) -> None:
 def test_the_largest_row(spare: int) -> None:
     head, end = b'{"player_id":"a","place":"', b'"}'
     payload = head + b"x" * (MAX_ROW_BYTES - ROW_OVERHEAD_BYTES - len(head) - len(end) - spare) + end
-    assert BothWays(rules()).make([record(payload), record({"player_id": "a"})])
+    assert BothWays(field_rules(SCHEMA)).make([record(payload), record({"player_id": "a"})])
 
 
 def test_a_required_column_wants_a_value() -> None:
     schema = (*SCHEMA[:2], Column("score", "INTEGER", "REQUIRED"))
-    both = BothWays(rules(schema))
+    both = BothWays(field_rules(schema))
     assert both.make([record({"player_id": "a", "score": score}) for score in (1, None)])
     assert both.make([record({"player_id": "a"}), record({"player_id": "a", "score": 2})])
 
@@ -323,14 +293,14 @@ def test_a_required_column_wants_a_value() -> None:
     ],
 )
 def test_what_the_c_library_cannot_write(changes: dict[str, Value], schema: Sequence[Column]) -> None:
-    assert FieldsRows.of(rules(schema, **changes), shard=SHARD) is None
+    assert FieldsRows.of(field_rules(schema, **changes), shard=SHARD) is None
 
 
 @pytest.mark.parametrize("digits", [0, 1, 2])
 def test_as_many_columns_as_there_may_be(digits: int) -> None:
     names = [f"c{number}" for number in range(510)]
     schema = (*SCHEMA[:2], *(Column(name, ("INTEGER", "STRING")[len(name) % 2]) for name in names))
-    both = BothWays(rules(schema, bigquery__key_digits=digits))
+    both = BothWays(field_rules(schema, bigquery__key_digits=digits))
     values = {name: (len(name), name)[len(name) % 2] for name in names}
     assert both.make([record({"player_id": key, **values}) for key in ("a0", "a1", "b0", "a0")])
 
@@ -343,7 +313,7 @@ def test_usual_rows_take_no_pyarrow() -> None:
         "from consumer.settings.schema import Column\n"
         "from consumer.sinks.bigquery.storage_write.makers import row_maker\n"
         "from consumer.sinks.bigquery.storage_write.rules import Rules\n"
-        f"settings = {dict(rules().settings)!r}\n"
+        f"settings = {dict(field_rules(SCHEMA).settings)!r}\n"
         "schema = (Column('player_id', 'STRING'), Column('time', 'TIMESTAMP'))\n"
         "own = row_maker(Rules(1, settings, schema), shard='shardId-7')\n"
         f"records = Records.of([Record(b'{{\"player_id\":\"a\"}}', 'k', '1', 0, {ARRIVAL_MS})])\n"

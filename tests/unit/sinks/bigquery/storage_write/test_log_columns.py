@@ -17,6 +17,7 @@ from consumer.settings.values import Value
 from consumer.sinks.bigquery.storage_write.log_columns import LogColumns
 from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, ROW_OVERHEAD_BYTES, LogRows, Rows
 from consumer.sinks.bigquery.storage_write.rules import Rules
+from tests.unit.sinks.bigquery.storage_write.builders import decoded
 
 pytestmark = pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
 
@@ -45,19 +46,6 @@ def maker(**changes: Value) -> LogRows:
 def record(payload: bytes | dict[str, Any], arrival_ms: int = ARRIVAL_MS) -> Record:
     data = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
     return Record(data, "key", "1", 0, arrival_ms)
-
-
-def decoded(own: LogRows, rows: Rows) -> Any:
-    schema = pa.ipc.read_schema(pa.py_buffer(own.schema))
-    batch = own.batch(rows)
-    # what stands before it may have any length
-    head = b"head!"
-    message = batch.behind(head)
-    assert message.startswith(head)
-    assert len(message) == len(head) + batch.size
-    found = pa.ipc.read_record_batch(pa.py_buffer(message[len(head) :]), schema)
-    found.validate(full=True)
-    return found
 
 
 def assert_same(own: LogRows, mine: Rows, theirs: Rows) -> None:

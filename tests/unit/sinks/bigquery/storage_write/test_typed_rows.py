@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pyarrow as pa
-
 from consumer.domain.records import Record
 from consumer.native import library
 from consumer.settings.schema import Column
@@ -14,6 +12,7 @@ from consumer.sinks.bigquery.storage_write.makers import row_maker
 from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, LogRows, RowMaker, Rows
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.storage_write.typed_rows import TypedRows
+from tests.unit.sinks.bigquery.storage_write.builders import SHARD, decoded, field_rules
 
 ARRIVAL_MS = 1_767_322_000_000
 SCHEMA = (
@@ -25,22 +24,7 @@ SCHEMA = (
 
 
 def maker(**changes: Value) -> RowMaker:
-    settings: dict[str, Value] = {
-        "bigquery.table_prefix": "player_log",
-        "bigquery.key_digits": 1,
-        "bigquery.row": "fields",
-        "bigquery.partition_field": "time",
-        "bigquery.unknown_fields": "reject",
-        "bigquery.overflow_column": "overflow",
-        "bigquery.metadata_columns": False,
-        "record.key_field": "player_id",
-        "record.time_field": "time",
-        "record.time_format": "iso8601",
-    }
-    chosen = settings | {key.replace("__", "."): value for key, value in changes.items()}
-    return row_maker(
-        Rules(1, chosen, SCHEMA if chosen["bigquery.row"] == "fields" else ()), shard="shardId-7"
-    )
+    return row_maker(field_rules(SCHEMA, **changes), shard=SHARD)
 
 
 def records(*contents: dict[str, Any]) -> list[Record]:
@@ -50,11 +34,9 @@ def records(*contents: dict[str, Any]) -> list[Record]:
     ]
 
 
-def decoded(own: RowMaker, rows: Rows) -> list[dict[str, Any]]:
-    schema = pa.ipc.read_schema(pa.py_buffer(own.schema))
-    message = pa.py_buffer(own.batch(rows).behind(b""))
-    batch: list[dict[str, Any]] = pa.ipc.read_record_batch(message, schema).to_pylist()
-    return batch
+def read(own: RowMaker, rows: Rows) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = decoded(own, rows).to_pylist()
+    return found
 
 
 def test_plain_log_rows_have_a_maker_of_their_own() -> None:
@@ -87,7 +69,7 @@ def test_fields_become_cells_and_a_record_without_a_time_has_that_of_its_arrival
     own = maker()
     tables, rejections = own.make(records({"player_id": "a1", "score": "12", "Name": 5}), [0])
     assert rejections == []
-    [row] = decoded(own, tables["player_log_a"])
+    [row] = read(own, tables["player_log_a"])
     assert row["time"].timestamp() * 1000 == ARRIVAL_MS
     assert (row["player_id"], row["score"], row["name"]) == ("a1", 12, "5")
 
@@ -107,7 +89,7 @@ def test_a_record_that_does_not_fit_is_rejected_alone_and_for_the_reason() -> No
         "player_log_a": [0, 4],
         "player_log_b": [3],
     }
-    assert [row["score"] for row in decoded(own, tables["player_log_a"])] == [1, 5]
+    assert [row["score"] for row in read(own, tables["player_log_a"])] == [1, 5]
     found = {rejection.index: (rejection.reason, rejection.detail) for rejection in rejections}
     assert found.keys() == {1, 2, 5}
     assert found[1][0] == "rejected"
@@ -133,18 +115,18 @@ def test_unknown_fields_are_left_out_or_kept_aside() -> None:
     left_out = maker(bigquery__unknown_fields="ignore")
     tables, rejections = left_out.make(some, [0])
     assert rejections == []
-    assert "rank" not in decoded(left_out, tables["player_log_a"])[0]
+    assert "rank" not in read(left_out, tables["player_log_a"])[0]
     aside = maker(bigquery__unknown_fields="overflow")
     tables, rejections = aside.make(some, [0])
     assert rejections == []
-    assert json.loads(decoded(aside, tables["player_log_a"])[0]["overflow"]) == {"rank": {"a": [1]}}
+    assert json.loads(read(aside, tables["player_log_a"])[0]["overflow"]) == {"rank": {"a": [1]}}
 
 
 def test_metadata_columns_stand_beside_the_log() -> None:
     own = maker(bigquery__row="log", bigquery__metadata_columns=True)
     record = {"player_id": "a1", "n": 1}
     tables, _ = own.make(records(record), [0])
-    [row] = decoded(own, tables["player_log_a"])
+    [row] = read(own, tables["player_log_a"])
     assert json.loads(row["log"]) == record
     assert (row["_shard"], row["_sequence_number"]) == ("shardId-7", "100")
     assert row["_arrived_at"].timestamp() * 1000 == ARRIVAL_MS
@@ -155,6 +137,6 @@ def test_parts_of_the_rows_make_batches_of_their_own() -> None:
     tables, _ = own.make(records(*({"player_id": "a", "score": n} for n in range(10))), range(10))
     parts = list(tables["player_log_a"].parts(300))
     assert len(parts) > 1
-    assert [row["score"] for part in parts for row in decoded(own, part)] == list(range(10))
+    assert [row["score"] for part in parts for row in read(own, part)] == list(range(10))
     without = parts[0].without({1})
-    assert [row["score"] for row in decoded(own, without)] == [0, *range(2, len(parts[0].indices))]
+    assert [row["score"] for row in read(own, without)] == [0, *range(2, len(parts[0].indices))]

@@ -1,0 +1,45 @@
+"""Rules of typed rows, and what Arrow reads of the rows that are made by them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from consumer.settings.schema import Column
+from consumer.settings.values import Value
+from consumer.sinks.bigquery.storage_write.rows import RowMaker, Rows
+from consumer.sinks.bigquery.storage_write.rules import Rules
+
+SHARD = "shardId-7"
+
+
+def field_rules(schema: Sequence[Column], **changes: Value) -> Rules:
+    """For `row = fields`; settings are named with two underscores for the point. A changed `row` has no schema."""
+    settings: dict[str, Value] = {
+        "bigquery.table_prefix": "player_log",
+        "bigquery.key_digits": 1,
+        "bigquery.row": "fields",
+        "bigquery.partition_field": "time",
+        "bigquery.unknown_fields": "reject",
+        "bigquery.overflow_column": "overflow",
+        "bigquery.metadata_columns": False,
+        "record.key_field": "player_id",
+        "record.time_field": "time",
+        "record.time_format": "iso8601",
+    }
+    chosen = settings | {key.replace("__", "."): value for key, value in changes.items()}
+    return Rules(1, chosen, tuple(schema) if chosen["bigquery.row"] == "fields" else ())
+
+
+def decoded(own: RowMaker, rows: Rows) -> Any:
+    """Rows as a record batch, which Arrow finds to be whole."""
+    schema = pa.ipc.read_schema(pa.py_buffer(own.schema))
+    batch = own.batch(rows)
+    # what stands before it may have any length
+    head = b"head!"
+    message = batch.behind(head)
+    assert message.startswith(head)
+    assert len(message) == len(head) + batch.size
+    found = pa.ipc.read_record_batch(pa.py_buffer(message[len(head) :]), schema)
+    found.validate(full=True)
+    return found
