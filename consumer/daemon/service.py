@@ -37,7 +37,7 @@ type Prepare = Callable[[Settings, Patience, Log], int | None]
 StartFailed, or Stopped when its patience says so."""
 
 type CountShards = Callable[[Settings], int | None]
-"""The number of the stream's open shards, None where that cannot be told; blocks."""
+"""The number of the stream's open shards, None where it may not be asked for; blocks, and raises Trouble."""
 
 
 def serve(

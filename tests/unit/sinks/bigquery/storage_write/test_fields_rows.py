@@ -200,6 +200,16 @@ def test_each_odd_record_alone(payload: bytes, unknown: str) -> None:
     )
 
 
+@pytest.mark.parametrize("number", ["01", "-01", "00", "-", "1.", "1e", "1 2", "1a", "+1", ".5", "0x1", ""])
+@pytest.mark.parametrize("column", ["score", "ratio", "unknown"])
+def test_what_is_no_number_is_no_row(number: str, column: str) -> None:
+    both = BothWays(field_rules(SCHEMA, bigquery__unknown_fields="ignore"))
+    bad = record(f'{{"player_id":"a","{column}":{number}}}'.encode())
+    assert both.make([bad, record({"player_id": "a"})])
+    _, [rejection] = both.own.make(Records.of([bad]), [0])
+    assert rejection.reason == "not_json"
+
+
 @given(number=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70), data=st.data())
 def test_numbers_are_the_same_to_the_last_bit(number: float, data: st.DataObject) -> None:
     text = data.draw(
