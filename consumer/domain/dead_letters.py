@@ -12,8 +12,14 @@ from consumer.domain.records import Record
 
 Reason = Literal[
     "not_json",  # the payload is not one JSON value in UTF-8
+    "too_deep",  # JSON of more levels than the backend's limit
+    "long_name",  # JSON with a member's name of more bytes than rows are made of
+    "not_unicode",  # JSON with half of a surrogate pair in a text, which no column takes
+    "bad_number",  # JSON with a number beyond double precision, which no column takes
     "not_an_object",  # JSON, but rows are made of objects
     "raw_newline",  # validation is off, and the payload would not stay on one line
+    "too_many_values",  # more fields, or elements of repeated columns, than one row is made of
+    "repeated_field",  # the field of the key or of the time is there twice
     "no_key",  # the field that chooses the table is missing or empty
     "bad_key",  # it is there, but is no text that starts with the hex digits that choose the table
     "time_out_of_range",  # the backend refuses partitions so far from the present

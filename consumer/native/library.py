@@ -5,7 +5,18 @@ import hashlib
 import os
 import sys
 from collections.abc import Buffer
-from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_ubyte, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    c_char_p,
+    c_int,
+    c_int32,
+    c_int64,
+    c_ubyte,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,6 +72,21 @@ class MessageProgress(Structure):
         ("offset", c_uint64),
         ("millis_behind", c_int64),
         *((name, c_int32) for name in ("stage", "has_action", "has_records", "has_millis")),
+    )
+
+
+class JsonLimits(Structure):
+    _fields_ = (
+        ("max_depth", c_uint64),
+        ("max_name_bytes", c_uint64),
+        ("unicode_only", c_int64),
+        ("doubles_only", c_int64),
+    )
+
+
+class RecordFields(Structure):
+    _fields_ = tuple(
+        (name, c_uint32) for name in ("verdict", "offset", "key_begin", "key_size", "time_begin", "time_size")
     )
 
 
@@ -220,6 +246,25 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
         "parse_records",
         (c_void_p, c_uint64, c_uint64, POINTER(RecordColumns), POINTER(MessageProgress)),
         c_int,
+    ),
+    (
+        "judge_json",
+        (c_char_p, c_uint64, POINTER(JsonLimits), c_void_p, POINTER(c_uint64)),
+        c_int,
+    ),
+    (
+        "read_fields",
+        (
+            POINTER(RowRules),
+            POINTER(JsonLimits),
+            c_void_p,
+            c_void_p,
+            c_uint64,
+            c_void_p,
+            c_uint64,
+            c_void_p,
+        ),
+        None,
     ),
     ("json_lines", (c_void_p, c_uint64, c_void_p, c_uint64), c_uint64),
     (

@@ -384,6 +384,14 @@ _S3_SINK = (
         meaning="payloads that are not JSON become dead letters; false delivers any bytes as a line",
     ),
     Setting(
+        name="s3.max_depth",
+        kind=Integer(at_least=64, at_most=10_485_760),
+        default="500",
+        backends=_S3,
+        meaning="levels of arrays and objects that a record may have; deeper ones become dead letters (too_deep) while"
+        " s3.validate_json is on. BigQuery takes 500, and many readers of JSON no more than some hundred either",
+    ),
+    Setting(
         name="s3.tags",
         kind=Text(
             form="tags as key=value&key=value, URL-encoded",

@@ -143,7 +143,9 @@ def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
     record_times = None
     if settings.text("s3.partition_time") == "record":
         record_times = RecordTimes(
-            time_field=settings.text("record.time_field"), time_format=settings.text("record.time_format")
+            time_field=settings.text("record.time_field"),
+            time_format=settings.text("record.time_format"),
+            max_depth=settings.integer("s3.max_depth"),
         )
     return S3Sink(
         client=_s3_client(settings),
@@ -153,6 +155,7 @@ def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
         object_stem=f"{stream_name(settings)}-{shard}",
         compression_level=settings.integer("s3.compression_level"),
         validate_json=settings.flag("s3.validate_json"),
+        max_depth=settings.integer("s3.max_depth"),
         record_times=record_times,
         put_options=object_options(settings),
     )

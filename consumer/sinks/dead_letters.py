@@ -11,7 +11,7 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, dead_letter
 from consumer.domain.routing import partition_path
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
-from consumer.sinks.lines import join_lines
+from consumer.sinks.json.lines import join_lines
 
 _encode = msgspec.json.Encoder().encode
 

@@ -8,7 +8,8 @@ from consumer.sinks.bigquery.reshape import Reshaper
 from consumer.sinks.bigquery.rows import RowEncoder
 from consumer.sinks.bigquery.shapes import FieldsRow, LogRow, RowShape, Wrapping
 from consumer.sinks.bigquery.times import PartitionTimes
-from consumer.sinks.payloads import RoutingReader
+from consumer.sinks.json.fields import FieldReader
+from consumer.sinks.json.judge import BIGQUERY
 
 
 def row_encoder(
@@ -17,7 +18,9 @@ def row_encoder(
     """`schema` holds the columns of the schema file, for `bigquery.row = fields`."""
     key_field = settings.text("record.key_field")
     return RowEncoder(
-        reader=RoutingReader(key_field=key_field, time_field=settings.text("record.time_field")),
+        reader=FieldReader(
+            key_field=key_field, time_field=settings.text("record.time_field"), limits=BIGQUERY
+        ),
         shape=_shape(settings, schema, shard, wrapping),
         stream=stream,
         shard=shard,

@@ -13,23 +13,27 @@ from typing import Any
 
 import msgspec
 
-from consumer.domain.dead_letters import Rejection
+from consumer.domain.dead_letters import Reason, Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import table_name, table_suffix
-from consumer.sinks.bigquery.reshape import Unfit
-from consumer.sinks.bigquery.shapes import INSERT_ALL, BadKey, RowShape, RowTemplate, Wrapping
+from consumer.sinks.bigquery.row_size import Unfit
+from consumer.sinks.bigquery.shapes import INSERT_ALL, RowShape, RowTemplate, Wrapping
 from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked, records_at
 from consumer.sinks.bigquery.times import OutOfRange
-from consumer.sinks.payloads import RoutingReader
+from consumer.sinks.json.fields import FieldReader, Fields, Key
 
 _encode = msgspec.json.Encoder().encode
+
+
+_SHOWN = 64
+"""Characters of a key, or bytes of one that is no text."""
 
 
 class _NoTable(ValueError):
     """A key chooses no table."""
 
 
-_BAD_RECORD = (_NoTable, OutOfRange, BadKey, Unfit)
+_BAD_RECORD = (_NoTable, OutOfRange, Unfit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,15 @@ def insert_id_prefix(*, stream: str, shard: str) -> str:
     return f"{digest}-{shard.removeprefix('shardId-').lstrip('0') or '0'}"
 
 
+def no_table(key_field: str, key: Key) -> tuple[Reason, str]:
+    """Why a key chooses no table."""
+    if key is None or key == "":
+        return "no_key", f"no value in {key_field}"
+    head = memoryview(key)[:_SHOWN] if isinstance(key, msgspec.Raw) else key[:_SHOWN]
+    shown = head if isinstance(head, str) else str(head, "utf-8", "replace")
+    return "bad_key", f"{key_field} does not start with hex digits: {shown!r}"
+
+
 class InsertRow(msgspec.Struct, rename={"insert_id": "insertId"}, gc=False):
     """A row of an insertAll request."""
 
@@ -74,7 +87,7 @@ class RowEncoder:
     def __init__(
         self,
         *,
-        reader: RoutingReader,
+        reader: FieldReader,
         shape: RowShape,
         stream: str,
         shard: str,
@@ -153,7 +166,7 @@ class RowEncoder:
         records: Sequence[Record],
         payloads: Sequence[bytes],
         indices: Sequence[int],
-        routings: Sequence[Any],
+        routings: Sequence[Fields],
     ) -> Sequence[TableSlice]:
         """Raises one of _BAD_RECORD where one of the records has no row."""
         keys = [routing.key for routing in routings]
@@ -166,7 +179,7 @@ class RowEncoder:
         ]
 
     def _one(
-        self, record: Record, index: int, routing: Any, rejections: list[Rejection]
+        self, record: Record, index: int, routing: Fields, rejections: list[Rejection]
     ) -> Sequence[TableSlice]:
         try:
             return self._all_of([record], [record.data], [index], [routing])
@@ -174,10 +187,8 @@ class RowEncoder:
             rejections.append(self._no_table(index, routing.key))
         except OutOfRange as error:
             rejections.append(Rejection(index, "time_out_of_range", str(error)))
-        except BadKey as error:
-            rejections.append(Rejection(index, "bad_key", str(error)))
         except Unfit as error:
-            rejections.append(Rejection(index, "rejected", str(error)))
+            rejections.append(Rejection(index, error.reason, str(error)))
         return ()
 
     def _places(self, keys: Sequence[Any]) -> dict[str, Sequence[int]]:
@@ -203,8 +214,5 @@ class RowEncoder:
         suffix = table_suffix(key, self.key_digits)
         return None if suffix is None else table_name(self.table_prefix, suffix)
 
-    def _no_table(self, index: int, key: object) -> Rejection:
-        if key is None or key == "":
-            return Rejection(index, "no_key", f"no value in {self.key_field}")
-        shown = str(key)[:64]
-        return Rejection(index, "bad_key", f"{self.key_field} does not start with hex digits: {shown!r}")
+    def _no_table(self, index: int, key: Key) -> Rejection:
+        return Rejection(index, *no_table(self.key_field, key))

@@ -137,7 +137,7 @@ class FieldsRows:
                 try:
                     text = self._written_anew(row)
                 except BadCells as error:
-                    rejections.append(Rejection(index, "rejected", str(error)))
+                    rejections.append(Rejection(index, error.reason, str(error)))
                     continue
                 if text is None:
                     return None, []

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from consumer.domain.dead_letters import Reason
 from consumer.settings.schema import Column
+from consumer.sinks.bigquery.row_size import Unfit, check_members, check_values
 
 _JSON_TYPES: dict[str, Any] = {
     "STRING": str,
@@ -37,11 +39,15 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
 # beside its own errors msgspec lets those of Python's dates and decimals through
-_NOT_DECODED = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+_NOT_DECODED = (msgspec.MsgspecError, ValueError, ArithmeticError)
 
 
 class BadCells(ValueError):
     """The row does not fit the columns."""
+
+    def __init__(self, detail: str, reason: Reason = "rejected") -> None:
+        super().__init__(detail)
+        self.reason: Reason = reason
 
 
 class RowReader:
@@ -56,6 +62,11 @@ class RowReader:
 
     def read(self, row: bytes) -> Any:
         """Raises BadCells."""
+        try:
+            check_members(row)
+            check_values(row, self._columns)
+        except Unfit as error:
+            raise BadCells(str(error), error.reason) from None
         try:
             return self._decode_exact(row)
         except _NOT_DECODED:

@@ -9,8 +9,9 @@ from consumer.settings.columns import schema_columns
 from consumer.settings.schema import Column
 from consumer.settings.values import Value
 
-VERSION = 1
-"""To be raised when the code turns a record into another row, or into none, under the same settings."""
+VERSION = 2
+"""To be raised when the code turns a record into another row, or into none, under the same settings: the version of
+the judge of JSON (sinks/json/judge.py) and of all that follows it."""
 
 RULE_SETTINGS = (
     "bigquery.project",

@@ -64,7 +64,7 @@ class TypedRows:
             try:
                 self._columns([row])
             except BadCells as error:
-                rejections.append(Rejection(index, "rejected", str(error)))
+                rejections.append(Rejection(index, error.reason, str(error)))
                 continue
             good.append(row)
             kept.indices.append(index)
