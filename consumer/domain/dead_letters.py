@@ -1,6 +1,5 @@
 """Records that no backend can take: why, and the line that holds everything needed to deliver them again."""
 
-import base64
 import datetime
 from collections import deque
 from dataclasses import dataclass
@@ -50,8 +49,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """RFC 3339 in UTC with milliseconds."""
     reason: str
     detail: str
-    payload: str
-    """The record as it came, in base64."""
+    payload: bytes
+    """The record as it came; in base64 once it is JSON."""
 
 
 def dead_letter(
@@ -64,11 +63,12 @@ def dead_letter(
         shard=shard,
         sequence_number=record.sequence_number,
         sub_sequence_number=record.sub_sequence_number,
-        partition_key=record.partition_key,
+        # half of a surrogate pair has no form in UTF-8
+        partition_key=record.partition_key.encode("utf-8", "replace").decode(),
         arrived_at=arrived.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         reason=rejection.reason,
         detail=rejection.detail,
-        payload=base64.b64encode(record.data).decode("ascii"),
+        payload=record.data,
     )
 
 

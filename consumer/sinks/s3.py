@@ -14,11 +14,8 @@ from consumer.domain.routing import PartitionPaths
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.json.judge import Judge, Limits
-from consumer.sinks.json.lines import Lines, join_lines
+from consumer.sinks.json.lines import GZIP_WINDOW_BITS, Lines, join_lines
 from consumer.sinks.record_times import RecordTimes
-
-_GZIP_WINDOW_BITS = 31
-"""zlib's way to ask for a gzip header; the compressor leaves time and file name out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,7 @@ class S3Sink(Unordered):
         the same bytes, whenever and by whomever they are written: how its input is cut shows in its output. Within a
         part it is cut where a record is no line as it came.
         """
-        compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
+        compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, GZIP_WINDOW_BITS)
         body = bytearray()
         lines = 0
         for text, sizes, places in _slices(records) if chosen is None else _chosen_slices(records, chosen):

@@ -13,9 +13,16 @@ from consumer.sinks.json.judge import BIGQUERY
 
 
 def row_encoder(
-    settings: RowSettings, schema: tuple[Column, ...], *, stream: str, shard: str, wrapping: Wrapping
+    settings: RowSettings,
+    schema: tuple[Column, ...],
+    *,
+    stream: str,
+    shard: str,
+    wrapping: Wrapping,
+    max_row_bytes: int | None = None,
 ) -> RowEncoder:
-    """`schema` holds the columns of the schema file, for `bigquery.row = fields`."""
+    """`schema` holds the columns of the schema file, for `bigquery.row = fields`; `max_row_bytes` as RowEncoder has
+    it."""
     key_field = settings.text("record.key_field")
     return RowEncoder(
         reader=FieldReader(
@@ -28,6 +35,7 @@ def row_encoder(
         key_field=key_field,
         key_digits=settings.integer("bigquery.key_digits"),
         wrapping=wrapping,
+        max_row_bytes=max_row_bytes,
     )
 
 

@@ -18,7 +18,7 @@ from consumer.domain.records import Record
 from consumer.domain.routing import table_name, table_suffix
 from consumer.sinks.bigquery.row_size import Unfit
 from consumer.sinks.bigquery.shapes import INSERT_ALL, RowShape, RowTemplate, Wrapping
-from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked, records_at
+from consumer.sinks.bigquery.slices import picked, records_at, slices_of
 from consumer.sinks.bigquery.times import OutOfRange
 from consumer.sinks.json.fields import FieldReader, Fields, Key
 
@@ -33,7 +33,11 @@ class _NoTable(ValueError):
     """A key chooses no table."""
 
 
-_BAD_RECORD = (_NoTable, OutOfRange, Unfit)
+class _TooLarge(ValueError):
+    """No row takes the record."""
+
+
+_BAD_RECORD = (_NoTable, _TooLarge, OutOfRange, Unfit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +99,15 @@ class RowEncoder:
         key_field: str,
         key_digits: int,
         wrapping: Wrapping = INSERT_ALL,
+        max_row_bytes: int | None = None,
     ) -> None:
+        """No row has fewer bytes than its record: one of more than `max_row_bytes` is refused before it is a row."""
         self._reader = reader
         self._shape = shape
         prefix = insert_id_prefix(stream=stream, shard=shard)
         self.id_head = f"{prefix}-" if wrapping.has_id else ""
         self.table_prefix = table_prefix
+        self._max_row_bytes = max_row_bytes
         self.key_field = key_field
         self.key_digits = key_digits
 
@@ -117,8 +124,7 @@ class RowEncoder:
     ) -> Iterator[TableSlice]:
         """The rows of `records[i]` for the given indices, by table: several slices of each, in shard order. Records
         that no table takes are added to `rejections`."""
-        for start in range(0, len(indices), SLICE_RECORDS):
-            some = indices[start : start + SLICE_RECORDS]
+        for some in slices_of(records, indices):
             yield from self._slices_of(records_at(records, some), some, rejections)
 
     def rows(self, records: Sequence[Record], cells: Sequence[Any]) -> Sequence[Any]:
@@ -171,6 +177,8 @@ class RowEncoder:
         """Raises one of _BAD_RECORD where one of the records has no row."""
         keys = [routing.key for routing in routings]
         tables = self._places(keys)
+        if self._max_row_bytes is not None and max(map(len, payloads)) > self._max_row_bytes:
+            raise _TooLarge
         times = [routing.time for routing in routings]
         cells, sizes = self._shape.cells(records, payloads, keys, times)
         return [
@@ -185,6 +193,9 @@ class RowEncoder:
             return self._all_of([record], [record.data], [index], [routing])
         except _NoTable:
             rejections.append(self._no_table(index, routing.key))
+        except _TooLarge:
+            detail = f"a record of {len(record.data)} bytes; BigQuery takes {self._max_row_bytes}"
+            rejections.append(Rejection(index, "too_large", detail))
         except OutOfRange as error:
             rejections.append(Rejection(index, "time_out_of_range", str(error)))
         except Unfit as error:

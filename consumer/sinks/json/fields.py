@@ -10,6 +10,7 @@ BigQuery's JSON columns keep the first.
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -41,6 +42,8 @@ class Found(NamedTuple):
     time_size: int = 0
 
 
+_JOINED_BYTES = 1024 * 1024
+
 NOT_AN_OBJECT, REPEATED_FIELD = 6, 7
 _FOUND = struct.Struct("6I")
 
@@ -60,7 +63,8 @@ class FieldReader:
         self._key_field = key_field
         self.time_field = time_field
         self._judge = Judge(limits)
-        self._native = library.load()
+        native = library.load()
+        self._read_fields: Any = None if native is None else native.read_fields
         self._texts = library.Texts()
         # a byte that no name holds
         key_name = b"\xff" if key_field is None else key_field.encode()
@@ -84,24 +88,27 @@ class FieldReader:
         return fields, rejections
 
     def _find(self, payloads: Sequence[bytes]) -> Iterable[tuple[int, ...]]:
-        if self._native is None:
+        if self._read_fields is None:
             return [
                 find_fields(payload, self._key_field, self.time_field, self._judge) for payload in payloads
             ]
-        if not payloads:
-            return ()
-        text = bytearray(b"\n".join([*payloads, b""]))
-        sizes = array("I", map(len, payloads))
-        found = bytearray(_FOUND.size * len(payloads))
-        self._native.read_fields(
-            self._rules,
-            *self._judge.for_c(),
-            library.address(text),
-            len(text),
-            library.address(sizes),
-            len(payloads),
-            library.address(found),
-        )
+        if sum(map(len, payloads)) <= _JOINED_BYTES:
+            return self._found(b"\n".join([*payloads, b""]), array("I", map(len, payloads)))
+        # what is large is looked at where it is: Python's bytes end with a zero, which ends a scan as well
+        return chain.from_iterable(self._found(one, array("I", [len(one)])) for one in payloads)
+
+    def _found(self, text: bytes, sizes: "array[int]") -> Iterable[tuple[int, ...]]:
+        found = bytearray(_FOUND.size * len(sizes))
+        if sizes:
+            self._read_fields(
+                self._rules,
+                *self._judge.for_c(),
+                library.address_of_bytes(text),
+                len(text) + 1,
+                library.address(sizes),
+                len(sizes),
+                library.address(found),
+            )
         return _FOUND.iter_unpack(found)
 
     def _rejection(self, index: int, payload: bytes, verdict: int, offset: int) -> Rejection:

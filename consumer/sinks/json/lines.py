@@ -6,6 +6,9 @@ from collections.abc import Buffer, Iterator, Sequence
 from consumer.domain.dead_letters import Rejection
 from consumer.sinks.json.judge import Judge
 
+GZIP_WINDOW_BITS = 31
+"""zlib's way to ask for a gzip header; the compressor leaves time and file name out of it."""
+
 _LINE_ENDS = b"\r\n"
 
 

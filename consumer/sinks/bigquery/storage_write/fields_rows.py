@@ -24,6 +24,7 @@ from consumer.sinks.bigquery.storage_write import arrow
 from consumer.sinks.bigquery.storage_write.row_finder import RowFinder
 from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader, attribute
 from consumer.sinks.bigquery.storage_write.rows import (
+    MAX_RECORD_BYTES,
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,
     Made,
@@ -55,7 +56,9 @@ class FieldsRows:
     def __init__(self, native: Any, rules: Rules, *, shard: str) -> None:
         self._native = native
         self._rules, self._shard = rules, shard
-        self._encoder = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES)
+        self._encoder = row_encoder(
+            rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_row_bytes=MAX_RECORD_BYTES
+        )
         refuses_unknown = rules.text("bigquery.unknown_fields") == "reject"
         self._schema = TypedSchema(
             rules.columns,

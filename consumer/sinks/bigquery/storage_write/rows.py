@@ -16,7 +16,7 @@ from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
 from consumer.native import library
 from consumer.sinks.bigquery.shapes import key_text
-from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked, records_at
+from consumer.sinks.bigquery.slices import picked, records_at, slices_of
 from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
 from consumer.sinks.bigquery.storage_write.log_columns import LogColumns
 from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes
@@ -30,6 +30,7 @@ MAX_ROW_BYTES = 9_500_000
 """AppendRows takes requests under 10 MB. A constant, since the verdict on a record must not change with a setting."""
 
 ROW_OVERHEAD_BYTES = 64
+MAX_RECORD_BYTES = MAX_ROW_BYTES - ROW_OVERHEAD_BYTES
 
 _FEW = 50
 """Unsure records, and the part of all that may be so beside them: it costs a call for each to go on behind it."""
@@ -159,8 +160,8 @@ class LogRows:
     def _made(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         tables: dict[str, Rows] = {}
         rejections: list[Rejection] = []
-        for start in range(0, len(indices), SLICE_RECORDS):
-            self._judge(records, indices[start : start + SLICE_RECORDS], tables, rejections)
+        for some in slices_of(records, indices):
+            self._judge(records, some, tables, rejections)
         rejections.sort(key=lambda rejection: rejection.index)
         return tables, rejections
 
