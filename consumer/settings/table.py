@@ -112,8 +112,8 @@ _DELIVERY = (
         name="delivery.max_in_flight_bytes",
         kind=Size(at_least="1MiB", at_most="4GiB"),
         default="96MiB",
-        meaning="memory for sealed, undelivered chunks: when it is used up, a shard process stops reading; a payload"
-        " byte counts once with S3, and four times with BigQuery for all that is made of it",
+        meaning="memory for sealed, undelivered chunks: when it is used up, a shard process stops reading; what is"
+        " made of the records and held beside them counts, too",
     ),
     Setting(
         name="delivery.max_in_flight_chunks",
