@@ -58,6 +58,7 @@ class FieldsRows:
         self._encoder = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES)
         refuses_unknown = rules.text("bigquery.unknown_fields") == "reject"
         self._schema = TypedSchema(
+            native,
             rules.columns,
             key_field=rules.text("record.key_field"),
             time_column=rules.text("bigquery.partition_field"),
