@@ -13,6 +13,7 @@ from ctypes import (
     c_int32,
     c_int64,
     c_ubyte,
+    c_uint16,
     c_uint32,
     c_uint64,
     c_void_p,
@@ -45,6 +46,9 @@ MOST_TABLES = 256
 
 MOST_COLUMNS = 512
 """Of a schema."""
+
+COLUMN_SLOTS = 4096
+"""Room that index_columns wants for finding columns by their names."""
 
 QUOTED_SLACK = 16
 """Bytes that may be read behind a column's quoted name; native.h has the same number."""
@@ -164,6 +168,9 @@ class RowSchema(Structure):
         ("time_column", c_int64),
         ("key_column", c_int64),
         ("leaves_out_unknown", c_int64),
+        ("slots", POINTER(c_uint16)),
+        ("most_steps", c_uint64),
+        ("longest_name", c_uint64),
     )
 
 
@@ -217,9 +224,14 @@ def found() -> ctypes.CDLL | str:
     if not path().exists():
         return f"{path()} is not there: bin/setup makes it"
     try:
-        library = ctypes.CDLL(str(path()))
+        return opened(path())
     except OSError as error:
         return f"it cannot be loaded: {error}"
+
+
+def opened(file: Path) -> ctypes.CDLL:
+    """The library in this file. Raises OSError."""
+    library = ctypes.CDLL(str(file))
     for name, arguments, result in _FUNCTIONS:
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, result
@@ -300,6 +312,7 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     ("sort_rows", (POINTER(RowChoice), POINTER(RowPlaces)), None),
     ("measure_columns", _ROWS, None),
     ("write_columns", (*_ROWS, c_void_p), None),
+    ("index_columns", (POINTER(RowSchema),), None),
     ("is_typed_row", (c_char_p, c_uint64, POINTER(RowSchema), POINTER(RowRules)), c_int),
     ("measure_typed", _TYPED_ROWS, None),
     ("write_typed", (*_TYPED_ROWS, c_uint64, c_void_p), None),

@@ -251,13 +251,20 @@ typedef struct {
 
 enum { QUOTED_SLACK = 16 };
 
+/* Each column may have two, and three of four stay empty. */
+enum { COLUMN_SLOTS = 4096 };
+
 /* The columns of a table. The one at `time_column` is a TIMESTAMP that takes the arrival where a record has no time; the
- * one at `key_column` holds the key, and is -1 where none does. */
+ * one at `key_column` holds the key, and is -1 where none does. What index_columns fills: COLUMN_SLOTS `slots`, in which a
+ * column stands (one more than its number, 0 is empty) at most `most_steps` behind the slot that its name chooses; and the
+ * size of the longest name. */
 typedef struct {
     const typed_column *columns;
     uint64_t count;
     int64_t time_column, key_column;
     int64_t leaves_out_unknown; /* or a member without a column makes a row that is left to Python */
+    uint16_t *slots;
+    uint64_t most_steps, longest_name;
 } row_schema;
 
 typedef enum { CELL_MISSING = 0, CELL_NULL = 1, CELL_THERE = 2, CELL_WITH_ESCAPES = 3 } cell_state;

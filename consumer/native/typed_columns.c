@@ -18,17 +18,53 @@ static inline int is_name_of(const typed_column *column, const byte *name, uint6
     return size == column->name.size && !memcmp(name, column->name.begin, size);
 }
 
+/* The slot that a name chooses: the same one in whatever case, which is one bit of a letter in ASCII. */
+static uint64_t slot_of(const byte *name, uint64_t size) {
+    uint64_t hash = size;
+    for (uint64_t place = 0; place < size; place++) hash = (hash ^ (name[place] | 0x20u)) * UINT64_C(0x9E3779B97F4A7C15);
+    return (hash ^ hash >> 32) % COLUMN_SLOTS;
+}
+
+static void put_into_slot(row_schema *schema, uint16_t column, span name) {
+    uint64_t slot = slot_of(name.begin, name.size), steps = 0;
+    for (; schema->slots[slot] && schema->slots[slot] != column; steps++) slot = (slot + 1) % COLUMN_SLOTS;
+    schema->slots[slot] = column;
+    if (steps > schema->most_steps) schema->most_steps = steps;
+    if (name.size > schema->longest_name) schema->longest_name = name.size;
+}
+
+/* Once for a schema of at most MOST_COLUMNS, before its first row. */
+EXPORT void index_columns(row_schema *schema) {
+    memset(schema->slots, 0, COLUMN_SLOTS * sizeof *schema->slots);
+    schema->most_steps = schema->longest_name = 0;
+    for (uint64_t place = 0; place < schema->count; place++) {
+        put_into_slot(schema, (uint16_t)(place + 1), schema->columns[place].name);
+        put_into_slot(schema, (uint16_t)(place + 1), schema->columns[place].lower);
+    }
+}
+
+static int is_all_ascii(const byte *text, uint64_t size) {
+    byte all = 0;
+    for (uint64_t place = 0; place < size; place++) all |= text[place];
+    return all < 0x80;
+}
+
 enum { NO_COLUMN = -1, MAY_BE_A_COLUMN = -2 };
 
+/* The names of members are whatever somebody has sent, in any number: to find a column takes as long as the name is, and
+ * `most_steps` looks at most, however many columns there are. */
 static int64_t column_of(const row_schema *schema, const byte *name, uint64_t size) {
-    for (uint64_t place = 0; place < schema->count; place++)
-        if (is_name_of(&schema->columns[place], name, size)) return (int64_t)place;
+    if (size <= schema->longest_name) {
+        uint64_t slot = slot_of(name, size);
+        for (uint64_t steps = 0; schema->slots[slot] && steps <= schema->most_steps; steps++) {
+            int64_t place = schema->slots[slot] - 1;
+            if (is_name_of(&schema->columns[place], name, size)) return place;
+            if (is_lower_of(name, size, schema->columns[place].lower)) return MAY_BE_A_COLUMN;
+            slot = (slot + 1) % COLUMN_SLOTS;
+        }
+    }
     /* Python takes names in other letters, too */
-    for (uint64_t place = 0; place < size; place++)
-        if (name[place] >= 0x80) return MAY_BE_A_COLUMN;
-    for (uint64_t place = 0; place < schema->count; place++)
-        if (is_lower_of(name, size, schema->columns[place].lower)) return MAY_BE_A_COLUMN;
-    return NO_COLUMN;
+    return is_all_ascii(name, size) ? NO_COLUMN : MAY_BE_A_COLUMN;
 }
 
 static int integer_of(span text, int64_t *number) {

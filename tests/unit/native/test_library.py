@@ -102,6 +102,7 @@ def test_exported_are_the_functions_that_python_calls(native: Any) -> None:
         *(
             "find_rows",
             "find_times",
+            "index_columns",
             "is_typed_row",
             "json_lines",
             "judge_json",

@@ -12,6 +12,7 @@ from collections.abc import Buffer, Iterable, Sequence
 from itertools import accumulate
 from typing import Protocol
 
+from consumer.settings.schema import Column
 from consumer.sinks.bigquery.storage_write.flatbuffer import Part, build, pairs, table, text, vector
 
 LARGEST_OFFSET = 2**31 - 1
@@ -21,6 +22,13 @@ _VERSION_5 = ("h", 4)
 _SCHEMA, _RECORD_BATCH = ("B", 1), ("B", 3)
 _BITS_64, _SIGNED, _DOUBLE, _DAYS, _MICROSECONDS = ("i", 64), ("?", True), ("h", 2), ("h", 0), ("h", 2)
 _ALIGNMENT = 8
+_CELL_BYTES = {
+    **dict.fromkeys(("STRING", "GEOGRAPHY", "JSON", "BYTES", "DATE"), 4),
+    **dict.fromkeys(("INTEGER", "FLOAT", "TIMESTAMP", "DATETIME", "TIME"), 8),
+    "BOOLEAN": 1,
+    "NUMERIC": 16,
+    "BIGNUMERIC": 32,
+}
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
@@ -72,6 +80,18 @@ def _types() -> dict[str, tuple[tuple[str, int], Part]]:
         "DATE": (("B", 8), table(_DAYS)),
         "TIMESTAMP": (("B", 10), table(_MICROSECONDS, text("UTC"))),
     }
+
+
+def cells_bytes(columns: Sequence[Column]) -> int:
+    """What a row takes in a batch beside its texts, even where all of its cells are null: the columns of a table may
+    have many times the bytes of a record that names none of them."""
+    return sum(1 + _cell_bytes(column) for column in columns)
+
+
+def _cell_bytes(column: Column) -> int:
+    if column.mode == "REPEATED":
+        return _CELL_BYTES["STRING"]  # both have offsets
+    return cells_bytes(column.fields) if column.fields else _CELL_BYTES[column.type]
 
 
 def batch_head(rows: int, nulls: Sequence[int], buffers: Sequence[int]) -> tuple[bytes, list[int], int]:

@@ -8,7 +8,6 @@ import datetime
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -22,7 +21,7 @@ from consumer.sinks.bigquery.encoders import row_encoder
 from consumer.sinks.bigquery.shapes import LINES
 from consumer.sinks.bigquery.storage_write import arrow
 from consumer.sinks.bigquery.storage_write.row_finder import RowFinder
-from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader, attribute
+from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows import (
     MAX_RECORD_BYTES,
     MAX_ROW_BYTES,
@@ -61,6 +60,7 @@ class FieldsRows:
         )
         refuses_unknown = rules.text("bigquery.unknown_fields") == "reject"
         self._schema = TypedSchema(
+            native,
             rules.columns,
             key_field=rules.text("record.key_field"),
             time_column=rules.text("bigquery.partition_field"),
@@ -78,12 +78,10 @@ class FieldsRows:
             row_overhead_bytes=ROW_OVERHEAD_BYTES,
             times=template.times,
             schema=self._schema.for_c,
+            cells_bytes=arrow.cells_bytes(rules.columns),
         )
         self._reader = RowReader(rules.columns, refuse_unknown=refuses_unknown)
-        self._cells = [
-            (column.name, attrgetter(attribute(number)), _plain(column))
-            for number, column in enumerate(rules.columns)
-        ]
+        self._plain = [(column.name, _plain(column)) for column in rules.columns]
         self.schema = arrow.schema(
             [(column.type, column.name, column.mode != "REQUIRED") for column in rules.columns]
         )
@@ -149,9 +147,14 @@ class FieldsRows:
 
     def _written_anew(self, row: bytes) -> bytes | None:
         """Raises BadCells."""
-        cells = self._reader.read(row)
+        cells = msgspec.structs.astuple(self._reader.read(row))
         try:
-            plain = {name: convert(cell(cells)) for name, cell, convert in self._cells}
+            # what is missing is null: to say so would take many times the bytes of a small record
+            plain = {
+                name: value
+                for (name, convert), cell in zip(self._plain, cells, strict=True)
+                if cell is not None and (value := convert(cell)) is not None
+            }
         except _NotPlain:
             return None
         except ArithmeticError as error:
@@ -168,11 +171,13 @@ class _NotPlain(ValueError):
 def _plain(column: Column) -> Callable[[Any], Any]:
     """From what the reader gives to what JSON has."""
     if column.type == "TIMESTAMP":
-        return lambda value: value and value.astimezone(datetime.UTC)
+        return lambda value: value.astimezone(datetime.UTC)
+    if column.type == "JSON":
+        return lambda value: None if bytes(value) == b"null" else value
     return _finite if column.type == "FLOAT" else lambda value: value
 
 
-def _finite(value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
         raise _NotPlain
     return value

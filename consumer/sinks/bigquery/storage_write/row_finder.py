@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from ctypes import Array
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 from consumer.domain.columns import Records
@@ -42,12 +43,14 @@ class RowFinder:
         row_overhead_bytes: int,
         times: PartitionTimes,
         schema: "library.RowSchema | None" = None,
+        cells_bytes: int = 0,
     ) -> None:
-        """`times` are in ISO 8601; a row's bytes are those of its payload and the overhead. Its columns are those of
-        the schema, or else the key, the time and the whole record."""
+        """`times` are in ISO 8601; a row's bytes are those of its payload and the overhead, and where requests are cut
+        those of its cells beside. Its columns are those of the schema, or else the key, the time and the whole
+        record."""
         self._native = native
         self._schema = schema
-        self._row_overhead_bytes = row_overhead_bytes
+        self._bytes_beside = row_overhead_bytes + cells_bytes
         self._tables = table_names(table_prefix, key_digits)
         self._times = times
         self._texts = library.Texts()
@@ -61,7 +64,7 @@ class RowFinder:
 
     def find(self, records: Records, indices: Sequence[int], *, most_unsure: int) -> "FoundRows | None":
         """The rows of the records with these indices, which grow; None where it is unsure of more records."""
-        choice = _Choice(indices, self._row_overhead_bytes, self._layouts())
+        choice = _Choice(indices, self._bytes_beside, self._layouts())
         places = Places(records)
         unsure = self._unsure(records, choice.for_c(), places.for_c(), most_unsure)
         return None if unsure is None else FoundRows(self._native, self._tables, choice, places, unsure)
@@ -119,10 +122,11 @@ class FoundRows:
         choice, others = self._choice, others or {}
         left_out: list[int] = []
         mixed = {table for table, _ in others.values()}
+        numbers = {table: number for number, table in enumerate(self._tables)} if others else {}
         for place, index in zip(self._unsure_places, self.unsure, strict=True):
             if index in others:
                 table, text = others[index]
-                choice.tables[place] = self._tables.index(table)
+                choice.tables[place] = numbers[table]
                 self.places.put(index, text)
             else:
                 left_out.append(place)
@@ -154,9 +158,14 @@ class _Choice:
         return [self._indices[place] for place in places]
 
     def leave_out(self, places: Sequence[int]) -> None:
-        """What is at these places, which ascend."""
-        for place in reversed(places):
-            del self._indices[place], self.tables[place]
+        """What is at these places: all of it at once, since each deletion alone moves whatever stands behind."""
+        if not places:
+            return
+        kept = bytearray(b"\1" * len(self.tables))
+        for place in places:
+            kept[place] = 0
+        self._indices = array("I", compress(self._indices, kept))
+        self.tables = bytearray(compress(self.tables, kept))
 
     def layout_of(self, table: int, tables: int) -> "Array[library.TypedLayout] | None":
         if self._layouts is None:

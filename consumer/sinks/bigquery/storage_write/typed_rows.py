@@ -12,7 +12,7 @@ from consumer.settings.columns import row_columns
 from consumer.sinks.bigquery.encoders import row_encoder
 from consumer.sinks.bigquery.rows import TableRows
 from consumer.sinks.bigquery.shapes import LINES
-from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces
+from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces, cells_bytes
 from consumer.sinks.bigquery.storage_write.cells import ArrowWriter
 from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows import (
@@ -36,6 +36,7 @@ class TypedRows:
         columns = row_columns(rules, rules.columns)
         self._reader = RowReader(columns, refuse_unknown=rules.text("bigquery.unknown_fields") == "reject")
         self._writer = ArrowWriter(columns)
+        self._cells_bytes = cells_bytes(columns)
 
     @property
     def schema(self) -> bytes:
@@ -55,7 +56,8 @@ class TypedRows:
         sizes = [len(row) + ROW_OVERHEAD_BYTES for row in rows.rows]
         if max(sizes) <= MAX_ROW_BYTES:
             try:
-                return Rows(rows.indices, (), sizes, self._columns(rows.rows))
+                columns = self._columns(rows.rows)
+                return Rows(rows.indices, (), [size + self._cells_bytes for size in sizes], columns)
             except BadCells:  # one at least: which?
                 pass
         kept = Rows([], (), [])
@@ -71,7 +73,7 @@ class TypedRows:
                 continue
             good.append(row)
             kept.indices.append(index)
-            kept.sizes.append(size)
+            kept.sizes.append(size + self._cells_bytes)
         kept.columns = self._columns(good)
         return kept
 

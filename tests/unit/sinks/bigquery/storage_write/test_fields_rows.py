@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from array import array
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -16,9 +17,10 @@ from consumer.domain.records import Record
 from consumer.native import library
 from consumer.settings.schema import Column
 from consumer.settings.values import Value
+from consumer.sinks.bigquery.storage_write import row_finder
 from consumer.sinks.bigquery.storage_write.fields_rows import FieldsRows
 from consumer.sinks.bigquery.storage_write.makers import row_maker
-from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, ROW_OVERHEAD_BYTES, Rows
+from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, ROW_OVERHEAD_BYTES, RowMaker, Rows
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.storage_write.typed_columns import TypedColumns
 from consumer.sinks.bigquery.storage_write.typed_rows import TypedRows
@@ -315,6 +317,46 @@ def test_as_many_columns_as_there_may_be(digits: int) -> None:
     both = BothWays(field_rules(schema, bigquery__key_digits=digits))
     values = {name: (len(name), name)[len(name) % 2] for name in names}
     assert both.make([record({"player_id": key, **values}) for key in ("a0", "a1", "b0", "a0")])
+
+
+MANY_COLUMNS = (*SCHEMA[:2], *(Column(f"c{number}", "INTEGER") for number in range(500)))
+
+
+@pytest.mark.parametrize("payload", [{"player_id": "a"}, {"player_id": "a", "C1": "7"}])
+@pytest.mark.parametrize("make", ["own", "other"])
+def test_a_request_stays_small_where_the_columns_are_more_than_the_record(
+    payload: dict[str, str], make: str
+) -> None:
+    both = BothWays(field_rules(MANY_COLUMNS))
+    maker: RowMaker = getattr(both, make)
+    tables, _ = maker.make(Records.of([record(payload)] * 300), range(300))
+    most = 200_000
+    parts = list(tables["player_log_a"].parts(most))
+    assert sum(len(part.indices) for part in parts) == 300
+    head = maker.batch(parts[0].part(0, 1)).size
+    for part in parts:
+        assert maker.batch(part).size <= most + head
+
+
+def test_a_record_that_is_written_anew_names_no_column_that_it_has_not() -> None:
+    both = BothWays(field_rules((*MANY_COLUMNS, Column("note", "JSON"))))
+    row = b'{"player_id":"a","time":"2026-01-02T03:04:05Z","C1":"7","note":null}'
+    assert both.own._written_anew(row) == b'{"player_id":"a","time":"2026-01-02T03:04:05Z","c1":7}\n'
+
+
+def test_a_table_may_have_the_column_of_the_time_alone() -> None:
+    both = BothWays(field_rules([SCHEMA[1]], bigquery__key_digits=0, bigquery__unknown_fields="ignore"))
+    assert both.make([record({}), record({"x": 1}), record({"TIME": "2026-01-02T03:04:05Z"})])
+
+
+def test_records_that_make_no_row_are_left_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Undeletable(array):  # type: ignore[type-arg]
+        def __delitem__(self, key: Any) -> None:
+            raise AssertionError("moves whatever stands behind")
+
+    monkeypatch.setattr(row_finder, "array", Undeletable)
+    both = BothWays(field_rules(SCHEMA))
+    assert both.make([record({"player_id": key}) for key in ("a", "", "b", "no", "", "a")])
 
 
 def test_usual_rows_take_no_pyarrow() -> None:
