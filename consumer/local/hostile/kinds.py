@@ -58,12 +58,17 @@ class Kind:
     least_bytes: int = 0
     has_no_mark: bool = False
 
+    @property
+    def is_about_tables(self) -> bool:
+        """Whether its key may choose no table, and so how many digits do has a say."""
+        return bool(self.bigquery & (_NO_KEY | _BAD_KEY))
+
     def outcomes(self, shape: Shape, size: int) -> frozenset[str]:
         """What may become of a record of this kind and of about this size."""
         if shape.backend == "s3":
             return self.s3
         may = self.bigquery
-        if shape.key_digits == 0 and may & (_NO_KEY | _BAD_KEY):
+        if shape.key_digits == 0 and self.is_about_tables:
             may |= _TAKEN
         if shape.fields and DELIVERED in may:
             may |= {"rejected"}
@@ -98,40 +103,42 @@ def _nesting() -> Iterator[Kind]:
 
 def _keys() -> Iterator[Kind]:
     maybe = _TAKEN | _BAD_KEY
-    yield Kind("key-array", make.repeated(b'"player_id":[', make.TINY, b"]", key=b""), _BAD_KEY)
-    yield Kind("key-object", make.repeated(b'"player_id":{', b'"a":{},', b"}", key=b""), _BAD_KEY)
-    yield Kind("key-number", make.repeated(b'"player_id":1', b"7", b"", key=b""), _BAD_KEY | _BAD_NUMBER)
-    yield Kind("key-text", make.repeated(b'"player_id":"', b"abcdef01", b'"', key=b""), maybe)
-    yield Kind("key-escaped", make.repeated(b'"player_id":"', rb"\u0061", b'"', key=b""), maybe)
+    yield Kind("key-array", make.repeated(b'"player_id":[', make.TINY, b"]", own=make.TIME), _BAD_KEY)
+    yield Kind("key-object", make.repeated(b'"player_id":{', b'"a":{},', b"}", own=make.TIME), _BAD_KEY)
+    yield Kind(
+        "key-number", make.repeated(b'"player_id":1', b"7", b"", own=make.TIME), _BAD_KEY | _BAD_NUMBER
+    )
+    yield Kind("key-text", make.repeated(b'"player_id":"', b"abcdef01", b'"', own=make.TIME), maybe)
+    yield Kind("key-escaped", make.repeated(b'"player_id":"', rb"\u0061", b'"', own=make.TIME), maybe)
     yield Kind(
         "key-half-surrogates",
-        make.repeated(b'"player_id":"a', rb"\udc00", b'"', key=b""),
+        make.repeated(b'"player_id":"a', rb"\udc00", b'"', own=make.TIME),
         _NOT_UNICODE | _BAD_KEY,
     )
-    yield Kind("key-not-hex", make.repeated(b'"player_id":"', b"zyx", b'"', key=b""), _BAD_KEY)
-    yield Kind("key-true", make.padded(b'"player_id":true', key=b""), _BAD_KEY)
-    yield Kind("key-null", make.padded(b'"player_id":null', key=b""), _NO_KEY | _BAD_KEY)
-    yield Kind("key-missing", make.padded(b'"n":1', key=b""), _NO_KEY)
-    yield Kind("key-name-escaped", make.padded(rb'"\u0070layer_\u0069d":"ab"', key=b""))
+    yield Kind("key-not-hex", make.repeated(b'"player_id":"', b"zyx", b'"', own=make.TIME), _BAD_KEY)
+    yield Kind("key-true", make.padded(b'"player_id":true', own=make.TIME), _BAD_KEY)
+    yield Kind("key-null", make.padded(b'"player_id":null', own=make.TIME), _NO_KEY | _BAD_KEY)
+    yield Kind("key-missing", make.padded(b'"n":1', own=make.TIME), _NO_KEY)
+    yield Kind("key-name-escaped", make.padded(rb'"\u0070layer_\u0069d":"ab"', own=make.TIME))
     yield Kind("key-repeated", make.repeated(b"", make.KEY + b",", b""), _REPEATED)
     yield Kind("key-repeated-otherwise", make.padded(b'"player_id":"cd"'), _REPEATED)
     yield Kind("key-repeated-with-escapes", make.padded(rb'"player_i\u0064":"cd"'), _REPEATED)
 
 
 def _times() -> Iterator[Kind]:
-    moment = b'"time":"2023-11-14T22:13:20Z"'
-    yield Kind("time-array", make.repeated(b'"time":[', make.TINY, b"]"))
-    yield Kind("time-object", make.repeated(b'"time":{', b'"a":{},', b"}"))
-    yield Kind("time-number", make.repeated(b'"time":1', b"7", b""), _BAD_NUMBER)
-    yield Kind("time-text", make.repeated(b'"time":"2023-11-14T22:13:20.', b"0", b'Z"'))
-    yield Kind("time-escaped", make.repeated(b'"time":"', rb"\u0032", b'"'))
-    yield Kind("time-half-surrogates", make.repeated(b'"time":"2', rb"\ud800", b'"'), _NOT_UNICODE)
-    yield Kind("time-true", make.padded(b'"time":true'))
-    yield Kind("time-name-escaped", make.padded(rb'"\u0074im\u0065":"2023-11-14T22:13:20Z"'))
-    yield Kind("time-repeated", make.repeated(b"", moment + b",", b""), _REPEATED)
+    yield Kind("time-array", make.repeated(b'"time":[', make.TINY, b"]", own=make.KEY))
+    yield Kind("time-object", make.repeated(b'"time":{', b'"a":{},', b"}", own=make.KEY))
+    yield Kind("time-number", make.repeated(b'"time":1', b"7", b"", own=make.KEY), _BAD_NUMBER)
+    yield Kind("time-text", make.repeated(b'"time":"2023-11-14T22:13:20.', b"0", b'Z"', own=make.KEY))
+    yield Kind("time-escaped", make.repeated(b'"time":"', rb"\u0032", b'"', own=make.KEY))
     yield Kind(
-        "time-repeated-with-escapes", make.padded(moment + rb',"tim\u0065":"2023-11-14T22:13:21Z"'), _REPEATED
+        "time-half-surrogates", make.repeated(b'"time":"2', rb"\ud800", b'"', own=make.KEY), _NOT_UNICODE
     )
+    yield Kind("time-true", make.padded(b'"time":true', own=make.KEY))
+    yield Kind("time-name-escaped", make.padded(rb'"\u0074im\u0065":"2023-11-14T22:13:20Z"', own=make.KEY))
+    yield Kind("time-repeated", make.repeated(b"", make.TIME + b",", b""), _REPEATED)
+    yield Kind("time-repeated-with-escapes", make.padded(rb'"tim\u0065":"2023-11-14T22:13:21Z"'), _REPEATED)
+    yield Kind("time-missing", make.padded(b'"n":1', own=make.KEY))
 
 
 def _members() -> Iterator[Kind]:

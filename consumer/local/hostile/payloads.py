@@ -1,7 +1,7 @@
 """Builders of hostile payloads: each makes the same bytes of the same mark and size, in a fraction of a second.
 
-Except where it cannot be, a payload is an object with a good key, its mark, and the part that is hostile, as large as
-asked for: that part is repeated, or the text of `event` is.
+Except where it cannot be, a payload is an object with a good key and time, its mark, and the part that is hostile, as
+large as asked for: that part is repeated, or the text of `event` is.
 """
 
 import gzip
@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 KEY = b'"player_id":"ab54a98ceb1f0ad2ab54a98ceb1f0ad2"'
+TIME = b'"time":"2023-11-14T22:13:20.123Z"'
+KEY_AND_TIME = KEY + b"," + TIME
 TINY = b'{"a":0},'
 FORGED_SHARD = b"shardId-forged"
 """What metadata columns are never to say."""
@@ -39,32 +41,32 @@ type Builder = Callable[[Mark, int], bytes]
 
 def good(mark: Mark) -> bytes:
     """A log that every backend takes."""
-    return b'{%b,"time":"2023-11-14T22:13:20.123Z",%b,"event":"level_up"}' % (KEY, mark.members)
+    return b'{%b,"event":"level_up"}' % _members(KEY_AND_TIME, mark)
 
 
-def padded(part: bytes, *, key: bytes = KEY) -> Builder:
+def padded(part: bytes, *, own: bytes = KEY_AND_TIME) -> Builder:
     """The part as a member, or several, behind a text that is as long as is asked for."""
 
     def build(mark: Mark, size: int) -> bytes:
-        return filled(b'{%b,"event":"' % _members(key, mark), b"x", b'",%b}' % part, size)
+        return filled(b'{%b,"event":"' % _members(own, mark), b"x", b'",%b}' % part, size)
 
     return build
 
 
-def repeated(head: bytes, unit: bytes, tail: bytes, *, key: bytes = KEY) -> Builder:
-    """The unit as often as is asked for, between a head and a tail, behind key and mark."""
+def repeated(head: bytes, unit: bytes, tail: bytes, *, own: bytes = KEY_AND_TIME) -> Builder:
+    """The unit as often as is asked for, between a head and a tail, behind these own members and the mark."""
 
     def build(mark: Mark, size: int) -> bytes:
-        return filled(b"{%b,%b" % (_members(key, mark), head), unit, tail + b"}", size)
+        return filled(b"{%b,%b" % (_members(own, mark), head), unit, tail + b"}", size)
 
     return build
 
 
 def repeated_first(head: bytes, unit: bytes, tail: bytes) -> Builder:
-    """The same before key and mark: who reads on from there has to have got past it."""
+    """The same before them: who reads on from there has to have got past it."""
 
     def build(mark: Mark, size: int) -> bytes:
-        return filled(b"{" + head, unit, b"%b,%b}" % (tail, _members(KEY, mark)), size)
+        return filled(b"{" + head, unit, b"%b,%b}" % (tail, _members(KEY_AND_TIME, mark)), size)
 
     return build
 
@@ -99,20 +101,20 @@ def both(depth: int) -> Builder:
 
 
 def nested_key(depth: int) -> Builder:
-    return _nested(b'"player_id":', b"[", b"", b"]", depth, key=b"")
+    return _nested(b'"player_id":', b"[", b"", b"]", depth, own=TIME)
 
 
 def nested_time(depth: int) -> Builder:
-    return _nested(b'"time":', b"[", b"", b"]", depth)
+    return _nested(b'"time":', b"[", b"", b"]", depth, own=KEY)
 
 
 def _nested(
-    name: bytes, opening: bytes, inmost: bytes, closing: bytes, depth: int, *, key: bytes = KEY
+    name: bytes, opening: bytes, inmost: bytes, closing: bytes, depth: int, *, own: bytes = KEY_AND_TIME
 ) -> Builder:
     # made when it is asked for: a million levels take megabytes
     def build(mark: Mark, size: int) -> bytes:
         value = opening * (depth - 1) + inmost + closing * (depth - 1)
-        return padded(name + value, key=key)(mark, size)
+        return padded(name + value, own=own)(mark, size)
 
     return build
 
@@ -147,7 +149,7 @@ def long_name(name_bytes: int) -> Builder:
 
 def many_members(mark: Mark, size: int) -> bytes:
     """Half a million names in 10 MiB, with texts as values."""
-    head, tail = b"{%b," % mark.members, KEY + b"}"
+    head, tail = b"{%b," % mark.members, KEY_AND_TIME + b"}"
     member = b'"%06x":"abcdefgh",'
     count = max(1, (size - len(head) - len(tail)) // len(member % 0))
     return head + b"".join([member % number for number in range(count)]) + tail
@@ -157,12 +159,12 @@ def many_members(mark: Mark, size: int) -> bytes:
 
 
 def cut_short(mark: Mark, size: int) -> bytes:
-    return filled(b'{%b,"event":"' % _members(KEY, mark), b"x", b"", size)
+    return filled(b'{%b,"event":"' % _members(KEY_AND_TIME, mark), b"x", b"", size)
 
 
 def trailing(rest: bytes) -> Builder:
     def build(mark: Mark, size: int) -> bytes:
-        return filled(b'{%b,"event":"' % _members(KEY, mark), b"x", b'"}' + rest, size)
+        return filled(b'{%b,"event":"' % _members(KEY_AND_TIME, mark), b"x", b'"}' + rest, size)
 
     return build
 
@@ -222,5 +224,5 @@ def line_ends(mark: Mark, size: int) -> bytes:
     return filled(head, b'\n{\r"a"\n:\r\n0\r}\n,', b"\r\n]\n\r}\r\n", size)
 
 
-def _members(key: bytes, mark: Mark) -> bytes:
-    return b"%b,%b" % (key, mark.members) if key else mark.members
+def _members(own: bytes, mark: Mark) -> bytes:
+    return b"%b,%b" % (own, mark.members)
