@@ -53,6 +53,9 @@ COLUMN_SLOTS = 4096
 QUOTED_SLACK = 16
 """Bytes that may be read behind a column's quoted name; native.h has the same number."""
 
+NO_KEY = 2**32 - 1
+"""The offset of a key that is missing."""
+
 COLUMN_TYPES = ("TEXT", "JSON", "INTEGER", "FLOAT", "BOOLEAN", "TIMESTAMP", "DATE")
 """By their numbers."""
 

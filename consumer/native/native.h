@@ -85,6 +85,10 @@ enum { AN_ESCAPE = 1, HALF_A_PAIR = 2 };
  * is that of the token at fault. `levels` has max_depth / 8 + 1 bytes. */
 int judge_json(const byte *text, uint64_t size, const json_limits *limits, byte *levels, uint64_t *offset);
 
+/* fields.c: past the value at `place`, of a payload that ends at `end` and was judged to be fine; of another one past
+ * whatever looks like one, or NULL. */
+const byte *past_judged_value(const byte *place, const byte *end);
+
 /* Line ends, too: a payload may hold some between its tokens, so its end has to be told apart from them. */
 static inline const byte *any_space(const byte *place, const byte *end) {
     while (place < end && (*place == ' ' || *place == '\t' || *place == '\n' || *place == '\r')) place++;
@@ -295,8 +299,9 @@ typedef struct {
 /* typed_columns.c: adds a row's cells to what is known of its table's columns. */
 void add_cells(const row_schema *schema, const typed_cell *cells, typed_layout *layout);
 
-/* typed_columns.c: as read_members, with `cells` for the columns. */
-int read_typed_row(const byte *place, const byte *end, const byte *limit, const row_schema *schema,
+/* typed_columns.c: as read_members, with `cells` for the columns. Where the text `is_judged`, values that json.c is not
+ * sure of are taken as they are. */
+int read_typed_row(const byte *place, const byte *end, const byte *limit, int is_judged, const row_schema *schema,
                    const row_rules *rules, member *key, member *time, typed_cell *cells);
 
 /* base64.c: decodes `size` characters; returns the number of bytes written, -1 where they are no base64. Writes up to
