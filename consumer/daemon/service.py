@@ -82,7 +82,7 @@ async def _serve(
         stack.enter_context(_signals_stop(supervisor))
         if settings.integer("http.port"):
             host, port = settings.text("http.host"), settings.integer("http.port")
-            await stack.enter_async_context(http.serving(host, port, supervisor.status))
+            await stack.enter_async_context(http.serving(host, port, supervisor.status, log.warning))
         await stack.enter_async_context(_events(state, supervisor, log))
         log.info(
             f"application {settings.text('applicationName')} as {worker_id(settings)}, state in {state.path}"
