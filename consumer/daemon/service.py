@@ -52,7 +52,7 @@ def serve(
 
     `environment` is what the JVM and the shard processes get. Raises StartFailed when it cannot start.
     """
-    with locked(directory_of(settings, worker_id=worker_id(settings))) as state:
+    with locked(directory_of(settings, worker_id=worker_id(settings)), warn=log.warning) as state:
         command = render_files(settings, state, environment)
         with asyncio.Runner() as runner:
             return runner.run(_serve(settings, state, command, prepare, count_shards, log))
