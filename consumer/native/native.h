@@ -79,6 +79,26 @@ static inline const byte *json_name(const byte *place, const byte *limit, int *h
     return json_string(place, limit, has_escape, &is_ascii);
 }
 
+/* In UTF-8; half of a surrogate pair as well, as Python's "surrogatepass" encodes it. Returns what is behind it. */
+static inline byte *put_code_point(byte *out, uint32_t value) {
+    if (value < 0x80) {
+        *out++ = (byte)value;
+    } else if (value < 0x800) {
+        *out++ = (byte)(0xC0 | value >> 6);
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    } else if (value < 0x10000) {
+        *out++ = (byte)(0xE0 | value >> 12);
+        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    } else {
+        *out++ = (byte)(0xF0 | value >> 18);
+        *out++ = (byte)(0x80 | (value >> 12 & 0x3F));
+        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    }
+    return out;
+}
+
 enum { DAY_MS = 86400000 };
 
 /* Of the year 2199. Of much later times Python has no exact milliseconds: it makes seconds of them, as floats. */

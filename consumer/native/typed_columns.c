@@ -117,25 +117,6 @@ static uint32_t code_point(const byte *hex) {
     return value;
 }
 
-static byte *put_code_point(byte *out, uint32_t value) {
-    if (value < 0x80) {
-        *out++ = (byte)value;
-    } else if (value < 0x800) {
-        *out++ = (byte)(0xC0 | value >> 6);
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    } else if (value < 0x10000) {
-        *out++ = (byte)(0xE0 | value >> 12);
-        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    } else {
-        *out++ = (byte)(0xF0 | value >> 18);
-        *out++ = (byte)(0x80 | (value >> 12 & 0x3F));
-        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    }
-    return out;
-}
-
 /* A text without its quotes, which json_string has looked at, as it is without escapes: never longer than with them. */
 static byte *put_unescaped(byte *out, const byte *at, uint64_t size) {
     const byte *end = at + size;
