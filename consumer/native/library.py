@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from consumer.domain.columns import Columns
+from consumer.domain.columns import NUMBER_CODES, Columns
 
 SOURCES = Path(__file__).parent
 SLACK = 64
@@ -59,7 +59,7 @@ NO_KEY = 2**32 - 1
 COLUMN_TYPES = ("TEXT", "JSON", "INTEGER", "FLOAT", "BOOLEAN", "TIMESTAMP", "DATE")
 """By their numbers."""
 
-NUMBER_COLUMNS = ("sizes", "key_sizes", "sequence_sizes", "sub_sequences", "arrivals")
+NUMBER_COLUMNS = tuple(NUMBER_CODES)
 BEGINS = ("text_begins", "label_begins")
 
 

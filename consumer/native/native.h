@@ -118,6 +118,36 @@ static inline const byte *json_name(const byte *place, const byte *limit, int *h
     return UNLIKELY(end && end - place > SURE_NAME_BYTES - 12) ? NULL : end;
 }
 
+/* Of four hexadecimal digits. */
+static inline uint32_t code_point(const byte *hex) {
+    uint32_t value = 0;
+    for (int place = 0; place < 4; place++) {
+        byte letter = hex[place] | 0x20;
+        value = value << 4 | (uint32_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
+    }
+    return value;
+}
+
+/* In UTF-8; half of a surrogate pair as well, as Python's "surrogatepass" encodes it. Returns what is behind it. */
+static inline byte *put_code_point(byte *out, uint32_t value) {
+    if (value < 0x80) {
+        *out++ = (byte)value;
+    } else if (value < 0x800) {
+        *out++ = (byte)(0xC0 | value >> 6);
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    } else if (value < 0x10000) {
+        *out++ = (byte)(0xE0 | value >> 12);
+        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    } else {
+        *out++ = (byte)(0xF0 | value >> 18);
+        *out++ = (byte)(0x80 | (value >> 12 & 0x3F));
+        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    }
+    return out;
+}
+
 enum { DAY_MS = 86400000 };
 
 /* Of the year 2199. Of much later times Python has no exact milliseconds: it makes seconds of them, as floats. */
@@ -188,36 +218,6 @@ static inline int64_t days_since_1970(int64_t year, int64_t month, int64_t day) 
     int64_t era = year / 400, year_of_era = year % 400;
     int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
     return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
-}
-
-/* Of four hexadecimal digits. */
-static inline uint32_t code_point(const byte *hex) {
-    uint32_t value = 0;
-    for (int place = 0; place < 4; place++) {
-        byte letter = hex[place] | 0x20;
-        value = value << 4 | (uint32_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
-    }
-    return value;
-}
-
-/* In UTF-8, which takes four bytes at most. */
-static inline byte *put_code_point(byte *out, uint32_t value) {
-    if (value < 0x80) {
-        *out++ = (byte)value;
-    } else if (value < 0x800) {
-        *out++ = (byte)(0xC0 | value >> 6);
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    } else if (value < 0x10000) {
-        *out++ = (byte)(0xE0 | value >> 12);
-        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    } else {
-        *out++ = (byte)(0xF0 | value >> 18);
-        *out++ = (byte)(0x80 | (value >> 12 & 0x3F));
-        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    }
-    return out;
 }
 
 /* What is known of the row of each record of a chunk, by the record's index: where its payload is, how long it is, where

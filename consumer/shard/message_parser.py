@@ -80,7 +80,7 @@ class MessageParser:
                 sequence_sizes,
                 sub_sequences,
                 arrivals,
-                (text_begins, label_begins),
+                begins=(text_begins, label_begins),
             )
         )
 
