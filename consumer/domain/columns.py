@@ -8,6 +8,16 @@ from typing import Any, overload
 from consumer.domain.records import Position, Record
 
 LINE_END = b"\n"
+
+NUMBER_CODES = {"sizes": "I", "key_sizes": "I", "sequence_sizes": "I", "sub_sequences": "Q", "arrivals": "q"}
+"""The columns of numbers, by what `array` calls their types."""
+
+BEGINS_CODE = "Q"
+"""Of each of the two columns of `begins`."""
+
+RECORD_BYTES = sum(array(code).itemsize for code in (*NUMBER_CODES.values(), BEGINS_CODE, BEGINS_CODE))
+"""What a record takes in memory beside its text and its label."""
+
 PART_RECORDS = 500
 """Some hundred kilobytes of usual records: they, and what is made of them, stay in the processor's cache meanwhile, and
 their memory is soon used again."""
@@ -91,6 +101,11 @@ class Columns:
     def payload_bytes(self) -> int:
         return len(self.text) - len(self.sizes)
 
+    @property
+    def held_bytes(self) -> int:
+        """What these take in memory, but for what is kept to grow into."""
+        return len(self.text) + len(self.labels) + RECORD_BYTES * len(self.sizes)
+
     def text_size(self, begin: int, end: int) -> int:
         """Bytes in `text` of the records from one index to before another."""
         if self._begins is not None:
@@ -109,8 +124,8 @@ class Columns:
         if self._begins is None:
             label_sizes = map(int.__add__, self.key_sizes, self.sequence_sizes)
             self._begins = (
-                array("Q", accumulate((size + 1 for size in self.sizes), initial=0)),
-                array("Q", accumulate(label_sizes, initial=0)),
+                array(BEGINS_CODE, accumulate((size + 1 for size in self.sizes), initial=0)),
+                array(BEGINS_CODE, accumulate(label_sizes, initial=0)),
             )
         return self._begins
 
@@ -176,12 +191,12 @@ class Records(Sequence[Record]):
     they came. What `of_one` makes has one part of any size.
     """
 
-    __slots__ = ("_count", "_part_records", "parts", "payload_bytes")
+    __slots__ = ("_count", "_label_bytes", "_part_records", "parts", "payload_bytes")
 
     def __init__(self) -> None:
         """Empty, to be extended."""
         self.parts: list[Columns] = []
-        self._count = 0
+        self._count = self._label_bytes = 0
         self.payload_bytes = 0
         self._part_records = PART_RECORDS
 
@@ -192,6 +207,7 @@ class Records(Sequence[Record]):
             made._open_part().append(record)
             made._count += 1
             made.payload_bytes += len(record.data)
+        made._label_bytes = sum(len(part.labels) for part in made.parts)
         return made
 
     @classmethod
@@ -201,12 +217,18 @@ class Records(Sequence[Record]):
         made.parts = [columns] if len(columns) else []
         made._count = made._part_records = len(columns)
         made.payload_bytes = columns.payload_bytes
+        made._label_bytes = len(columns.labels)
         return made
 
     def extend(self, records: "Records", begin: int = 0, end: int | None = None) -> None:
         """Take over others, or those of them from one index to before another."""
         for part, first, last in records._pieces(begin, len(records) if end is None else end):
             self._extend(part, first, last)
+
+    @property
+    def held_bytes(self) -> int:
+        """What these take in memory, but for what is kept to grow into."""
+        return self.payload_bytes + self._label_bytes + self._count * (len(LINE_END) + RECORD_BYTES)
 
     def arrivals(self) -> "array[int]":
         return _joined("q", [part.arrivals for part in self.parts])
@@ -322,6 +344,7 @@ class Records(Sequence[Record]):
             )
             part.extend(text[text_begin:text_end], labels[label_begin:label_end], others, begin, stop)
             self.payload_bytes += text_end - text_begin - (stop - begin)
+            self._label_bytes += label_end - label_begin
             begin, text_begin, label_begin = stop, text_end, label_end
 
 

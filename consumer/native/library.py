@@ -14,6 +14,7 @@ from ctypes import (
     c_int64,
     c_ubyte,
     c_uint16,
+    c_uint32,
     c_uint64,
     c_void_p,
 )
@@ -75,6 +76,21 @@ class MessageProgress(Structure):
         ("offset", c_uint64),
         ("millis_behind", c_int64),
         *((name, c_int32) for name in ("stage", "has_action", "has_records", "has_millis")),
+    )
+
+
+class JsonLimits(Structure):
+    _fields_ = (
+        ("max_depth", c_uint64),
+        ("max_name_bytes", c_uint64),
+        ("unicode_only", c_int64),
+        ("doubles_only", c_int64),
+    )
+
+
+class RecordFields(Structure):
+    _fields_ = tuple(
+        (name, c_uint32) for name in ("verdict", "offset", "key_begin", "key_size", "time_begin", "time_size")
     )
 
 
@@ -242,6 +258,25 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
         "parse_records",
         (c_void_p, c_uint64, c_uint64, POINTER(RecordColumns), POINTER(MessageProgress)),
         c_int,
+    ),
+    (
+        "judge_json",
+        (c_char_p, c_uint64, POINTER(JsonLimits), c_void_p, POINTER(c_uint64)),
+        c_int,
+    ),
+    (
+        "read_fields",
+        (
+            POINTER(RowRules),
+            POINTER(JsonLimits),
+            c_void_p,
+            c_void_p,
+            c_uint64,
+            c_void_p,
+            c_uint64,
+            c_void_p,
+        ),
+        None,
     ),
     ("json_lines", (c_void_p, c_uint64, c_void_p, c_uint64), c_uint64),
     (

@@ -58,8 +58,42 @@ typedef struct {
     int32_t stage, has_action, has_records, has_millis;
 } message_progress;
 
+/* What sinks/json/judge.py says of a payload, and sinks/json/fields.py of the members that decide where it goes. */
+typedef enum {
+    FINE = 0,
+    NOT_JSON = 1,
+    TOO_DEEP = 2,
+    LONG_NAME = 3,
+    NOT_UNICODE = 4,
+    BAD_NUMBER = 5,
+    NOT_AN_OBJECT = 6,
+    REPEATED_FIELD = 7
+} json_verdict;
+
+typedef struct {
+    uint64_t max_depth, max_name_bytes;
+    int64_t unicode_only, doubles_only;
+} json_limits;
+
+/* Any limits of judge.py allow what keeps to these, so that json.c is sure of it whatever they are. */
+enum { SURE_DEPTH = 64, SURE_NAME_BYTES = 65536, SURE_DIGITS = 200, SURE_EXPONENT_DIGITS = 2 };
+
+/* What `has_escape` holds. */
+enum { AN_ESCAPE = 1, HALF_A_PAIR = 2 };
+
+/* judge.c: the verdict on a payload of `size` bytes, behind which stands one below a space; where it is not FINE, `offset`
+ * is that of the token at fault. `levels` has max_depth / 8 + 1 bytes. */
+int judge_json(const byte *text, uint64_t size, const json_limits *limits, byte *levels, uint64_t *offset);
+
+/* Line ends, too: a payload may hold some between its tokens, so its end has to be told apart from them. */
+static inline const byte *any_space(const byte *place, const byte *end) {
+    while (place < end && (*place == ' ' || *place == '\t' || *place == '\n' || *place == '\r')) place++;
+    return place;
+}
+
 /* json.c: `limit` is the end of the readable buffer; a line end stands somewhere before it, where scanning ends at the
- * latest. Each function returns where it has come to, or NULL where the text is not, or not surely, what it looks for. */
+ * latest. Each function returns where it has come to, or NULL where the text is not, or not surely, what it looks for.
+ * Of json_string that is sure; it adds to `has_escape`. */
 const byte *json_value(const byte *place, const byte *limit);
 const byte *json_string(const byte *place, const byte *limit, int *has_escape, int *is_ascii);
 
@@ -76,7 +110,8 @@ static inline const byte *json_name(const byte *place, const byte *limit, int *h
         if (*place == '"') return place + 1;
         if (UNLIKELY(*place == '\\' || (byte)(*place - 0x20) >= 0x60)) break;
     }
-    return json_string(place, limit, has_escape, &is_ascii);
+    const byte *end = json_string(place, limit, has_escape, &is_ascii);
+    return UNLIKELY(end && end - place > SURE_NAME_BYTES - 12) ? NULL : end;
 }
 
 enum { DAY_MS = 86400000 };
@@ -130,7 +165,8 @@ static inline int is_digit(byte character) { return (byte)(character - '0') < 10
 static inline const byte *plain_number(const byte *place) {
     const byte *begin = place;
     while (is_digit(*place)) place++;
-    if (place == begin || (*begin == '0' && place - begin > 1)) return NULL;
+    /* none at all is, without a sign, too many as well */
+    if ((uint64_t)(place - begin) - 1 >= SURE_DIGITS || (*begin == '0' && place - begin > 1)) return NULL;
     return *place == ',' || *place == '}' ? place : NULL;
 }
 
@@ -148,6 +184,36 @@ static inline int64_t days_since_1970(int64_t year, int64_t month, int64_t day) 
     int64_t era = year / 400, year_of_era = year % 400;
     int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
     return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+}
+
+/* Of four hexadecimal digits. */
+static inline uint32_t code_point(const byte *hex) {
+    uint32_t value = 0;
+    for (int place = 0; place < 4; place++) {
+        byte letter = hex[place] | 0x20;
+        value = value << 4 | (uint32_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
+    }
+    return value;
+}
+
+/* In UTF-8, which takes four bytes at most. */
+static inline byte *put_code_point(byte *out, uint32_t value) {
+    if (value < 0x80) {
+        *out++ = (byte)value;
+    } else if (value < 0x800) {
+        *out++ = (byte)(0xC0 | value >> 6);
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    } else if (value < 0x10000) {
+        *out++ = (byte)(0xE0 | value >> 12);
+        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    } else {
+        *out++ = (byte)(0xF0 | value >> 18);
+        *out++ = (byte)(0x80 | (value >> 12 & 0x3F));
+        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    }
+    return out;
 }
 
 /* What is known of the row of each record of a chunk, by the record's index: where its payload is, how long it is, where
@@ -172,6 +238,9 @@ typedef enum {
 } column_type;
 
 enum { MOST_COLUMNS = 512 };
+
+/* Of a record that makes a row of fields, as in row_size.py. */
+enum { MOST_MEMBERS = 10000 };
 
 /* `quoted` is the name with its quotes and the colon, as it mostly stands in a record, and at least QUOTED_SLACK bytes may
  * be read behind it; `lower` is the name in lower case, by which Python finds it as well. */

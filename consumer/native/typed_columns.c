@@ -144,34 +144,6 @@ static int micros_since_1970(span text, int64_t *micros) {
     return 1;
 }
 
-static uint32_t code_point(const byte *hex) {
-    uint32_t value = 0;
-    for (int place = 0; place < 4; place++) {
-        byte letter = hex[place] | 0x20;
-        value = value << 4 | (uint32_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
-    }
-    return value;
-}
-
-static byte *put_code_point(byte *out, uint32_t value) {
-    if (value < 0x80) {
-        *out++ = (byte)value;
-    } else if (value < 0x800) {
-        *out++ = (byte)(0xC0 | value >> 6);
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    } else if (value < 0x10000) {
-        *out++ = (byte)(0xE0 | value >> 12);
-        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    } else {
-        *out++ = (byte)(0xF0 | value >> 18);
-        *out++ = (byte)(0x80 | (value >> 12 & 0x3F));
-        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    }
-    return out;
-}
-
 /* A text without its quotes, which json_string has looked at, as it is without escapes: never longer than with them. */
 static byte *put_unescaped(byte *out, const byte *at, uint64_t size) {
     const byte *end = at + size;
@@ -292,6 +264,7 @@ static const byte *read_value(const byte *place, const byte *limit, member *foun
         return place;
     }
     place = json_string(place + 1, limit, has_escape, &found->is_ascii);
+    if (*has_escape & HALF_A_PAIR) return NULL;
     if (place) found->value = (span){begin + 1, (uint64_t)(place - begin) - 2};
     found->is_text = 1;
     return place;
@@ -299,7 +272,7 @@ static const byte *read_value(const byte *place, const byte *limit, member *foun
 
 int read_typed_row(const byte *place, const byte *end, const byte *limit, const row_schema *schema,
                    const row_rules *rules, member *key, member *time, typed_cell *cells) {
-    uint64_t expected = 0;
+    uint64_t expected = 0, members = 0;
     memset(cells, 0, schema->count * sizeof *cells);
     place = json_space(place);
     if (*place != '{') return 0;
@@ -308,6 +281,7 @@ int read_typed_row(const byte *place, const byte *end, const byte *limit, const 
     for (;;) {
         int64_t column = (int64_t)expected;
         int is_key;
+        if (UNLIKELY(++members > MOST_MEMBERS)) return 0; /* Python says what is wrong with it */
         if (LIKELY(expected < schema->count) && LIKELY(is_quoted_here(place, limit, &schema->columns[expected]))) {
             place += schema->columns[expected].quoted.size;
             is_key = column == schema->key_column;

@@ -15,7 +15,7 @@ from consumer.sinks.aws import share_models
 
 _ALWAYS = (
     "consumer.shard.entry",
-    "consumer.sinks.payloads",
+    "consumer.sinks.json.judge",
     # imported by others when they are first needed
     "encodings.idna",
     "gevent.resolver.thread",

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from consumer.native import library
+from consumer.sinks.bigquery import row_size
+from consumer.sinks.json import fields, judge
 from tests.unit.native.compilers import compiled, compiler_with
 from tests.unit.native.declarations import Declarations, declarations
 
@@ -35,6 +37,20 @@ def structures() -> dict[str, type[Structure]]:
     return {re.sub(r"(?<=.)(?=[A-Z])", "_", name).lower(): value for name, value in found.items()}
 
 
+ELSEWHERE: dict[str, int] = {
+    **{reason.upper(): number for number, reason in enumerate(judge.REASONS, 1)},
+    "NOT_AN_OBJECT": fields.NOT_AN_OBJECT,
+    "REPEATED_FIELD": fields.REPEATED_FIELD,
+    "SURE_DEPTH": judge.LEAST_DEPTH,
+    "SURE_NAME_BYTES": judge.LEAST_NAME_BYTES,
+    "MOST_MEMBERS": row_size.MOST_MEMBERS,
+    "LARGEST_ORDER": judge._LARGEST_ORDER,
+    "EXPONENT_DIGITS": judge._EXPONENT_DIGITS,
+    "SURE_DIGITS": judge._PLAIN_DIGITS,
+}
+"""What Python has as well, in modules that stand for themselves."""
+
+
 def _is_structure(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Structure) and value is not Structure
 
@@ -46,7 +62,7 @@ def constants() -> dict[str, int]:
     }
     for listed, prefix in LISTED_CONSTANTS.items():
         found |= {f"{prefix}{name}": number for number, name in enumerate(getattr(library, listed))}
-    return found
+    return found | ELSEWHERE
 
 
 DECLARED = declarations()
@@ -81,7 +97,8 @@ def test_every_constant_is_one_of_c() -> None:
 def test_of_what_belongs_together_python_knows_all_or_nothing() -> None:
     for declared in DECLARED:
         for together in declared.enumerations:
-            assert not together & constants().keys() or together <= constants().keys()
+            known = constants().keys() | {"FINE"}  # is None in Python
+            assert not together & constants().keys() or together <= known
 
 
 def test_every_tuple_of_names_is_looked_at() -> None:
@@ -168,10 +185,17 @@ def _is_same(argument: Any, parameter: str) -> bool:
     if not parameter.endswith("*"):
         return argument is SCALARS[parameter]
     pointed_to = getattr(argument, "_type_", None)
-    known = structures().get(parameter.removesuffix(" *"))
+    plain = parameter.removesuffix(" *")
+    known = structures().get(plain) or SCALARS[plain]
     return (
-        argument is ctypes.c_void_p or pointed_to is known or (argument is ctypes.c_char_p and known is None)
+        argument is ctypes.c_void_p or pointed_to is known or (argument, plain) == (ctypes.c_char_p, "byte")
     )
+
+
+def test_fields_are_found_where_c_has_put_them() -> None:
+    names = [name for name, *_ in library.RecordFields._fields_]
+    assert list(fields.Found._fields) == names
+    assert ctypes.sizeof(library.RecordFields) == fields._FOUND.size
 
 
 def test_every_source_was_understood() -> None:

@@ -19,7 +19,7 @@ from consumer.native import library
 from consumer.shard.line_reader import LineReader
 from consumer.shard.message_parser import MessageParser
 from consumer.shard.protocol import MessageIO
-from consumer.sinks.payloads import are_json_lines
+from consumer.sinks.json.judge import Judge, Limits
 from consumer.sinks.s3 import S3Sink
 from tests.unit.native.messages import LINE, kcl_lines, odd_lines
 from tests.unit.sinks.json_bytes import payloads
@@ -42,7 +42,7 @@ def test_bin_setup_makes_the_library_that_is_looked_for() -> None:
 def test_it_can_be_switched_off() -> None:
     assert library.load() is None
     assert MessageParser().parse(memoryview(bytearray(LINE))) is None
-    assert not are_json_lines(bytearray(b"1\n"), array("I", [1]))
+    assert list(Judge(Limits(max_depth=500)).unsure(bytearray(b"1\n"), array("I", [1]))) == [(0, 0)]
 
 
 def test_a_library_of_other_sources_is_not_loaded(
@@ -77,17 +77,17 @@ def test_objects_in_s3_are_the_same_both_ways(native: Any, batch: list[bytes], v
     ]
     chunk = Chunk(Records.of(records))
 
-    sink = S3Sink(
-        client=None,
-        bucket="logs",
-        prefix="p/",
-        partition="dt=%Y-%m-%d",
-        object_stem="stream",
-        compression_level=1,
-        validate_json=validate,
-    )
-
     def prepared() -> Any:
+        sink = S3Sink(
+            client=None,
+            bucket="logs",
+            prefix="p/",
+            partition="dt=%Y-%m-%d",
+            object_stem="stream",
+            compression_level=1,
+            validate_json=validate,
+            max_depth=500,
+        )
         found = sink.prepare(chunk)
         return [(one.key, bytes(one.body), one.records) for one in found.requests], list(found.rejections)
 

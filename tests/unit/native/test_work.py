@@ -22,7 +22,7 @@ from consumer.sinks.bigquery.shapes import RowShape
 from consumer.sinks.bigquery.storage_write.fields_rows import FieldsRows
 from consumer.sinks.bigquery.storage_write.rows import LogRows
 from consumer.sinks.bigquery.storage_write.typed_columns import TypedSchema
-from consumer.sinks.payloads import are_json_lines
+from consumer.sinks.json.judge import BIGQUERY, Judge
 from consumer.sinks.record_times import RecordTimes
 from tests.unit.builders import record
 from tests.unit.native.compilers import compiled, compiler_with
@@ -32,7 +32,7 @@ from tests.unit.sinks.bigquery.storage_write.builders import SHARD, field_rules
 COUNTED = "-fsanitize-coverage=trace-pc"
 COUNTER = Path(__file__).with_name("count_work.c")
 BYTES = 30_000
-MOST_A_BYTE = 20
+MOST_A_BYTE = 40
 """Stretches of code, of which the shortest member, `"":0,`, takes some forty. A row is found, and then written."""
 
 COLUMNS = (
@@ -123,11 +123,13 @@ RECORDS: dict[str, Callable[[int], bytes]] = {
 
 
 def lines(payload: bytes) -> object:
-    return are_json_lines(bytearray(payload + b"\n"), array("I", [len(payload)]))
+    return list(Judge(BIGQUERY).unsure(bytearray(payload + b"\n"), array("I", [len(payload)])))
 
 
 def times(payload: bytes) -> object:
-    return RecordTimes(time_field="t", time_format="iso8601").times_ms(Records.of([record(payload)]))
+    return RecordTimes(time_field="t", time_format="iso8601", max_depth=500).times_ms(
+        Records.of([record(payload)])
+    )
 
 
 def inserted(shape: RowShape) -> Callable[[bytes], object]:

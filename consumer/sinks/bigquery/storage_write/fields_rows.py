@@ -23,6 +23,7 @@ from consumer.sinks.bigquery.storage_write import arrow
 from consumer.sinks.bigquery.storage_write.row_finder import RowFinder
 from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows import (
+    MAX_RECORD_BYTES,
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,
     Made,
@@ -54,7 +55,9 @@ class FieldsRows:
     def __init__(self, native: Any, rules: Rules, *, shard: str) -> None:
         self._native = native
         self._rules, self._shard = rules, shard
-        self._encoder = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES)
+        self._encoder = row_encoder(
+            rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_row_bytes=MAX_RECORD_BYTES
+        )
         refuses_unknown = rules.text("bigquery.unknown_fields") == "reject"
         self._schema = TypedSchema(
             native,
@@ -135,7 +138,7 @@ class FieldsRows:
                 try:
                     text = self._written_anew(row)
                 except BadCells as error:
-                    rejections.append(Rejection(index, "rejected", str(error)))
+                    rejections.append(Rejection(index, error.reason, str(error)))
                     continue
                 if text is None:
                     return None, []

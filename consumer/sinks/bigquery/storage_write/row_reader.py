@@ -13,7 +13,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from consumer.domain.dead_letters import Reason
 from consumer.settings.schema import Column
+from consumer.sinks.bigquery.row_size import Unfit, check_members, check_values
 
 _JSON_TYPES: dict[str, Any] = {
     "STRING": str,
@@ -42,11 +44,15 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
 # beside its own errors msgspec lets those of Python's dates and decimals through
-_NOT_DECODED = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+_NOT_DECODED = (msgspec.MsgspecError, ValueError, ArithmeticError)
 
 
 class BadCells(ValueError):
     """The row does not fit the columns."""
+
+    def __init__(self, detail: str, reason: Reason = "rejected") -> None:
+        super().__init__(detail)
+        self.reason: Reason = reason
 
 
 class RowReader:
@@ -54,6 +60,7 @@ class RowReader:
 
     def __init__(self, columns: Sequence[Column], *, refuse_unknown: bool) -> None:
         """With `refuse_unknown`, a field without a column makes a row bad; otherwise it is left out."""
+        self._columns = columns
         self._fields = _Fields(columns, keeps_unknown=refuse_unknown)
         # a field without a column may be one whose name has other letters, so it is always looked at twice
         self._decode_exact = _decoder(columns, refuse_unknown=True)
@@ -61,6 +68,11 @@ class RowReader:
 
     def read(self, row: bytes) -> Any:
         """Raises BadCells."""
+        try:
+            check_members(row)
+            check_values(row, self._columns)
+        except Unfit as error:
+            raise BadCells(str(error), error.reason) from None
         try:
             return self._decode_exact(row if self._is_soon_decoded(row) else _in_order(row, self._fields))
         except _NOT_DECODED:

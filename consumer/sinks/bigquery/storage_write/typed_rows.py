@@ -16,6 +16,7 @@ from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces, cells_byt
 from consumer.sinks.bigquery.storage_write.cells import ArrowWriter
 from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows import (
+    MAX_RECORD_BYTES,
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,
     Made,
@@ -29,7 +30,9 @@ class TypedRows:
     """Their cells are Arrow's already, since that is how a row is found not to fit."""
 
     def __init__(self, rules: Rules, *, shard: str) -> None:
-        self._encoder = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES)
+        self._encoder = row_encoder(
+            rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_row_bytes=MAX_RECORD_BYTES
+        )
         columns = row_columns(rules, rules.columns)
         self._reader = RowReader(columns, refuse_unknown=rules.text("bigquery.unknown_fields") == "reject")
         self._writer = ArrowWriter(columns)
@@ -66,7 +69,7 @@ class TypedRows:
             try:
                 self._columns([row])
             except BadCells as error:
-                rejections.append(Rejection(index, "rejected", str(error)))
+                rejections.append(Rejection(index, error.reason, str(error)))
                 continue
             good.append(row)
             kept.indices.append(index)
