@@ -89,13 +89,17 @@ def check(
 
 
 def _judge(journal: Journal, backend: Backend, number: int, held: Held, outcome: str, tally: Tally) -> None:
+    is_wrong = not journal.may_become(number, backend, outcome)
+    tally.misjudged += is_wrong
     label = journal.label(number)
-    if label is not None:
-        tally.verdicts.setdefault(label, Counter())[outcome] += 1
-    if not journal.may_become(number, backend, outcome):
-        tally.misjudged += 1
-        what = "misjudged" if label is None else f"{label}: {outcome}"
-        tally.note(f"{what} in {held.place}: {_text(held.record)}")
+    if label is None:
+        if is_wrong:
+            tally.note(f"misjudged in {held.place}: {_text(held.record)}")
+        return
+    verdicts = tally.verdicts.setdefault(label, Counter())
+    verdicts[outcome] += 1
+    if is_wrong and verdicts[outcome] == 1:
+        tally.note(f"{label}: {outcome} in {held.place}: {_text(held.record)}")
 
 
 def _hold_together(tally: Tally) -> None:
