@@ -23,14 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from consumer.domain.columns import NUMBER_CODES, Columns
+from consumer.domain.names import NATIVE_VARIABLE
 
 SOURCES = Path(__file__).parent
 SLACK = 64
 """Bytes that may be written past the end of an output; native.h has the same number."""
-
-OFF_VARIABLE = "CONSUMER_NATIVE"
-"""`off` makes a process and what it starts do without the library; the setting `shard.native` does so for a daemon."""
-
 
 PARSED, UNSURE, MORE_RECORDS = range(3)
 """What parse_records answers."""
@@ -222,8 +219,8 @@ def path() -> Path:
 @cache
 def found() -> ctypes.CDLL | str:
     """The library, or why there is none."""
-    if os.environ.get(OFF_VARIABLE) == "off":
-        return f"{OFF_VARIABLE}=off"
+    if os.environ.get(NATIVE_VARIABLE) == "off":
+        return f"{NATIVE_VARIABLE}=off"
     if not path().exists():
         return f"{path()} is not there: bin/setup makes it"
     try:

@@ -116,19 +116,17 @@ static int float_of(span text, double *number) {
     return (const byte *)stopped == text.begin + text.size && *number - *number == 0;
 }
 
+static int is_word(span text, const char *word, uint64_t size) {
+    return text.size == size && !memcmp(text.begin, word, size);
+}
+
 /* What JSON has no numbers for, as BigQuery and FieldsRows write them. */
 static int named_float_of(span text, double *number) {
-    static const struct {
-        const char *name;
-        uint64_t size;
-        double value;
-    } named[] = {{"NaN", 3, NAN}, {"Infinity", 8, INFINITY}, {"-Infinity", 9, -INFINITY}};
-    for (int place = 0; place < 3; place++)
-        if (text.size == named[place].size && !memcmp(text.begin, named[place].name, text.size)) {
-            *number = named[place].value;
-            return 1;
-        }
-    return 0;
+    if (is_word(text, "NaN", 3)) *number = NAN;
+    else if (is_word(text, "Infinity", 8)) *number = INFINITY;
+    else if (is_word(text, "-Infinity", 9)) *number = -INFINITY;
+    else return 0;
+    return 1;
 }
 
 /* Days since 1970 of `2001-02-03`. */

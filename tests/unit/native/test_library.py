@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.columns import Records
+from consumer.domain.names import NATIVE_VARIABLE
 from consumer.domain.records import Record
 from consumer.native import library
 from consumer.shard.line_reader import LineReader
@@ -61,7 +62,7 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, what: Any) -> tuple[Any, Any]:
     found = []
     for value in ("", "off"):
         with monkeypatch.context() as patch:
-            patch.setenv(library.OFF_VARIABLE, value)
+            patch.setenv(NATIVE_VARIABLE, value)
             library.found.cache_clear()
             try:
                 found.append(what())
