@@ -29,11 +29,12 @@ class MessageParser:
         self._begins = [array("Q", [0]) for _ in library.BEGINS]
         self._progress = library.MessageProgress()
 
-    def look_ahead(self, so_far: memoryview) -> None:
+    def look_ahead(self, so_far: memoryview) -> int:
         """Parse what there is of a message, behind which stands a line end that is not its own: while it is in the
-        processor's cache, and while its writer goes on."""
+        processor's cache, and while its writer goes on. All of it is needed again: 0."""
         if self._parse is not None and len(so_far) > _SMALL_BYTES:
             self._go_on(so_far)
+        return 0
 
     def parse(self, line: memoryview) -> tuple[Records, int | None] | None:
         """The records of a message and `millisBehindLatest`; None where somebody else has to look at the line. It
