@@ -29,8 +29,11 @@ SOURCES = Path(__file__).parent
 SLACK = 64
 """Bytes that may be written past the end of an output; native.h has the same number."""
 
-PARSED, UNSURE, MORE_RECORDS = range(3)
+PARSED, UNSURE, MORE_RECORDS, UNFINISHED = range(4)
 """What parse_records answers."""
+
+AT_BEGIN, AT_MEMBER, BEHIND_MEMBER, AT_RECORD, BEHIND_RECORD = range(5)
+"""Where in a message it is: the stages of MessageProgress."""
 
 DONE, BODY_IS_FULL, BODY_NEEDS_BYTES, OTHER_DAY = range(4)
 """What write_rows answers."""
