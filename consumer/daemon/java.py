@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consumer.daemon.errors import StartFailed
+from consumer.daemon.proxies import no_proxy_for_java
 from consumer.daemon.roles import role_session
 from consumer.daemon.state import StateDirectory
 from consumer.domain.names import EVENTS_VARIABLE, FORK_SERVER_VARIABLE, SETTINGS_VARIABLE
@@ -123,7 +124,7 @@ def _environment(settings: Settings, state: StateDirectory, environment: Mapping
     }
     if settings.flag(FORK_SERVER):
         own[FORK_SERVER_VARIABLE] = state.fork_server_path
-    return {**environment, **own}
+    return {**environment, **no_proxy_for_java(environment), **own}
 
 
 def _joined(first: str, rest: str | None) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 from consumer.daemon.java import worker_id
 from consumer.daemon.own_directory import NotOurs, refuse_foreign
 from consumer.daemon.preparation import NotReady, Step, Unusable
+from consumer.daemon.proxies import metadata_warning, proxy_lines
 from consumer.daemon.state import directory_of
+from consumer.domain.errors import SetupError
 from consumer.settings import Settings
 
 _AT_ONCE = 8
@@ -40,11 +42,24 @@ def checks_of(settings: Settings, *, now: Callable[[], float]) -> list[Check]:
 
     state = directory_of(settings, worker_id=worker_id(settings))
     here = Check(name="state directory", step=lambda: check_state_directory(state))
+    proxies = [Check(name="proxies", step=lambda: check_proxies(settings))]
     if settings.backend == "s3":
-        return [*aws_checks(settings, now=now), here]
+        return [*proxies, *aws_checks(settings, now=now), here]
     from consumer.daemon.bigquery_probes import bigquery_checks
 
-    return [*aws_checks(settings, now=now), *bigquery_checks(settings), here]
+    return [*proxies, *aws_checks(settings, now=now), *bigquery_checks(settings), here]
+
+
+def check_proxies(settings: Settings) -> str:
+    """By which proxy each service is asked."""
+    try:
+        lines = proxy_lines(settings)
+    except SetupError as error:
+        raise Unusable(str(error)) from error
+    warning = metadata_warning(os.environ)
+    if warning is not None:
+        raise Unusable(warning)
+    return "; ".join(lines) or "none is used"
 
 
 def check_state_directory(path: Path) -> str:

@@ -17,6 +17,7 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
+    ProxyConnectionError,
     SSOTokenLoadError,
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
@@ -25,6 +26,7 @@ from botocore.loaders import Loader
 
 from consumer.domain.errors import DeliveryError, SetupError, Throttled, TransientError
 from consumer.settings import Settings
+from consumer.sinks.proxies import refused_tunnel
 
 THROTTLING_CODES = frozenset(
     {
@@ -74,6 +76,9 @@ AWS_ERRORS = (ClientError, BotoCoreError, RuntimeError)
 """What a boto3 call raises that `delivery_error` can read. botocore raises a bare RuntimeError where refreshed
 credentials turn out to be expired already (RefreshableCredentials._protected_refresh)."""
 
+
+_AWS = "https://amazonaws.com"
+"""Any host of theirs has the proxy that the others have."""
 
 _SHARED_MODELS = ("service-2", "endpoint-rule-set-1")
 _SHARED_DATA = ("endpoints", "partitions", "sdk-default-configuration", "_retry")
@@ -162,6 +167,8 @@ def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
     itself where it is none of boto3's."""
     if isinstance(error, ClientError):
         return _of_answer(error, setting=setting)
+    if isinstance(error, ProxyConnectionError):
+        return refused_by_proxy(error) or TransientError(str(error))
     if isinstance(error, _SETUP_EXCEPTIONS):
         return SetupError(str(error), setting=setting)
     if isinstance(error, BotoCoreError):  # connections refused, reset, timed out
@@ -169,6 +176,11 @@ def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
     if type(error) is RuntimeError and str(error).startswith("Credentials were refreshed"):
         return SetupError(str(error), setting=setting)
     raise error
+
+
+def refused_by_proxy(error: ProxyConnectionError) -> SetupError | None:
+    """None where the proxy may well let the next request through."""
+    return refused_tunnel(error.kwargs.get("error"), _AWS)
 
 
 def _of_answer(error: ClientError, *, setting: str) -> DeliveryError:

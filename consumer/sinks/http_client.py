@@ -1,7 +1,7 @@
 """A small HTTP/1.1 client over kept-alive connections, for requests that are made thousands of times.
 
 urllib3 takes four times the CPU time a request, most of it for choices that nobody makes here: headers in any shape,
-redirects, retries, proxies, decoding. The answers are parsed by llhttp.
+redirects, retries, decoding. The answers are parsed by llhttp.
 """
 
 import ssl
@@ -15,9 +15,18 @@ import httptools
 
 from consumer.domain.errors import TransientError
 from consumer.sinks.http_answers import Answer, AnswerReader
-from consumer.sinks.http_connections import Connection, is_silent, open_connection, send_all, tls_context
+from consumer.sinks.http_connections import (
+    Connection,
+    Route,
+    is_silent,
+    open_connection,
+    send_all,
+    tls_context,
+)
+from consumer.sinks.proxies import http_proxy_of, refused_by
 
 _PORTS = {"http": 80, "https": 443}
+_PROXY_WANTS_A_PASSWORD = 407
 _WAITS = 5
 """A request as a whole may take so many times the longest wait in it: whoever sends a byte now and then must not hold
 it for ever, and one that has taken so long is better begun anew."""
@@ -37,11 +46,15 @@ class HttpClient:
         self._servers: dict[tuple[str, str], _Server] = {}
 
     def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | bytearray) -> Answer:
-        """One attempt; follows no redirect. Raises TransientError where there is no answer."""
+        """One attempt; follows no redirect. Raises TransientError where there is no answer, or SetupError where a proxy
+        lets none through."""
         try:
             parts = urlsplit(url)
             target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
             server = self._server(parts.scheme, parts.netloc)
+            if server.asks_proxy is not None:
+                target = f"{parts.scheme}://{parts.netloc}{target}"
+                headers = {**headers, **server.asks_proxy}
             return server.request(_head(method, target, parts.netloc, headers, len(body)), body)
         except (OSError, ValueError, httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             said = str(error) or type(error).__name__
@@ -66,15 +79,17 @@ class _Server:
     """One server and the connections to it that wait for a request, the one used last at the end."""
 
     def __init__(self, scheme: str, netloc: str, limits: _Limits) -> None:
-        """Raises ValueError for an address that is none."""
+        """Raises ValueError for an address that is none, and SetupError for a proxy that is none."""
         self._idle: list[Connection] = []
         address = urlsplit(f"//{netloc}")
         if scheme not in _PORTS or not address.hostname:
             raise ValueError("not an address of http or https")
-        self._host = address.hostname
-        self._port = address.port or _PORTS[scheme]
-        self._tls = tls_context() if scheme == "https" else None
+        proxy = http_proxy_of(f"{scheme}://{netloc}")
+        tls = tls_context() if scheme == "https" else None
+        self._route = Route(host=address.hostname, port=address.port or _PORTS[scheme], tls=tls, proxy=proxy)
         self._limits = limits
+        self.asks_proxy = proxy.headers() if proxy and not tls else None
+        """The headers for a proxy that is asked itself, with the whole address; None where the server is."""
 
     def __del__(self) -> None:
         for connection in self._idle:
@@ -89,6 +104,9 @@ class _Server:
             # a request that is given up, too, leaves an answer behind that nobody waits for
             connection.close()
             raise
+        if answer.status == _PROXY_WANTS_A_PASSWORD and self._route.proxy:
+            connection.close()
+            raise refused_by(self._route.proxy, answer.status, self._route.host)
         if reader.keeps_alive and len(self._idle) < self._limits.connections:
             self._idle.append(connection)
         else:
@@ -120,7 +138,7 @@ class _Server:
         return reader.read(connection, until)
 
     def _send(self, connection: Connection, head: bytes, body: bytes | bytearray, until: float) -> None:
-        if self._tls:
+        if self._route.tls:
             send_all(connection, head, until)
             send_all(connection, body, until)
             return
@@ -132,9 +150,7 @@ class _Server:
 
     def _open(self) -> Connection:
         return open_connection(
-            self._host,
-            self._port,
-            tls=self._tls,
+            self._route,
             connect_seconds=self._limits.connect_seconds,
             read_seconds=self._limits.read_seconds,
         )

@@ -245,6 +245,14 @@ def test_health_tells_who_runs_answers_and_is_well(
     assert said == [nobody, held, held, nobody]
 
 
+def test_health_asks_this_host_whatever_proxy_the_environment_names(
+    start: StartDaemon, tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(f"http.port={free_port}").running()
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert health_main(["--state-dir", str(tmp_path / "state"), "--strict"]) == 0
+
+
 def test_health_looks_where_the_settings_keep_the_state(
     start: StartDaemon,
     tmp_path: Path,
