@@ -6,6 +6,7 @@ The one exception is `Chunker.seal_idle`, which seals where the next record woul
 """
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from consumer.domain.columns import Records
@@ -148,12 +149,17 @@ class Chunker:
 
     def add(self, records: Records) -> list[Chunk]:
         """Take records in shard order, and copy them; return the chunks that they complete."""
+        return list(self.cut(records))
+
+    def cut(self, records: Records) -> Iterator[Chunk]:
+        """As `add`, chunk by chunk, each of them copied when it is asked for; what was copied the records let go of.
+        Whoever does not ask for all of them has to discard the rest."""
         if not records:
-            return []
+            return
         if self._holds_all_of(records):
             self._open.extend(records)
-            return []
-        return self._cut(records)
+            return
+        yield from self._cut(records)
 
     def seal_idle(self, tip_seen_ms: int) -> Chunk | None:
         """Seal the open chunk if it cannot grow any more.
@@ -187,8 +193,7 @@ class Chunker:
             and max(records.arrivals()) < since + self._limits.window_ms
         )
 
-    def _cut(self, records: Records) -> list[Chunk]:
-        sealed: list[Chunk] = []
+    def _cut(self, records: Records) -> Iterator[Chunk]:
         limits = self._limits
         sizes, arrivals = records.sizes(), records.arrivals()
         begin = place = 0
@@ -205,7 +210,7 @@ class Chunker:
                     break
             one, arrival_ms = sizes[place], arrivals[place]
             if count and (size + one > limits.max_bytes or arrival_ms >= since + limits.window_ms):
-                sealed.append(self._seal_with(records, begin, place))
+                yield self._seal_with(records, begin, place)
                 begin, count, size = place, 0, 0
             if not count:
                 since = arrival_ms
@@ -213,13 +218,13 @@ class Chunker:
             size += one
             place += 1
             if size >= limits.max_bytes or count >= limits.max_records:
-                sealed.append(self._seal_with(records, begin, place))
+                yield self._seal_with(records, begin, place)
                 begin, count, size = place, 0, 0
         self._open.extend(records, begin)
-        return sealed
 
     def _seal_with(self, records: Records, begin: int, end: int) -> Chunk:
         self._open.extend(records, begin, end)
+        records.let_go(end)
         chunk = Chunk(self._open)
         self.discard()
         return chunk

@@ -11,7 +11,8 @@ have filled is given back."""
 
 
 class MessageParser:
-    """What it gives out is valid until its next call."""
+    """What it gives out is valid until the next message with records comes: a callback reads answers to its checkpoints
+    while it has not yet looked at all of its own."""
 
     def __init__(self) -> None:
         loaded = library.load()
@@ -49,7 +50,7 @@ class MessageParser:
 
         Raises ProtocolError.
         """
-        if self._progress.stage == library.AT_BEGIN and len(line) <= _SMALL_BYTES:
+        if self._progress.stage == library.AT_BEGIN and len(line) <= _SMALL_BYTES and _has_records(line):
             self._memory.give_back(_SMALL_BYTES)
         if bytes(line[-1:]) != b"\n":
             line = memoryview(bytearray(line) + b"\n")
@@ -85,3 +86,11 @@ class MessageParser:
             library.address(line), len(line), memory.capacity, memory.columns, self._progress
         )
         return self._text.read(line) if result == library.UNSURE else result
+
+
+def _has_records(line: memoryview) -> bool:
+    """As the KCL writes it, with the action first. Where somebody else has written it, memory is given back later."""
+    return bytes(line[: len(_BEGIN)]) == _BEGIN
+
+
+_BEGIN = b'{"action":"processRecords"'

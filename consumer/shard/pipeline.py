@@ -5,7 +5,7 @@ there is room for more; until then it waits, and checkpoints while it waits.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -112,7 +112,6 @@ class Pipeline:
 
     def accept(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer) -> None:
         """Take records; `tip_seen_ms` as Chunker.seal_idle has it, None where the tip was not seen."""
-        self._message_bytes = max(0, records.held_bytes - USUAL_MESSAGE_BYTES)
         try:
             self._take(records, tip_seen_ms, checkpointer)
         finally:
@@ -123,14 +122,21 @@ class Pipeline:
             self._drop(bool(records))
             self._checkpoint_if_due(checkpointer)
             return
-        for chunk, read_ms in self._sealed(records, tip_seen_ms):
+        now_ms = self._status.now_ms()
+        read_ms = now_ms if self._open_read_ms is None else self._open_read_ms
+        left = records.held_bytes + self._chunker.open_held_bytes
+        for chunk in self._sealed(records, tip_seen_ms):
+            left -= chunk.records.held_bytes
+            self._message_bytes = max(0, left - USUAL_MESSAGE_BYTES)
             self._wait(lambda chunk=chunk: self._has_room_for(chunk), checkpointer)  # type: ignore[misc]
             if self._takes_no_more():
                 # it was never tracked, so no checkpoint can pass it: the next owner reads it again
                 self._drop(True)
                 return
             self._start(chunk, read_ms)
+            read_ms = now_ms
             self._wait(self._has_room, checkpointer)
+        self._open_read_ms = read_ms if self._chunker.open_records else None
         self._checkpoint_if_due(checkpointer)
 
     def end(self, checkpointer: Checkpointer) -> None:
@@ -184,20 +190,11 @@ class Pipeline:
     def _takes_no_more(self) -> bool:
         return self.is_draining() or self._checkpoints.lease_lost
 
-    def _sealed(self, records: Records, tip_seen_ms: int | None) -> list[tuple[Chunk, int | None]]:
-        """The chunks that are complete now, each with the time at which its first record was read."""
-        first_read_ms = self._open_read_ms
-        now_ms = self._status.now_ms()
-        if first_read_ms is None:
-            first_read_ms = now_ms
-        chunks = self._chunker.add(records)
+    def _sealed(self, records: Records, tip_seen_ms: int | None) -> Iterator[Chunk]:
+        """The chunks that are complete now, each of them copied out of the message when it is asked for."""
+        yield from self._chunker.cut(records)
         if tip_seen_ms is not None and (idle := self._chunker.seal_idle(tip_seen_ms)) is not None:
-            chunks.append(idle)
-        if not self._chunker.open_records:
-            self._open_read_ms = None
-        else:
-            self._open_read_ms = now_ms if chunks else first_read_ms
-        return [(chunk, now_ms if place else first_read_ms) for place, chunk in enumerate(chunks)]
+            yield idle
 
     def _start(self, chunk: Chunk, read_ms: int | None) -> None:
         held_bytes = self._limits.footprint.of(chunk.records)

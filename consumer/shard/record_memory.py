@@ -77,7 +77,20 @@ class RecordMemory:
         labels = memoryview(self._memory["labels"])[: columns.label_bytes]
         *numbers, text_begins, label_begins = self._items()
         numbers = [column[:count] for column in numbers]
-        return Records.of_one(Columns(text, labels, *numbers, begins=(text_begins, label_begins)))
+        found = Columns(text, labels, *numbers, begins=(text_begins, label_begins))
+        return Records.of_one(found, self._let_go if found.held_bytes > _USUAL_BYTES else None)
+
+    def _let_go(self, count: int) -> None:
+        """Of whole pages before a record: a message of very many tiny ones is copied chunk by chunk, and would be here
+        twice otherwise."""
+        memory = self._memory
+        text_begins, label_begins = self._items()[-2:]
+        ends = {name: count * item_bytes for name, item_bytes in _ITEM_BYTES.items()}
+        ends |= {"text": text_begins[count], "labels": label_begins[count]}
+        for name, end in ends.items():
+            pages = end // mmap.PAGESIZE * mmap.PAGESIZE
+            if pages:
+                memory[name].madvise(mmap.MADV_DONTNEED, 0, pages)
 
     def give_back(self, kept_bytes: int) -> None:
         """What messages have filled, if it is more than that."""

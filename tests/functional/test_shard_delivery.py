@@ -9,6 +9,8 @@ import gzip
 import threading
 from collections.abc import Mapping
 
+import pytest
+
 from consumer.settings import Settings
 from consumer.shard.tip import POLLED_AHEAD
 from tests.functional.conftest import StartShard
@@ -283,3 +285,27 @@ def test_sigterm_that_no_shutdown_follows_ends_the_process_at_last(
     kcl.terminate()
     assert kcl.wait() == 1
     assert kcl.asked == []
+
+
+@pytest.mark.parametrize("native", ["true", "false"])
+def test_a_message_stays_as_it_came_while_checkpoints_are_answered_in_the_middle_of_it(
+    s3: S3Stub, start_shard: StartShard, native: str
+) -> None:
+    """Its later chunks are copied out of it when there is room for them; an answer of the KCL is a message, too."""
+    payloads = [b'{"n":%d,"x":"%b"}' % (number, b"x" * 2000) for number in range(500)]
+    settings = s3_settings(
+        s3,
+        {
+            "chunk.max_records": "20",
+            "delivery.max_in_flight_chunks": "1",
+            "checkpoint.interval": "100ms",
+            "shard.native": native,
+        },
+    )
+    kcl = start_shard(settings)
+    kcl.initialize()
+    kcl.process([record(1000 + number, payload) for number, payload in enumerate(payloads)])
+    assert kcl.confirmed[0] == ("1019", None)
+    kcl.end_shard()
+    assert s3.lines == payloads
+    assert s3.dead_letters == []

@@ -76,8 +76,11 @@ class Shard:
         )
 
     def accept(self, *some: Record, tip_seen_ms: int | None = None) -> list[str]:
+        return self.accept_all(Records.of(some), tip_seen_ms)
+
+    def accept_all(self, records: Records, tip_seen_ms: int | None = None) -> list[str]:
         with self._callback() as started:
-            self.pipeline.accept(Records.of(some), tip_seen_ms, self.checkpointer)
+            self.pipeline.accept(records, tip_seen_ms, self.checkpointer)
         return self.log.since(started)
 
     def tick(self) -> list[str]:
@@ -410,15 +413,15 @@ def test_a_lost_lease_stops_checkpoints_and_drops_the_open_chunk() -> None:
     assert shard.pipeline.in_flight_bytes == 0
 
 
-def test_a_message_that_takes_more_than_usual_leaves_less_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_of_a_message_beyond_a_usual_one_takes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     some = numbered(1, 3)
-    usual = Records.of(some).held_bytes - 15
-    monkeypatch.setattr(pipeline, "USUAL_MESSAGE_BYTES", usual)
+    one = Records.of(some[:1]).held_bytes
+    monkeypatch.setattr(pipeline, "USUAL_MESSAGE_BYTES", one - 5)
     shard = Shard(max_chunks=9, max_bytes=40, interval=60)
-    shard.while_waiting(shard.durable(1), shard.durable(2))
-    # 10 bytes each and 15 more than usual: a third one does not fit beside two
+    shard.while_waiting(shard.durable(1))
     done = [act for act in shard.accept(*some) if act.startswith(("start", "durable"))]
-    assert done == ["start 1-1", "start 2-1", "durable 1", "start 3-1"]
+    # two records are left beside the first chunk, one beside the second, and none beside the third
+    assert done == ["start 1-1", "durable 1", "start 2-1", "start 3-1"]
     assert shard.pipeline.in_flight_bytes == 20
 
 
@@ -427,7 +430,21 @@ def test_a_message_larger_than_the_limit_is_delivered_chunk_by_chunk(monkeypatch
     shard = Shard(max_chunks=9, max_bytes=40, interval=60)
     shard.while_waiting(shard.durable(1), shard.durable(2), shard.durable(3))
     done = [act for act in shard.accept(*numbered(1, 3)) if act.startswith(("start", "durable"))]
-    assert done == ["start 1-1", "durable 1", "start 2-1", "durable 2", "start 3-1", "durable 3"]
+    assert done == ["start 1-1", "durable 1", "start 2-1", "durable 2", "start 3-1"]
+
+
+def test_a_message_lets_go_of_a_chunk_once_it_is_copied_and_not_before_there_is_room() -> None:
+    shard = Shard(max_chunks=1, interval=60)
+    message = Records.of_one(
+        Records.of(numbered(1, 3)).parts[0], lambda count: shard.log.append(f"let go of {count}")
+    )
+    shard.while_waiting(shard.durable(1), shard.durable(2), shard.durable(3))
+    acts = [act for act in shard.accept_all(message) if act.startswith(("let", "start", "durable"))]
+    assert acts == [
+        *("let go of 1", "start 1-1", "durable 1"),
+        *("let go of 2", "start 2-1", "durable 2"),
+        *("let go of 3", "start 3-1", "durable 3"),
+    ]
 
 
 # The end of a shard
