@@ -20,8 +20,11 @@ OFF_VARIABLE = "CONSUMER_NATIVE"
 """`off` makes a process and what it starts do without the library; the setting `shard.native` does so for a daemon."""
 
 
-PARSED, UNSURE, MORE_RECORDS = range(3)
+PARSED, UNSURE, MORE_RECORDS, UNFINISHED = range(4)
 """What parse_records answers."""
+
+AT_BEGIN, AT_MEMBER, BEHIND_MEMBER, AT_RECORD, BEHIND_RECORD = range(5)
+"""Where in a message it is: the stages of MessageProgress."""
 
 DONE, BODY_IS_FULL, BODY_NEEDS_BYTES, OTHER_DAY = range(4)
 """What write_rows answers."""
