@@ -22,11 +22,10 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from consumer.daemon.preparation import NotReady, Unreachable, Unusable
 from consumer.daemon.roles import assume_role_request
 from consumer.settings import Settings
-from consumer.sinks.aws import s3_client
+from consumer.sinks.aws import THROTTLING_CODES, s3_client
 
-_THROTTLING = frozenset(
-    ("LimitExceededException", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded")
-)
+_THROTTLING = THROTTLING_CODES | {"LimitExceededException"}
+"""The last one is DynamoDB's, of tables that are made at once."""
 FORBIDDEN = frozenset(("403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled"))
 _BAD_CREDENTIALS = frozenset(
     (

@@ -63,6 +63,23 @@ class Chunk:
         object.__setattr__(self, "records", Records())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """What records take in memory until they are durable, at most: themselves, and what a sink makes of them."""
+
+    made_of_byte: int
+    """Bytes beside each byte of a payload."""
+    made_of_record: int
+    """Bytes beside that for each record: a row's identity and what stands around it."""
+
+    def of(self, records: Records) -> int:
+        return (
+            records.held_bytes
+            + self.made_of_byte * records.payload_bytes
+            + self.made_of_record * len(records)
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """What a chunk can take before it is complete: less than so many bytes and records, which arrived before a time."""
@@ -116,7 +133,13 @@ class Chunker:
 
     @property
     def open_bytes(self) -> int:
+        """Of payloads."""
         return self._open.payload_bytes
+
+    @property
+    def open_held_bytes(self) -> int:
+        """Of memory."""
+        return self._open.held_bytes
 
     @property
     def open_since_ms(self) -> int | None:

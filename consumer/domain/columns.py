@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Buffer, Iterable, Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, groupby
 from typing import Any, overload
 
 from consumer.domain.records import Position, Record
@@ -164,6 +164,25 @@ class Columns:
             )
         return made
 
+    def at(self, places: Sequence[int]) -> list[Record]:
+        """As objects, those at these places: no other record is looked at, since it may be large."""
+        text_begins, label_begins = self.begins()
+        text, labels = memoryview(self.text), memoryview(self.labels)
+        made: list[Record] = []
+        for place in places:
+            text_begin, key_begin = text_begins[place], label_begins[place]
+            key_end = key_begin + self.key_sizes[place]
+            made.append(
+                Record(
+                    bytes(text[text_begin : text_begin + self.sizes[place]]),
+                    _text(labels[key_begin:key_end]),
+                    _text(labels[key_end : key_end + self.sequence_sizes[place]]),
+                    self.sub_sequences[place],
+                    self.arrivals[place],
+                )
+            )
+        return made
+
 
 class Records(Sequence[Record]):
     """Records of one shard in order, as columns: a million of them are some buffers and no objects. As a sequence it
@@ -204,13 +223,8 @@ class Records(Sequence[Record]):
 
     def extend(self, records: "Records", begin: int = 0, end: int | None = None) -> None:
         """Take over others, or those of them from one index to before another."""
-        stop = len(records) if end is None else end
-        start = 0
-        for part in records.parts:
-            first, last = max(begin - start, 0), min(stop - start, len(part))
-            if first < last:
-                self._extend(part, first, last)
-            start += len(part)
+        for part, first, last in records._pieces(begin, len(records) if end is None else end):
+            self._extend(part, first, last)
 
     @property
     def held_bytes(self) -> int:
@@ -244,10 +258,13 @@ class Records(Sequence[Record]):
     def payloads(self, indices: Sequence[int]) -> list[bytes]:
         """Of the records at these indices."""
         each = self._part_records
-        texts = [(memoryview(part.text), part.sizes, part.begins()[0]) for part in self.parts]
+        number, text, sizes, begins = -1, memoryview(b""), array("I"), array("Q")
         made: list[bytes] = []
         for index in indices:
-            text, sizes, begins = texts[index // each]
+            if index // each != number:
+                number = index // each
+                part = self.parts[number]
+                text, sizes, begins = memoryview(part.text), part.sizes, part.begins()[0]
             begin = begins[index % each]
             made.append(bytes(text[begin : begin + sizes[index % each]]))
         return made
@@ -256,13 +273,10 @@ class Records(Sequence[Record]):
         """The records at these indices, which ascend."""
         if isinstance(indices, range) and indices.step == 1:
             return self[indices.start : indices.stop]
+        each = self._part_records
         made: list[Record] = []
-        number, records = -1, []
-        for index in indices:
-            part, place = divmod(index, self._part_records)
-            if part != number:
-                number, records = part, self.parts[part].records(0, len(self.parts[part]))
-            made.append(records[place])
+        for number, some in groupby(indices, lambda index: index // each):
+            made += self.parts[number].at([index % each for index in some])
         return made
 
     # The sequence of records
@@ -300,13 +314,18 @@ class Records(Sequence[Record]):
 
     def _neighbours(self, begin: int, end: int) -> list[Record]:
         made: list[Record] = []
-        start = 0
-        for part in self.parts:
-            first, last = max(begin - start, 0), min(end - start, len(part))
-            if first < last:
-                made += part.records(first, last)
-            start += len(part)
+        for part, first, last in self._pieces(begin, end):
+            made += part.records(first, last)
         return made
+
+    def _pieces(self, begin: int, end: int) -> Iterator[tuple[Columns, int, int]]:
+        """The parts that hold the records from one index to before another, and these records' places in each."""
+        each = self._part_records
+        while begin < end:
+            number, first = divmod(begin, each)
+            last = min(each, first + end - begin)
+            yield self.parts[number], first, last
+            begin += last - first
 
     def _open_part(self) -> Columns:
         if not self.parts or len(self.parts[-1]) == self._part_records:

@@ -1,6 +1,5 @@
 """Records that no backend can take: why, and the line that holds everything needed to deliver them again."""
 
-import base64
 import datetime
 from collections import deque
 from dataclasses import dataclass
@@ -12,8 +11,14 @@ from consumer.domain.records import Record
 
 Reason = Literal[
     "not_json",  # the payload is not one JSON value in UTF-8
+    "too_deep",  # JSON of more levels than the backend's limit
+    "long_name",  # JSON with a member's name of more bytes than rows are made of
+    "not_unicode",  # JSON with half of a surrogate pair in a text, which no column takes
+    "bad_number",  # JSON with a number beyond double precision, which no column takes
     "not_an_object",  # JSON, but rows are made of objects
     "raw_newline",  # validation is off, and the payload would not stay on one line
+    "too_many_values",  # more fields, or elements of repeated columns, than one row is made of
+    "repeated_field",  # the field of the key or of the time is there twice
     "no_key",  # the field that chooses the table is missing or empty
     "bad_key",  # it is there, but is no text that starts with the hex digits that choose the table
     "time_out_of_range",  # the backend refuses partitions so far from the present
@@ -44,8 +49,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """RFC 3339 in UTC with milliseconds."""
     reason: str
     detail: str
-    payload: str
-    """The record as it came, in base64."""
+    payload: bytes
+    """The record as it came; in base64 once it is JSON."""
 
 
 def dead_letter(
@@ -58,11 +63,12 @@ def dead_letter(
         shard=shard,
         sequence_number=record.sequence_number,
         sub_sequence_number=record.sub_sequence_number,
-        partition_key=record.partition_key,
+        # half of a surrogate pair has no form in UTF-8
+        partition_key=record.partition_key.encode("utf-8", "replace").decode(),
         arrived_at=arrived.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         reason=rejection.reason,
         detail=rejection.detail,
-        payload=base64.b64encode(record.data).decode("ascii"),
+        payload=record.data,
     )
 
 

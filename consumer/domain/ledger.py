@@ -9,13 +9,13 @@ from consumer.domain.records import Position
 class Ticket:
     """The handle that acknowledges one tracked chunk."""
 
-    __slots__ = ("_done", "_ledger", "end", "read_ms", "since_ms", "size_bytes")
+    __slots__ = ("_done", "_ledger", "end", "held_bytes", "read_ms", "since_ms")
 
-    def __init__(self, ledger: "Ledger", chunk: Chunk, read_ms: int | None) -> None:
+    def __init__(self, ledger: "Ledger", chunk: Chunk, held_bytes: int, read_ms: int | None) -> None:
         self._ledger = ledger
         self._done = False
         self.end = chunk.end
-        self.size_bytes = chunk.size_bytes
+        self.held_bytes = held_bytes
         self.since_ms = chunk.since_ms
         self.read_ms = read_ms
 
@@ -57,6 +57,7 @@ class Ledger:
 
     @property
     def in_flight_bytes(self) -> int:
+        """As `track` was told."""
         return self._unresolved_bytes
 
     @property
@@ -69,16 +70,18 @@ class Ledger:
         """When that record was read, where `track` was told."""
         return self._tickets[0].read_ms if self._tickets else None
 
-    def track(self, chunk: Chunk, *, read_ms: int | None = None) -> Ticket:
-        """Take responsibility for the next chunk of the shard; `read_ms` is when its first record was read."""
-        ticket = Ticket(self, chunk, read_ms)
+    def track(self, chunk: Chunk, *, held_bytes: int | None = None, read_ms: int | None = None) -> Ticket:
+        """Take responsibility for the next chunk of the shard, which takes so much memory until it is durable (its
+        payloads' bytes unless told); `read_ms` is when its first record was read."""
+        held_bytes = chunk.size_bytes if held_bytes is None else held_bytes
+        ticket = Ticket(self, chunk, held_bytes, read_ms)
         self._tickets.append(ticket)
         self._unresolved += 1
-        self._unresolved_bytes += chunk.size_bytes
+        self._unresolved_bytes += held_bytes
         return ticket
 
     def _on_resolved(self, ticket: Ticket) -> None:
         self._unresolved -= 1
-        self._unresolved_bytes -= ticket.size_bytes
+        self._unresolved_bytes -= ticket.held_bytes
         while self._tickets and self._tickets[0].done:
             self._watermark = self._tickets.popleft().end

@@ -84,6 +84,9 @@ def epoch_ms(moment: datetime.datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
+_LONGEST_TIME = 256
+"""Characters of a text that may be a time."""
+
 TimeParser = Callable[[object], datetime.datetime | None]
 
 
@@ -93,6 +96,11 @@ def time_parser(time_format: str) -> TimeParser:
     `time_format` is `iso8601`, `epoch_s`, `epoch_ms` or a strptime pattern; times without a zone are UTC. Raises
     ValueError for a pattern that strptime cannot read back.
     """
+    parse = _parser(time_format)
+    return lambda value: None if isinstance(value, str) and len(value) > _LONGEST_TIME else parse(value)
+
+
+def _parser(time_format: str) -> TimeParser:
     if time_format == "iso8601":
         return _from_iso8601
     if time_format == "epoch_s":

@@ -1,6 +1,5 @@
 """Reads what the backends hold: S3 objects, dead letters, BigQuery rows."""
 
-import base64
 import gzip
 import re
 from collections.abc import Iterable, Iterator
@@ -23,7 +22,7 @@ _CHUNK = re.compile(r"/(?P<chunk>[^/]+)-(?P<records>\d+)\.ndjson\.gz$")
 
 
 class _Line(msgspec.Struct):
-    payload: str
+    payload: bytes
     reason: str = ""
 
 
@@ -73,7 +72,7 @@ def dead_letters(lines: Iterable[bytes]) -> Iterator[DeadLetter]:
     """Dead letters from the lines of their objects. Raises msgspec.DecodeError for a line that is none."""
     for line in lines:
         letter = msgspec.json.decode(line, type=_Line)
-        yield DeadLetter(payload=base64.b64decode(letter.payload), reason=letter.reason)
+        yield DeadLetter(payload=letter.payload, reason=letter.reason)
 
 
 def records_named(keys: Iterable[str]) -> int:

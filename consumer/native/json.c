@@ -1,6 +1,7 @@
 /* JSON as RFC 8259 has it, on one line, without building anything.
  *
- * Left to Python as unsure: raw line ends between tokens, more than 64 levels, escaped surrogates that are no pair.
+ * Left to judge.c as unsure: raw line ends between tokens, whatever is beyond SURE_DEPTH and its like, and escapes that are
+ * half of a surrogate pair.
  */
 #include "native.h"
 
@@ -26,8 +27,13 @@ static inline int is_hex(byte character) {
     return (character >= '0' && character <= '9') || (letter >= 'a' && letter <= 'f');
 }
 
+static int is_second_half(const byte *place) {
+    return place[0] == '\\' && place[1] == 'u' && (place[2] | 0x20) == 'd' && is_hex(place[3]) &&
+           (place[3] | 0x20) >= 'c' && is_hex(place[4]) && is_hex(place[5]);
+}
+
 /* `place` is behind the backslash. */
-static const byte *escape(const byte *place) {
+static const byte *escape(const byte *place, int *has_escape) {
     switch (*place) {
     case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
         return place + 1;
@@ -36,10 +42,8 @@ static const byte *escape(const byte *place) {
             if (!is_hex(place[digit])) return NULL;
         /* d800 to dfff make sense in pairs only, one below dc00 before one that is not */
         if ((place[1] | 0x20) == 'd' && place[2] >= '8') {
-            if ((place[2] | 0x20) >= 'c' || place[5] != '\\' || place[6] != 'u') return NULL;
-            for (int digit = 7; digit <= 10; digit++)
-                if (!is_hex(place[digit])) return NULL;
-            return (place[7] | 0x20) == 'd' && (place[8] | 0x20) >= 'c' ? place + 11 : NULL;
+            if ((place[2] | 0x20) < 'c' && is_second_half(place + 5)) return place + 11;
+            *has_escape |= HALF_A_PAIR;
         }
         return place + 5;
     default:
@@ -81,8 +85,8 @@ const byte *json_string(const byte *place, const byte *limit, int *has_escape, i
         place = plain_characters(place, limit);
         if (LIKELY(*place == '"')) return place + 1;
         if (*place == '\\') {
-            *has_escape = 1;
-            place = escape(place + 1);
+            *has_escape |= AN_ESCAPE;
+            place = escape(place + 1, has_escape);
         } else if (*place >= 0x80) {
             *is_ascii = 0;
             place = utf8_sequence(place);
@@ -100,6 +104,7 @@ static const byte *digits(const byte *place) {
 }
 
 static const byte *number(const byte *place) {
+    const byte *begin = place;
     if (*place == '-') place++;
     if (*place == '0') {
         place++;
@@ -110,9 +115,11 @@ static const byte *number(const byte *place) {
     if ((*place | 0x20) == 'e') {
         place++;
         if (*place == '+' || *place == '-') place++;
+        const byte *exponent = place;
         place = digits(place);
+        if (place && place - exponent > SURE_EXPONENT_DIGITS) return NULL;
     }
-    return place;
+    return place && place - begin <= SURE_DIGITS ? place : NULL;
 }
 
 static const byte *word(const byte *place, const char *expected) {
@@ -140,13 +147,13 @@ value:
     }
     switch (*place) {
     case '{':
-        if (depth++ == 64) return NULL;
+        if (depth++ == SURE_DEPTH) return NULL;
         is_object = is_object << 1 | 1;
         place = json_space(place + 1);
         if (*place == '}') goto close;
         goto member;
     case '[':
-        if (depth++ == 64) return NULL;
+        if (depth++ == SURE_DEPTH) return NULL;
         is_object <<= 1;
         place = json_space(place + 1);
         if (*place == ']') goto close;
@@ -166,7 +173,7 @@ value:
     if (UNLIKELY(!place)) return NULL;
 
 after:
-    if (!depth) return place;
+    if (!depth) return has_escape & HALF_A_PAIR ? NULL : place;
     place = json_space(place);
     if (*place == ',') {
         place = json_space(place + 1);

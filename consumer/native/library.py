@@ -5,20 +5,29 @@ import hashlib
 import os
 import sys
 from collections.abc import Buffer
-from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_ubyte, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    c_char_p,
+    c_int,
+    c_int32,
+    c_int64,
+    c_ubyte,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from consumer.domain.columns import NUMBER_CODES, Columns
+from consumer.domain.names import NATIVE_VARIABLE
 
 SOURCES = Path(__file__).parent
 SLACK = 64
 """Bytes that may be written past the end of an output; native.h has the same number."""
-
-OFF_VARIABLE = "CONSUMER_NATIVE"
-"""`off` makes a process and what it starts do without the library; the setting `shard.native` does so for a daemon."""
-
 
 PARSED, UNSURE, MORE_RECORDS, UNFINISHED = range(4)
 """What parse_records answers."""
@@ -38,8 +47,14 @@ MOST_TABLES = 256
 MOST_COLUMNS = 512
 """Of a schema."""
 
+COLUMN_SLOTS = 4096
+"""Room that index_columns wants for finding columns by their names."""
+
 QUOTED_SLACK = 16
 """Bytes that may be read behind a column's quoted name; native.h has the same number."""
+
+NO_KEY = 2**32 - 1
+"""The offset of a key that is missing."""
 
 COLUMN_TYPES = ("TEXT", "JSON", "INTEGER", "FLOAT", "BOOLEAN", "TIMESTAMP", "DATE")
 """By their numbers."""
@@ -64,6 +79,21 @@ class MessageProgress(Structure):
         ("offset", c_uint64),
         ("millis_behind", c_int64),
         *((name, c_int32) for name in ("stage", "has_action", "has_records", "has_millis")),
+    )
+
+
+class JsonLimits(Structure):
+    _fields_ = (
+        ("max_depth", c_uint64),
+        ("max_name_bytes", c_uint64),
+        ("unicode_only", c_int64),
+        ("doubles_only", c_int64),
+    )
+
+
+class RecordFields(Structure):
+    _fields_ = tuple(
+        (name, c_uint32) for name in ("verdict", "offset", "key_begin", "key_size", "time_begin", "time_size")
     )
 
 
@@ -141,6 +171,9 @@ class RowSchema(Structure):
         ("time_column", c_int64),
         ("key_column", c_int64),
         ("leaves_out_unknown", c_int64),
+        ("slots", POINTER(c_uint16)),
+        ("most_steps", c_uint64),
+        ("longest_name", c_uint64),
     )
 
 
@@ -189,14 +222,19 @@ def path() -> Path:
 @cache
 def found() -> ctypes.CDLL | str:
     """The library, or why there is none."""
-    if os.environ.get(OFF_VARIABLE) == "off":
-        return f"{OFF_VARIABLE}=off"
+    if os.environ.get(NATIVE_VARIABLE) == "off":
+        return f"{NATIVE_VARIABLE}=off"
     if not path().exists():
         return f"{path()} is not there: bin/setup makes it"
     try:
-        library = ctypes.CDLL(str(path()))
+        return opened(path())
     except OSError as error:
         return f"it cannot be loaded: {error}"
+
+
+def opened(file: Path) -> ctypes.CDLL:
+    """The library in this file. Raises OSError."""
+    library = ctypes.CDLL(str(file))
     for name, arguments, result in _FUNCTIONS:
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, result
@@ -223,6 +261,25 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
         "parse_records",
         (c_void_p, c_uint64, c_uint64, POINTER(RecordColumns), POINTER(MessageProgress)),
         c_int,
+    ),
+    (
+        "judge_json",
+        (c_char_p, c_uint64, POINTER(JsonLimits), c_void_p, POINTER(c_uint64)),
+        c_int,
+    ),
+    (
+        "read_fields",
+        (
+            POINTER(RowRules),
+            POINTER(JsonLimits),
+            c_void_p,
+            c_void_p,
+            c_uint64,
+            c_void_p,
+            c_uint64,
+            c_void_p,
+        ),
+        None,
     ),
     ("json_lines", (c_void_p, c_uint64, c_void_p, c_uint64), c_uint64),
     (
@@ -258,6 +315,7 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     ("sort_rows", (POINTER(RowChoice), POINTER(RowPlaces)), None),
     ("measure_columns", _ROWS, None),
     ("write_columns", (*_ROWS, c_void_p), None),
+    ("index_columns", (POINTER(RowSchema),), None),
     ("is_typed_row", (c_char_p, c_uint64, POINTER(RowSchema), POINTER(RowRules)), c_int),
     ("measure_typed", _TYPED_ROWS, None),
     ("write_typed", (*_TYPED_ROWS, c_uint64, c_void_p), None),

@@ -58,8 +58,46 @@ typedef struct {
     int32_t stage, has_action, has_records, has_millis;
 } message_progress;
 
+/* What sinks/json/judge.py says of a payload, and sinks/json/fields.py of the members that decide where it goes. */
+typedef enum {
+    FINE = 0,
+    NOT_JSON = 1,
+    TOO_DEEP = 2,
+    LONG_NAME = 3,
+    NOT_UNICODE = 4,
+    BAD_NUMBER = 5,
+    NOT_AN_OBJECT = 6,
+    REPEATED_FIELD = 7
+} json_verdict;
+
+typedef struct {
+    uint64_t max_depth, max_name_bytes;
+    int64_t unicode_only, doubles_only;
+} json_limits;
+
+/* Any limits of judge.py allow what keeps to these, so that json.c is sure of it whatever they are. */
+enum { SURE_DEPTH = 64, SURE_NAME_BYTES = 65536, SURE_DIGITS = 200, SURE_EXPONENT_DIGITS = 2 };
+
+/* What `has_escape` holds. */
+enum { AN_ESCAPE = 1, HALF_A_PAIR = 2 };
+
+/* judge.c: the verdict on a payload of `size` bytes, behind which stands one below a space; where it is not FINE, `offset`
+ * is that of the token at fault. `levels` has max_depth / 8 + 1 bytes. */
+int judge_json(const byte *text, uint64_t size, const json_limits *limits, byte *levels, uint64_t *offset);
+
+/* fields.c: past the value at `place`, of a payload that ends at `end` and was judged to be fine; of another one past
+ * whatever looks like one, or NULL. */
+const byte *past_judged_value(const byte *place, const byte *end);
+
+/* Line ends, too: a payload may hold some between its tokens, so its end has to be told apart from them. */
+static inline const byte *any_space(const byte *place, const byte *end) {
+    while (place < end && (*place == ' ' || *place == '\t' || *place == '\n' || *place == '\r')) place++;
+    return place;
+}
+
 /* json.c: `limit` is the end of the readable buffer; a line end stands somewhere before it, where scanning ends at the
- * latest. Each function returns where it has come to, or NULL where the text is not, or not surely, what it looks for. */
+ * latest. Each function returns where it has come to, or NULL where the text is not, or not surely, what it looks for.
+ * Of json_string that is sure; it adds to `has_escape`. */
 const byte *json_value(const byte *place, const byte *limit);
 const byte *json_string(const byte *place, const byte *limit, int *has_escape, int *is_ascii);
 
@@ -76,7 +114,18 @@ static inline const byte *json_name(const byte *place, const byte *limit, int *h
         if (*place == '"') return place + 1;
         if (UNLIKELY(*place == '\\' || (byte)(*place - 0x20) >= 0x60)) break;
     }
-    return json_string(place, limit, has_escape, &is_ascii);
+    const byte *end = json_string(place, limit, has_escape, &is_ascii);
+    return UNLIKELY(end && end - place > SURE_NAME_BYTES - 12) ? NULL : end;
+}
+
+/* Of four hexadecimal digits. */
+static inline uint32_t code_point(const byte *hex) {
+    uint32_t value = 0;
+    for (int place = 0; place < 4; place++) {
+        byte letter = hex[place] | 0x20;
+        value = value << 4 | (uint32_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
+    }
+    return value;
 }
 
 /* In UTF-8; half of a surrogate pair as well, as Python's "surrogatepass" encodes it. Returns what is behind it. */
@@ -150,7 +199,8 @@ static inline int is_digit(byte character) { return (byte)(character - '0') < 10
 static inline const byte *plain_number(const byte *place) {
     const byte *begin = place;
     while (is_digit(*place)) place++;
-    if (place == begin || (*begin == '0' && place - begin > 1)) return NULL;
+    /* none at all is, without a sign, too many as well */
+    if ((uint64_t)(place - begin) - 1 >= SURE_DIGITS || (*begin == '0' && place - begin > 1)) return NULL;
     return *place == ',' || *place == '}' ? place : NULL;
 }
 
@@ -193,6 +243,9 @@ typedef enum {
 
 enum { MOST_COLUMNS = 512 };
 
+/* Of a record that makes a row of fields, as in row_size.py. */
+enum { MOST_MEMBERS = 10000 };
+
 /* `quoted` is the name with its quotes and the colon, as it mostly stands in a record, and at least QUOTED_SLACK bytes may
  * be read behind it; `lower` is the name in lower case, by which Python finds it as well. */
 typedef struct {
@@ -202,13 +255,20 @@ typedef struct {
 
 enum { QUOTED_SLACK = 16 };
 
+/* Each column may have two, and three of four stay empty. */
+enum { COLUMN_SLOTS = 4096 };
+
 /* The columns of a table. The one at `time_column` is a TIMESTAMP that takes the arrival where a record has no time; the
- * one at `key_column` holds the key, and is -1 where none does. */
+ * one at `key_column` holds the key, and is -1 where none does. What index_columns fills: COLUMN_SLOTS `slots`, in which a
+ * column stands (one more than its number, 0 is empty) at most `most_steps` behind the slot that its name chooses; and the
+ * size of the longest name. */
 typedef struct {
     const typed_column *columns;
     uint64_t count;
     int64_t time_column, key_column;
     int64_t leaves_out_unknown; /* or a member without a column makes a row that is left to Python */
+    uint16_t *slots;
+    uint64_t most_steps, longest_name;
 } row_schema;
 
 typedef enum { CELL_MISSING = 0, CELL_NULL = 1, CELL_THERE = 2, CELL_WITH_ESCAPES = 3 } cell_state;
@@ -239,8 +299,9 @@ typedef struct {
 /* typed_columns.c: adds a row's cells to what is known of its table's columns. */
 void add_cells(const row_schema *schema, const typed_cell *cells, typed_layout *layout);
 
-/* typed_columns.c: as read_members, with `cells` for the columns. */
-int read_typed_row(const byte *place, const byte *end, const byte *limit, const row_schema *schema,
+/* typed_columns.c: as read_members, with `cells` for the columns. Where the text `is_judged`, values that json.c is not
+ * sure of are taken as they are. */
+int read_typed_row(const byte *place, const byte *end, const byte *limit, int is_judged, const row_schema *schema,
                    const row_rules *rules, member *key, member *time, typed_cell *cells);
 
 /* base64.c: decodes `size` characters; returns the number of bytes written, -1 where they are no base64. Writes up to

@@ -111,7 +111,9 @@ static inline const byte *other_value(const byte *place, const byte *limit) {
     place = json_space(place);
     const byte *behind = plain_number(place);
     if (LIKELY(behind)) return behind;
-    return *place == '"' ? json_string(place + 1, limit, &has_escape, &is_ascii) : json_value(place, limit);
+    if (*place != '"') return json_value(place, limit);
+    place = json_string(place + 1, limit, &has_escape, &is_ascii);
+    return has_escape & HALF_A_PAIR ? NULL : place;
 }
 
 int read_members(const byte *place, const byte *end, const byte *limit, const row_rules *rules, member *key,

@@ -1,6 +1,7 @@
 /* Columns with types, of records whose members have their names: read in the text of their chunk, as often as somebody
  * has to know what is there, and written as Arrow has them. */
 #include "native.h"
+#include <math.h>
 #include <stdlib.h>
 
 /* Whether texts are alike but for the case of ASCII letters; `lower` has none in upper case. */
@@ -18,17 +19,53 @@ static inline int is_name_of(const typed_column *column, const byte *name, uint6
     return size == column->name.size && !memcmp(name, column->name.begin, size);
 }
 
+/* The slot that a name chooses: the same one in whatever case, which is one bit of a letter in ASCII. */
+static uint64_t slot_of(const byte *name, uint64_t size) {
+    uint64_t hash = size;
+    for (uint64_t place = 0; place < size; place++) hash = (hash ^ (name[place] | 0x20u)) * UINT64_C(0x9E3779B97F4A7C15);
+    return (hash ^ hash >> 32) % COLUMN_SLOTS;
+}
+
+static void put_into_slot(row_schema *schema, uint16_t column, span name) {
+    uint64_t slot = slot_of(name.begin, name.size), steps = 0;
+    for (; schema->slots[slot] && schema->slots[slot] != column; steps++) slot = (slot + 1) % COLUMN_SLOTS;
+    schema->slots[slot] = column;
+    if (steps > schema->most_steps) schema->most_steps = steps;
+    if (name.size > schema->longest_name) schema->longest_name = name.size;
+}
+
+/* Once for a schema of at most MOST_COLUMNS, before its first row. */
+EXPORT void index_columns(row_schema *schema) {
+    memset(schema->slots, 0, COLUMN_SLOTS * sizeof *schema->slots);
+    schema->most_steps = schema->longest_name = 0;
+    for (uint64_t place = 0; place < schema->count; place++) {
+        put_into_slot(schema, (uint16_t)(place + 1), schema->columns[place].name);
+        put_into_slot(schema, (uint16_t)(place + 1), schema->columns[place].lower);
+    }
+}
+
+static int is_all_ascii(const byte *text, uint64_t size) {
+    byte all = 0;
+    for (uint64_t place = 0; place < size; place++) all |= text[place];
+    return all < 0x80;
+}
+
 enum { NO_COLUMN = -1, MAY_BE_A_COLUMN = -2 };
 
+/* The names of members are whatever somebody has sent, in any number: to find a column takes as long as the name is, and
+ * `most_steps` looks at most, however many columns there are. */
 static int64_t column_of(const row_schema *schema, const byte *name, uint64_t size) {
-    for (uint64_t place = 0; place < schema->count; place++)
-        if (is_name_of(&schema->columns[place], name, size)) return (int64_t)place;
+    if (size <= schema->longest_name) {
+        uint64_t slot = slot_of(name, size);
+        for (uint64_t steps = 0; schema->slots[slot] && steps <= schema->most_steps; steps++) {
+            int64_t place = schema->slots[slot] - 1;
+            if (is_name_of(&schema->columns[place], name, size)) return place;
+            if (is_lower_of(name, size, schema->columns[place].lower)) return MAY_BE_A_COLUMN;
+            slot = (slot + 1) % COLUMN_SLOTS;
+        }
+    }
     /* Python takes names in other letters, too */
-    for (uint64_t place = 0; place < size; place++)
-        if (name[place] >= 0x80) return MAY_BE_A_COLUMN;
-    for (uint64_t place = 0; place < schema->count; place++)
-        if (is_lower_of(name, size, schema->columns[place].lower)) return MAY_BE_A_COLUMN;
-    return NO_COLUMN;
+    return is_all_ascii(name, size) ? NO_COLUMN : MAY_BE_A_COLUMN;
 }
 
 static int integer_of(span text, int64_t *number) {
@@ -79,6 +116,19 @@ static int float_of(span text, double *number) {
     return (const byte *)stopped == text.begin + text.size && *number - *number == 0;
 }
 
+static int is_word(span text, const char *word, uint64_t size) {
+    return text.size == size && !memcmp(text.begin, word, size);
+}
+
+/* What JSON has no numbers for, as BigQuery and FieldsRows write them. */
+static int named_float_of(span text, double *number) {
+    if (is_word(text, "NaN", 3)) *number = NAN;
+    else if (is_word(text, "Infinity", 8)) *number = INFINITY;
+    else if (is_word(text, "-Infinity", 9)) *number = -INFINITY;
+    else return 0;
+    return 1;
+}
+
 /* Days since 1970 of `2001-02-03`. */
 static int day_of(const byte *at, int64_t *day) {
     if (at[4] != '-' || at[7] != '-') return 0;
@@ -106,15 +156,6 @@ static int micros_since_1970(span text, int64_t *micros) {
     }
     *micros = ((day * 24 + hour) * 3600 + minute * 60 + second) * 1000000 + fraction;
     return 1;
-}
-
-static uint32_t code_point(const byte *hex) {
-    uint32_t value = 0;
-    for (int place = 0; place < 4; place++) {
-        byte letter = hex[place] | 0x20;
-        value = value << 4 | (uint32_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
-    }
-    return value;
 }
 
 /* A text without its quotes, which json_string has looked at, as it is without escapes: never longer than with them. */
@@ -189,7 +230,8 @@ static int set_cell(typed_cell *cell, column_type type, const member *found, int
     case COLUMN_INTEGER:
         return is_number && integer_of(text, &cell->integer);
     case COLUMN_FLOAT:
-        return is_number && float_of(text, &cell->number);
+        return found->is_text ? !has_escape && named_float_of(text, &cell->number)
+                              : is_number && float_of(text, &cell->number);
     case COLUMN_BOOLEAN:
         cell->integer = first == 't';
         return !found->is_text && (first == 't' || first == 'f');
@@ -228,23 +270,26 @@ static inline const byte *small_integer(const byte *place, int64_t *number) {
     return place;
 }
 
-static const byte *read_value(const byte *place, const byte *limit, member *found, int *has_escape) {
+static const byte *read_value(const byte *place, const byte *end, const byte *limit, int is_judged, member *found,
+                              int *has_escape) {
     const byte *begin = place;
     *found = (member){.is_there = 1, .is_ascii = 1};
     if (*place != '"') {
         place = json_value(place, limit);
+        if (UNLIKELY(!place && is_judged)) place = past_judged_value(begin, end);
         if (place) found->value = (span){begin, (uint64_t)(place - begin)};
         return place;
     }
     place = json_string(place + 1, limit, has_escape, &found->is_ascii);
+    if (*has_escape & HALF_A_PAIR) return NULL;
     if (place) found->value = (span){begin + 1, (uint64_t)(place - begin) - 2};
     found->is_text = 1;
     return place;
 }
 
-int read_typed_row(const byte *place, const byte *end, const byte *limit, const row_schema *schema,
+int read_typed_row(const byte *place, const byte *end, const byte *limit, int is_judged, const row_schema *schema,
                    const row_rules *rules, member *key, member *time, typed_cell *cells) {
-    uint64_t expected = 0;
+    uint64_t expected = 0, members = 0;
     memset(cells, 0, schema->count * sizeof *cells);
     place = json_space(place);
     if (*place != '{') return 0;
@@ -253,6 +298,7 @@ int read_typed_row(const byte *place, const byte *end, const byte *limit, const 
     for (;;) {
         int64_t column = (int64_t)expected;
         int is_key;
+        if (UNLIKELY(++members > MOST_MEMBERS)) return 0; /* Python says what is wrong with it */
         if (LIKELY(expected < schema->count) && LIKELY(is_quoted_here(place, limit, &schema->columns[expected]))) {
             place += schema->columns[expected].quoted.size;
             is_key = column == schema->key_column;
@@ -282,7 +328,7 @@ int read_typed_row(const byte *place, const byte *end, const byte *limit, const 
         } else {
             member found;
             int has_escape = 0;
-            place = read_value(place, limit, &found, &has_escape);
+            place = read_value(place, end, limit, is_judged, &found, &has_escape);
             if (!place || (cell && !set_cell(cell, type, &found, has_escape))) return 0;
             if (is_key) {
                 if (key->is_there || has_escape) return 0;
@@ -305,12 +351,12 @@ close:
     return json_space(place + 1) == end;
 }
 
-/* Whether a text that ends with a line end is a row that the other functions read, whenever its time may be. */
+/* Whether a text that was judged, and ends with a line end, is a row that the other functions read, whenever its time may be. */
 EXPORT int is_typed_row(const byte *text, uint64_t size, const row_schema *schema, const row_rules *rules) {
     typed_cell cells[MOST_COLUMNS];
     member key = {0}, time = {0};
     if (!size || text[size - 1] != '\n') return 0;
-    return read_typed_row(text, text + size - 1, text + size, schema, rules, &key, &time, cells);
+    return read_typed_row(text, text + size - 1, text + size, 1, schema, rules, &key, &time, cells);
 }
 
 /* The row of a record that was found: it is read as before, in a text that ends with a line end. */
@@ -318,7 +364,7 @@ static void read_again(const row_schema *schema, const row_rules *rules, const r
                        typed_cell *cells) {
     const byte *text = found->payloads[index], *end = text + found->sizes[index];
     member key = {0}, time = {0};
-    read_typed_row(text, end, end + 1, schema, rules, &key, &time, cells);
+    read_typed_row(text, end, end + 1, 1, schema, rules, &key, &time, cells);
     typed_cell *own = &cells[schema->time_column];
     if (own->state < CELL_THERE) *own = (typed_cell){.integer = found->times_us[index], .state = CELL_THERE};
 }

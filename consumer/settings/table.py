@@ -112,8 +112,8 @@ _DELIVERY = (
         name="delivery.max_in_flight_bytes",
         kind=Size(at_least="1MiB", at_most="4GiB"),
         default="96MiB",
-        meaning="memory for sealed, undelivered chunks: when it is used up, a shard process stops reading; a payload"
-        " byte counts once with S3, and four times with BigQuery for all that is made of it",
+        meaning="memory for sealed, undelivered chunks: when it is used up, a shard process stops reading; what is"
+        " made of the records and held beside them counts, too",
     ),
     Setting(
         name="delivery.max_in_flight_chunks",
@@ -384,6 +384,14 @@ _S3_SINK = (
         meaning="payloads that are not JSON become dead letters; false delivers any bytes as a line",
     ),
     Setting(
+        name="s3.max_depth",
+        kind=Integer(at_least=64, at_most=10_485_760),
+        default="500",
+        backends=_S3,
+        meaning="levels of arrays and objects that a record may have; deeper ones become dead letters (too_deep) while"
+        " s3.validate_json is on. BigQuery takes 500, and many readers of JSON no more than some hundred either",
+    ),
+    Setting(
         name="s3.tags",
         kind=Text(
             form="tags as key=value&key=value, URL-encoded",
@@ -609,7 +617,7 @@ _BIGQUERY_SINK = (
         kind=Duration(at_least="100ms", at_most="10m"),
         default="60s",
         backends=_BIGQUERY,
-        meaning="time BigQuery may stay silent during a request",
+        meaning="time BigQuery may stay silent during a request, which may take five times as long as a whole",
     ),
 )
 

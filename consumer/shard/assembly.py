@@ -7,7 +7,7 @@ from typing import Any
 from gevent.event import Event as GeventEvent
 
 from consumer.domain.checkpoints import CheckpointPolicy, CheckpointState
-from consumer.domain.chunks import Chunker, ChunkLimits
+from consumer.domain.chunks import Chunker, ChunkLimits, Footprint
 from consumer.domain.dead_letters import ShareGuard, ShareLimit
 from consumer.domain.errors import Superseded
 from consumer.domain.events import Event
@@ -29,9 +29,12 @@ DRAIN_SHARE_OF_GRACE = 0.7
 """The rest of shutdownGraceMillis is for the KCL: it asks the shards one after the other, then closes leases."""
 
 _FALLBACK_GRACE_SECONDS = 25.0
-_HELD_BYTES_PER_BYTE: dict[Backend, int] = {"s3": 1, "bigquery": 5}
-"""What a payload byte of an undelivered chunk takes in memory at most: S3's compressed object takes the place of the
-records; BigQuery's rows stand beside them, and what both hold beside a small payload is as large as that."""
+_FOOTPRINTS: dict[Backend, Footprint] = {
+    "s3": Footprint(made_of_byte=0, made_of_record=0),
+    "bigquery": Footprint(made_of_byte=4, made_of_record=300),
+}
+"""S3's compressed object takes the place of the records. BigQuery's rows stand beside them: a row holds the record with
+escapes, and is copied on its way out; its identity and the request around it take some hundred bytes."""
 
 
 def build_pipeline(
@@ -60,10 +63,10 @@ def build_pipeline(
 
 
 def in_flight_limits(settings: Settings) -> InFlightLimits:
-    """In payload bytes, so that what is held for them stays within the setting."""
     return InFlightLimits(
         max_chunks=settings.integer("delivery.max_in_flight_chunks"),
-        max_bytes=settings.integer("delivery.max_in_flight_bytes") // _HELD_BYTES_PER_BYTE[settings.backend],
+        max_bytes=settings.integer("delivery.max_in_flight_bytes"),
+        footprint=_FOOTPRINTS[settings.backend],
     )
 
 
@@ -143,7 +146,9 @@ def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
     record_times = None
     if settings.text("s3.partition_time") == "record":
         record_times = RecordTimes(
-            time_field=settings.text("record.time_field"), time_format=settings.text("record.time_format")
+            time_field=settings.text("record.time_field"),
+            time_format=settings.text("record.time_format"),
+            max_depth=settings.integer("s3.max_depth"),
         )
     return S3Sink(
         client=_s3_client(settings),
@@ -153,6 +158,7 @@ def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
         object_stem=f"{stream_name(settings)}-{shard}",
         compression_level=settings.integer("s3.compression_level"),
         validate_json=settings.flag("s3.validate_json"),
+        max_depth=settings.integer("s3.max_depth"),
         record_times=record_times,
         put_options=object_options(settings),
     )

@@ -19,15 +19,16 @@ from consumer.sinks.google_identity import GoogleIdentity
 
 
 def insert_all_sink(settings: Settings, shard: str) -> Sink[Any]:
+    limits = RequestLimits(
+        max_rows=settings.integer("bigquery.rows_per_request"),
+        max_bytes=settings.integer("bigquery.max_request_bytes"),
+    )
     return BigQuerySink(
         connection=_connection(settings),
         project=settings.text("bigquery.project"),
         dataset=settings.text("bigquery.dataset"),
-        encoder=_encoder(settings, shard, INSERT_ALL),
-        limits=RequestLimits(
-            max_rows=settings.integer("bigquery.rows_per_request"),
-            max_bytes=settings.integer("bigquery.max_request_bytes"),
-        ),
+        encoder=_encoder(settings, shard, INSERT_ALL, max_row_bytes=limits.max_row_bytes),
+        limits=limits,
         ignore_unknown=settings.text("bigquery.unknown_fields") == "ignore",
     )
 
@@ -72,7 +73,14 @@ def _connection(settings: Settings) -> HttpConnection:
     )
 
 
-def _encoder(settings: Settings, shard: str, wrapping: Wrapping) -> RowEncoder:
+def _encoder(
+    settings: Settings, shard: str, wrapping: Wrapping, *, max_row_bytes: int | None = None
+) -> RowEncoder:
     return row_encoder(
-        settings, schema_columns(settings), stream=stream_name(settings), shard=shard, wrapping=wrapping
+        settings,
+        schema_columns(settings),
+        stream=stream_name(settings),
+        shard=shard,
+        wrapping=wrapping,
+        max_row_bytes=max_row_bytes,
     )

@@ -9,11 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from consumer.domain.chunks import Chunk, Chunker
+from consumer.domain.chunks import Chunk, Chunker, Footprint
 from consumer.domain.columns import Records
 from consumer.domain.ledger import Ledger
 from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointer, Checkpointing
 from consumer.shard.status import ShardStatus
+
+USUAL_MESSAGE_BYTES = 12 * 1024 * 1024
+"""What a shard process has room for beside its limit: an answer of Kinesis holds 10 MB at most. A KPL aggregate of very
+many tiny records becomes several times as much, since each of them has its own key and sequence number here."""
 
 
 class ChunkDelivery(Protocol):
@@ -31,7 +35,8 @@ class Wakeup(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlightLimits:
     """At either of these a callback waits, and no chunk is started that would pass `max_bytes`: one that is larger
-    than that goes alone.
+    than that goes alone. Bytes are of memory, as `footprint` tells; those of a message beyond USUAL_MESSAGE_BYTES count
+    until the callback returns.
 
     `max_chunks` counts from the watermark, so that one chunk that takes long bounds how much is delivered beyond
     it: after a crash all of that is delivered again, and BigQuery forgets an insertId after a minute.
@@ -39,6 +44,7 @@ class InFlightLimits:
 
     max_chunks: int
     max_bytes: int
+    footprint: Footprint
 
 
 class Pipeline:
@@ -70,6 +76,7 @@ class Pipeline:
         self._open_read_ms: int | None = None
         self._drain_until: float | None = None
         self._dropped = False
+        self._message_bytes = 0  # beyond what a usual message takes
 
     # What the supervisor is told (status.Gauges)
 
@@ -85,7 +92,8 @@ class Pipeline:
 
     @property
     def in_flight_bytes(self) -> int:
-        return self._ledger.in_flight_bytes + self._chunker.open_bytes
+        """Of memory, for records that are not durable yet."""
+        return self._ledger.in_flight_bytes + self._chunker.open_held_bytes + self._message_bytes
 
     @property
     def oldest_undelivered_ms(self) -> int | None:
@@ -104,6 +112,13 @@ class Pipeline:
 
     def accept(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer) -> None:
         """Take records; `tip_seen_ms` as Chunker.seal_idle has it, None where the tip was not seen."""
+        self._message_bytes = max(0, records.held_bytes - USUAL_MESSAGE_BYTES)
+        try:
+            self._take(records, tip_seen_ms, checkpointer)
+        finally:
+            self._message_bytes = 0
+
+    def _take(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer) -> None:
         if self._takes_no_more():
             self._drop(bool(records))
             self._checkpoint_if_due(checkpointer)
@@ -185,7 +200,8 @@ class Pipeline:
         return [(chunk, now_ms if place else first_read_ms) for place, chunk in enumerate(chunks)]
 
     def _start(self, chunk: Chunk, read_ms: int | None) -> None:
-        ticket = self._ledger.track(chunk, read_ms=read_ms)
+        held_bytes = self._limits.footprint.of(chunk.records)
+        ticket = self._ledger.track(chunk, held_bytes=held_bytes, read_ms=read_ms)
 
         def on_durable() -> None:
             ticket.resolve()
@@ -199,14 +215,13 @@ class Pipeline:
         self._open_read_ms = None
 
     def _has_room(self) -> bool:
-        return (
-            self._ledger.unsettled_chunks < self._limits.max_chunks
-            and self._ledger.in_flight_bytes < self._limits.max_bytes
-        )
+        held = self._ledger.in_flight_bytes + self._message_bytes
+        has_bytes = self._is_idle() or held < self._limits.max_bytes
+        return has_bytes and self._ledger.unsettled_chunks < self._limits.max_chunks
 
     def _has_room_for(self, chunk: Chunk) -> bool:
-        fits = self._ledger.in_flight_bytes + chunk.size_bytes <= self._limits.max_bytes
-        return self._is_idle() or (fits and self._has_room())
+        held = self._ledger.in_flight_bytes + self._message_bytes + self._limits.footprint.of(chunk.records)
+        return self._is_idle() or (held <= self._limits.max_bytes and self._has_room())
 
     def _is_idle(self) -> bool:
         return self._ledger.in_flight_chunks == 0

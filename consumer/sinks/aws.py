@@ -26,7 +26,7 @@ from botocore.loaders import Loader
 from consumer.domain.errors import DeliveryError, SetupError, Throttled, TransientError
 from consumer.settings import Settings
 
-_THROTTLING_CODES = frozenset(
+THROTTLING_CODES = frozenset(
     {
         "BandwidthLimitExceeded",
         "PriorRequestNotComplete",
@@ -174,7 +174,7 @@ def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
 def _of_answer(error: ClientError, *, setting: str) -> DeliveryError:
     code = error_code(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if status == 429 or code in _THROTTLING_CODES:
+    if status == 429 or code in THROTTLING_CODES:
         return Throttled(str(error))
     if status >= 500 or status == 408 or code in _TRANSIENT_CODES:
         return TransientError(str(error))

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from isal import igzip
+from isal import isal_zlib
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, dead_letter
 from consumer.domain.routing import partition_path
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
-from consumer.sinks.lines import join_lines
+from consumer.sinks.json.lines import GZIP_WINDOW_BITS
 
 _encode = msgspec.json.Encoder().encode
 
@@ -64,14 +64,17 @@ class DeadLetterSink:
 
     def _body(self, chunk: Chunk, rejections: Sequence[Rejection]) -> bytes:
         place = self._place
-        letters = [
-            dead_letter(
+        # letter by letter: a chunk's worth of them in base64 would be more than the chunk
+        compressor = isal_zlib.compressobj(2, isal_zlib.DEFLATED, GZIP_WINDOW_BITS)
+        body = bytearray()
+        for rejection in sorted(rejections, key=lambda rejection: rejection.index):
+            letter = dead_letter(
                 chunk.records[rejection.index],
                 rejection,
                 application=place.application,
                 stream=place.stream,
                 shard=place.shard,
             )
-            for rejection in sorted(rejections, key=lambda rejection: rejection.index)
-        ]
-        return igzip.compress(join_lines([_encode(letter) for letter in letters]), mtime=0)
+            body += compressor.compress(_encode(letter))
+            body += compressor.compress(b"\n")
+        return bytes(body + compressor.flush())

@@ -5,10 +5,11 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from consumer.domain.columns import Records
+from consumer.domain.columns import PART_RECORDS, Records
 from consumer.domain.routing import epoch_ms, time_parser
 from consumer.native import library
-from consumer.sinks.payloads import RoutingReader
+from consumer.sinks.json.fields import FieldReader
+from consumer.sinks.json.judge import Limits
 
 _NO_NAME = b'"'
 """A quote stands in no name as it is."""
@@ -17,9 +18,9 @@ _NO_NAME = b'"'
 class RecordTimes:
     """Finds them; arrival is the fallback."""
 
-    def __init__(self, *, time_field: str, time_format: str) -> None:
-        """`time_format` as time_parser takes it."""
-        self._reader = RoutingReader(key_field=f"not {time_field}", time_field=time_field)
+    def __init__(self, *, time_field: str, time_format: str, max_depth: int) -> None:
+        """`time_format` as time_parser takes it; JSON may have `max_depth` levels."""
+        self._reader = FieldReader(key_field=None, time_field=time_field, limits=Limits(max_depth=max_depth))
         self._parse = time_parser(time_format)
         self._native = library.load() if time_format == "iso8601" else None
         self._texts = library.Texts()
@@ -36,12 +37,14 @@ class RecordTimes:
         unsure: Sequence[int] = range(len(times)) if self._native is None else self._found(records, times)
         if not unsure:
             return times
-        # what is not JSON is nobody's fault here: it has the time of its arrival
-        fields, _ = self._reader.read(records.payloads(unsure))
-        for index, field in zip(unsure, fields, strict=True):
-            time = None if field is None else self._parse(field.time)
-            if time is not None:
-                times[index] = epoch_ms(time)
+        # what is refused here, or has two times, has that of its arrival
+        for start in range(0, len(unsure), PART_RECORDS):
+            some = unsure[start : start + PART_RECORDS]
+            fields, _ = self._reader.read(records.payloads(some))
+            for index, field in zip(some, fields, strict=True):
+                time = None if field is None else self._parse(field.time)
+                if time is not None:
+                    times[index] = epoch_ms(time)
         return times
 
     def _found(self, records: Records, times: "array[int]") -> Sequence[int]:

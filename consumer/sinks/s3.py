@@ -1,7 +1,7 @@
 """S3: one gzip NDJSON object a chunk and partition, under a key that fixes its content (I2)."""
 
 from array import array
-from collections.abc import Buffer, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,9 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.routing import PartitionPaths
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered
-from consumer.sinks.lines import are_lines, join_lines, lines_of
+from consumer.sinks.json.judge import Judge, Limits
+from consumer.sinks.json.lines import GZIP_WINDOW_BITS, Lines, join_lines
 from consumer.sinks.record_times import RecordTimes
-
-_GZIP_WINDOW_BITS = 31
-"""zlib's way to ask for a gzip header; the compressor leaves time and file name out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +38,19 @@ class S3Sink(Unordered):
         object_stem: str,
         compression_level: int,
         validate_json: bool,
+        max_depth: int,
         record_times: RecordTimes | None = None,
         put_options: Mapping[str, str] | None = None,
     ) -> None:
-        """`object_stem` is `<stream>-<shard>`; `record_times` None partitions by arrival; `put_options` are
-        further arguments of PutObject (storage class, encryption)."""
+        """`object_stem` is `<stream>-<shard>`; JSON may have `max_depth` levels; `record_times` None partitions by
+        arrival; `put_options` are further arguments of PutObject (storage class, encryption)."""
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
         self._paths = PartitionPaths(partition)
         self._stem = object_stem
         self._level = compression_level
-        self._validate = validate_json
+        self._lines = Lines(Judge(Limits(max_depth=max_depth)), validate_json=validate_json)
         self._record_times = record_times
         self._put_options = dict(put_options or {})
 
@@ -95,49 +94,40 @@ class S3Sink(Unordered):
         """The object of the records at these indices, or of all; those that have no line in it go to `rejections`.
 
         The compressor is given part by part, and these are cut by number of records, so that the same records are
-        the same bytes, whenever and by whomever they are written: how its input is cut shows in its output.
+        the same bytes, whenever and by whomever they are written: how its input is cut shows in its output. Within a
+        part it is cut where a record is no line as it came.
         """
-        compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
+        compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, GZIP_WINDOW_BITS)
         body = bytearray()
         lines = 0
-        slices = self._slices(records) if chosen is None else self._chosen_slices(records, chosen)
-        for text, count, found in slices:
-            body += compressor.compress(text)
-            rejections += found
-            lines += count - len(found)
+        for text, sizes, places in _slices(records) if chosen is None else _chosen_slices(records, chosen):
+            lines += len(sizes)
+            for piece, found in self._lines.of(text, sizes):
+                body += compressor.compress(piece)
+                rejections += [replace(each, index=places[each.index]) for each in found]
+                lines -= len(found)
         body += compressor.flush()
         return PutRequest(key, body, lines)
-
-    def _slices(self, records: Records) -> Iterator[tuple[Buffer, int, Sequence[Rejection]]]:
-        """The lines of some records, how many of these there are, and those among them that have none."""
-        start = 0
-        for part in records.parts:
-            if are_lines(part.text, part.sizes, validate_json=self._validate):
-                yield part.text, len(part), ()
-            else:
-                places = range(start, start + len(part))
-                yield self._lined(records.payloads(places), places)
-            start += len(part)
-
-    def _chosen_slices(
-        self, records: Records, chosen: Sequence[int]
-    ) -> Iterator[tuple[Buffer, int, Sequence[Rejection]]]:
-        for start in range(0, len(chosen), PART_RECORDS):
-            places = chosen[start : start + PART_RECORDS]
-            payloads = records.payloads(places)
-            text = bytearray(join_lines(payloads))
-            if are_lines(text, array("I", map(len, payloads)), validate_json=self._validate):
-                yield text, len(places), ()
-            else:
-                yield self._lined(payloads, places)
-
-    def _lined(
-        self, payloads: Sequence[bytes], places: Sequence[int]
-    ) -> tuple[Buffer, int, Sequence[Rejection]]:
-        lined = lines_of(payloads, validate_json=self._validate)
-        return lined.text, len(places), [replace(each, index=places[each.index]) for each in lined.rejections]
 
     def _times_ms(self, records: Records) -> Sequence[int]:
         if self._record_times is None:
             return records.arrivals()
         return self._record_times.times_ms(records)
+
+
+type _Slice = tuple[bytearray, "array[int]", Sequence[int]]
+"""Payloads with a line end after each, their sizes, and their indices in the chunk."""
+
+
+def _slices(records: Records) -> Iterator[_Slice]:
+    start = 0
+    for part in records.parts:
+        yield part.text, part.sizes, range(start, start + len(part))
+        start += len(part)
+
+
+def _chosen_slices(records: Records, chosen: Sequence[int]) -> Iterator[_Slice]:
+    for start in range(0, len(chosen), PART_RECORDS):
+        places = chosen[start : start + PART_RECORDS]
+        payloads = records.payloads(places)
+        yield bytearray(join_lines(payloads)), array("I", map(len, payloads)), places

@@ -3,6 +3,8 @@
 import threading
 from pathlib import Path
 
+from consumer.domain.columns import Records
+from consumer.domain.records import Record
 from tests.functional.conftest import StartShard
 from tests.functional.harness.bigquery_stub import BigQueryStub, error
 from tests.functional.harness.event_log import EventLog
@@ -23,7 +25,8 @@ def test_an_outage_shows_what_is_retried_what_is_in_flight_and_that_the_kcl_is_n
     status = events.status(lambda event: event.in_flight_chunks == 2)
     assert status.retrying is not None
     assert "SlowDown" in status.retrying
-    assert status.in_flight_bytes == 4
+    held = Records.of(Record(b"{}", f"key-{number}", str(number)) for number in (1, 2)).held_bytes
+    assert status.in_flight_bytes == held
     assert status.oldest_undelivered_ms == 1000
     assert status.oldest_undelivered_read_ms is not None
     assert status.oldest_undelivered_read_ms > 1_600_000_000_000

@@ -42,8 +42,9 @@ def test_no_record_takes_an_object_out_of_its_prefix(
         partition="dt=%Y-%m-%d/hour=%H",
         object_stem=STEM,
         compression_level=1,
+        max_depth=500,
         validate_json=False,
-        record_times=RecordTimes(time_field="time", time_format="iso8601") if own else None,
+        record_times=RecordTimes(time_field="time", time_format="iso8601", max_depth=500) if own else None,
     )
     for request in sink.prepare(chunk).requests:
         assert re.fullmatch(
@@ -88,6 +89,7 @@ def test_no_template_that_the_checker_takes_leaves_the_prefix(template: str, arr
         partition=settings.text("s3.partition"),
         object_stem=STEM,
         compression_level=1,
+        max_depth=500,
         validate_json=True,
     )
     (request,) = sink.prepare(chunk_of_records([record(b"{}", arrival_ms=arrival_ms)])).requests

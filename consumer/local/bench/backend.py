@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from consumer.local.bench.counts import Behaviour
+from consumer.local.bench.kept import Kept
 from consumer.local.child import Process
 
 USUAL = Behaviour()
@@ -52,13 +53,28 @@ class Backend:
         with urllib.request.urlopen(f"{self.url}/behave", data=body) as answer:
             answer.read()
 
+    def kept(self) -> Kept:
+        """What has arrived since the last `forget`, where the backend keeps it."""
+        with urllib.request.urlopen(f"{self.url}/") as answer:
+            return msgspec.json.decode(answer.read(), type=Kept)
+
+    def forget(self) -> None:
+        with urllib.request.urlopen(f"{self.url}/forget", data=b"") as answer:
+            answer.read()
+
 
 @contextlib.contextmanager
 def discarding(folder: Path) -> Iterator[Backend]:
     """A backend in a process of its own, for as long as the context lasts."""
-    process = Process.spawn(
-        "consumer.local.bench.discard", log=folder / "discard.log", environment=dict(os.environ)
-    )
+    with serving("consumer.local.bench.discard", folder) as backend:
+        yield backend
+
+
+@contextlib.contextmanager
+def serving(module: str, folder: Path) -> Iterator[Backend]:
+    """The same by another program that says on which ports it takes HTTP and gRPC."""
+    log = folder / f"{module.rpartition('.')[2]}.log"
+    process = Process.spawn(module, log=log, environment=dict(os.environ))
     try:
         ports = process.wait_ready(_START_SECONDS)
         yield Backend(f"http://127.0.0.1:{ports['http']}", f"http://127.0.0.1:{ports['grpc']}")

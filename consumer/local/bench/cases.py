@@ -103,12 +103,23 @@ TARGETS = tuple(FORMATS)
 
 
 def settings_of(case: Case, backend: Discarding, folder: Path) -> Settings:
-    """For a shard process that delivers to the discarding backend; writes the schema file to `folder`.
+    """For a shard process that delivers to the discarding backend; writes the schema file to `folder`."""
+    return settings_for(case.backend, case.settings, schema(case.input.record_bytes), backend, folder)
+
+
+def settings_for(
+    name: Backend,
+    chosen: Mapping[str, str],
+    columns: Sequence[Mapping[str, str]],
+    backend: Discarding,
+    folder: Path,
+) -> Settings:
+    """For a shard process of a backend; writes the schema file with these columns to `folder`.
 
     Each call names another table of positions, so that no shard goes on where one of a run before has ended.
     """
     schema_file = folder / "schema.json"
-    schema_file.write_text(json.dumps(schema(case.input.record_bytes)))
+    schema_file.write_text(json.dumps(columns))
     own = {
         "s3": {"applicationName": "bench-s3", "s3.bucket": "bucket"},
         "bigquery": {
@@ -123,8 +134,8 @@ def settings_of(case: Case, backend: Discarding, folder: Path) -> Settings:
             "bigquery.credentials": "anonymous",
             "dynamoDBEndpoint": backend.url,
         },
-    }[case.backend]
-    return load(case.backend, overrides={**_COMMON, "s3.endpoint_url": backend.url, **own, **case.settings})
+    }[name]
+    return load(name, overrides={**_COMMON, "s3.endpoint_url": backend.url, **own, **chosen})
 
 
 def _case(target: Target, name: str, size: int, records: int) -> Case:

@@ -15,6 +15,7 @@ from consumer.local.backends import BackendError
 from consumer.local.bench import (
     flat_level,
     fork_level,
+    hostile_level,
     kcl_level,
     latency_level,
     memory_level,
@@ -25,6 +26,7 @@ from consumer.local.bench import (
     workers_level,
 )
 from consumer.local.bench.cases import TARGETS, cases
+from consumer.local.bench.hostile_cases import hostile_cases
 from consumer.local.bench.kcl import BenchError
 from consumer.local.child import ChildError
 from consumer.local.progress import Progress
@@ -49,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         " prepared answers of Kinesis, against children that only acknowledge; recovery: time from a start, and"
         " from SIGKILL, to the next delivered record; forks: memory of many shard processes together, with and"
         " without a fork server; workers: many shards, shared by one worker of the real KCL, by two and by four, and"
-        " split while records flow",
+        " split while records flow; hostile: records made to break a shard process, by backend, method, row shape and"
+        " size, each of which has to be delivered or to become a dead letter within the limits of memory and CPU time"
+        " (about three hours; --case, --only and --sizes choose)",
     )
     parser.add_argument(
         "--runs",
@@ -69,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         metavar="PATTERN",
-        help="cases whose backend, format, size, rate or child matches, as 's3.*700'",
+        help="cases whose backend, format, size, rate or child matches, as 's3.*700'; of level hostile, and of memory"
+        " with --hostile: kinds of records that match, as 'arrays|half a million'",
     )
     parser.add_argument(
         "--seconds",
@@ -77,6 +82,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="originals: a run begins no batch after this time (20); latency: of records at each rate (30);"
         " workers: of each state (15)",
+    )
+    hostile = parser.add_argument_group("levels hostile and memory")
+    hostile.add_argument(
+        "--hostile",
+        action="store_true",
+        help="level memory: a row for each kind of hostile record of 10 MiB, in place of its usual ones",
+    )
+    hostile.add_argument(
+        "--case",
+        metavar="PATTERN",
+        help="level hostile: shard processes that match, as 'load, log.*Python' or '1 digit, native'",
+    )
+    hostile.add_argument(
+        "--sizes",
+        choices=("small", "large", "both"),
+        default="both",
+        help="level hostile: records of 20 KB, of 10 MiB, or both (both)",
     )
     originals = parser.add_argument_group("level originals")
     originals.add_argument(
@@ -128,7 +150,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def bench_main(argv: Sequence[str]) -> int:
-    """Exit 0 if everything was measured, 1 if a run failed or lost a record, 2 for wrong options."""
+    """Exit 0 if everything was measured, 1 if a run failed, lost a record or has faults, 2 for wrong options."""
     arguments = _parser().parse_args(argv)
     progress = Progress(sys.stderr)
     try:
@@ -147,7 +169,10 @@ def bench_main(argv: Sequence[str]) -> int:
         "rows": rows,
     }
     print(json.dumps(result, indent=1) if arguments.json else page.section(result))
-    return 0
+    failed = [row for row in rows if row.get("faults")]
+    if failed:
+        print(f"bin/bench: {len(failed)} of {len(rows)} rows have faults", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _shard(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
@@ -167,7 +192,19 @@ def _flat(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[st
 
 
 def _memory(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    if arguments.hostile:
+        return memory_level.measure_hostile(arguments.only or "", folder=folder, say=say)
     return memory_level.measure(folder=folder, say=say)
+
+
+def _hostile(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    return hostile_level.measure(
+        [case for case in hostile_cases() if re.search(arguments.case or "", case.name)],
+        pattern=arguments.only or "",
+        sizes=hostile_level.SIZES if arguments.sizes == "both" else (arguments.sizes,),
+        folder=folder,
+        say=say,
+    )
 
 
 def _originals(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
@@ -248,6 +285,7 @@ LEVELS = {
     "recovery": _recovery,
     "forks": _forks,
     "workers": _workers,
+    "hostile": _hostile,
 }
 
 

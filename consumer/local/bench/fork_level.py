@@ -116,6 +116,14 @@ def fork_server(folder: Path, environment: dict[str, str]) -> Iterator[tuple[int
         popen.wait()
 
 
+def only_forked(server: int) -> int:
+    """The one shard process that a fork server has forked; raises BenchError."""
+    pids = list(descendants(server))
+    if len(pids) != 1:
+        raise BenchError(f"{len(pids)} shard processes were forked, not one")
+    return pids[0]
+
+
 def _await(path: Path) -> None:
     """A launcher that gives up at once has its connection ended, as soon as the server has got so far."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -61,7 +61,7 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self._memory.stop()
         if self._popen.returncode is None:
-            self._popen.kill()
+            self.kill()
             self._popen.wait()
         for pipe in (self._popen.stdin, self._popen.stdout):
             assert pipe is not None
@@ -104,6 +104,9 @@ class Child:
             peak_rss_bytes=peak_rss,
             peak_pss_bytes=self._memory.peak_pss_bytes,
         )
+
+    def kill(self) -> None:
+        self._popen.kill()
 
     def cpu_seconds(self) -> float:
         """User and system time up to this moment."""

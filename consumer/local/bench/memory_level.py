@@ -10,21 +10,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from consumer.local.bench import hostile_level
 from consumer.local.bench.backend import Backend, discarding
 from consumer.local.bench.cases import TARGETS, USUAL_SIZE, Case, settings_of, usual_case
 from consumer.local.bench.counts import Behaviour
-from consumer.local.bench.fork_level import LAUNCHER, fork_server
+from consumer.local.bench.fork_level import LAUNCHER, fork_server, only_forked
+from consumer.local.bench.hostile_cases import usual_hostile_cases
+from consumer.local.bench.hostile_run import ALLOWANCE_MIB
 from consumer.local.bench.inputs import Line
 from consumer.local.bench.kcl import BenchError, Child, MemoryWatch
 from consumer.local.bench.shard_level import MIB, check_arrived, environment_of, start
-from consumer.local.bench.usage import descendants
 
 _STILL_SECONDS = 3.0
 """A callback that has not returned for so long waits for room."""
 
 _POLL_SECONDS = 0.2
 _FILL_SECONDS = 100.0
-ALLOWANCE_MIB = 40
 
 
 def measure(*, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -38,6 +39,18 @@ def measure(*, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]
                     with started(case, backend, folder) as run:
                         rows.append({"backend": target, **_peak(run, case, backend, folder, outage)})
                     say(str(rows[-1]))
+    return rows
+
+
+def measure_hostile(pattern: str, *, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """A row for each target and kind of hostile record of 10 MiB that matches, those with faults among them."""
+    rows: list[dict[str, Any]] = []
+    for target, case in usual_hostile_cases().items():
+        found = hostile_level.measure([case], pattern=pattern, sizes=("large",), folder=folder, say=say)
+        rows += [
+            {**row, "backend": target, "started": "forked", "state": f"hostile: {row['kind']}"}
+            for row in found
+        ]
     return rows
 
 
@@ -62,13 +75,7 @@ def _forked(case: Case, backend: Backend, folder: Path) -> Iterator[_Started]:
     with fork_server(folder, environment) as (server, path):
         launching = {**environment, "CONSUMER_FORK_SERVER": path}
         with Child(LAUNCHER, folder, launching) as child:
-            yield _Started("forked", child, lambda: _only(list(descendants(server))))
-
-
-def _only(pids: list[int]) -> int:
-    if len(pids) != 1:
-        raise BenchError(f"{len(pids)} shard processes were forked, not one")
-    return pids[0]
+            yield _Started("forked", child, lambda: only_forked(server))
 
 
 def _peak(run: _Started, case: Case, backend: Backend, folder: Path, outage: bool) -> dict[str, Any]:

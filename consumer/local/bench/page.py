@@ -21,6 +21,7 @@ _TITLES = {
     "shard": "One shard process",
     "flat": "Cost and number of records",
     "memory": "Memory limits",
+    "hostile": "Hostile records",
     "forks": "Memory of many shard processes",
     "originals": "The systems that the daemon replaces",
     "latency": "From put to readable",
@@ -39,7 +40,14 @@ _TEXTS = {
     " everything imported (`shard.fork_server = true`), and each started on its own.",
     "memory": "The allowance is `delivery.max_in_flight_bytes` and 40 MiB. In an outage the backend answers 503"
     " (UNAVAILABLE by gRPC) until the shard process has stopped reading. Forked (`shard.fork_server = true`, as in"
-    " production), modules are shared with the fork server and count in parts in PSS; RSS counts them whole.",
+    " production), modules are shared with the fork server and count in parts in PSS; RSS counts them whole. With"
+    " `--hostile` the records are such as are made to break who reads them: three of a kind, of 10 MiB each, between"
+    " good ones, or half a million tiny ones in one message.",
+    "hostile": "Records made to break who reads them, between good ones: of 10 MiB three of a kind through a shard"
+    " process of their own, of 20 KB two of every kind through one. It is a fault where a record is not delivered and"
+    " becomes no dead letter, or both, or twice, or with a reason that is wrong for its kind; where a good one is not"
+    " delivered; where the process does not end with status 0, takes more than `delivery.max_in_flight_bytes` and"
+    " 40 MiB (70 MiB more where its rows take pyarrow), or more than half a second of CPU time a megabyte.",
     "originals": "Each system is really run, as one process and at the same request latency: a backend on"
     " loopback answers each request after it. All are given the same records (700 bytes), a batch after the other,"
     " until the records or the time is over (the last column says which); a batch that fails is given again as a"
@@ -109,6 +117,16 @@ _COLUMNS: dict[str, Columns] = {
         ("peak_rss_mib", "peak RSS, MiB"),
         ("peak_pss_mib", "peak PSS, MiB"),
         ("allowed_mib", "allowance, MiB"),
+    ),
+    "hostile": (
+        ("case", "shard process"),
+        ("kind", "kind"),
+        ("record_bytes", "record, bytes"),
+        ("outcomes", "delivered, and dead letters by reason"),
+        ("peak_rss_mib", "peak RSS, MiB"),
+        ("allowed_mib", "allowance, MiB"),
+        ("cpu_seconds_per_mb", "CPU s per MB"),
+        ("faults", "faults"),
     ),
     "originals": (
         ("backend", "backend"),
@@ -205,7 +223,7 @@ def _described(machine: dict[str, Any]) -> str:
 
 
 def _table(columns: Columns, rows: Sequence[dict[str, Any]]) -> list[str]:
-    aligned = ["---" if isinstance(rows[0][name], str) else "--:" for name, _ in columns]
+    aligned = ["---" if isinstance(rows[0][name], str | list | dict) else "--:" for name, _ in columns]
     return [
         _line([title for _, title in columns]),
         _line(aligned),
@@ -218,8 +236,12 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    if value is None:
+    if value is None or value == [] or value == {}:
         return "–"
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count:,}" for name, count in value.items())
     return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 

@@ -35,16 +35,25 @@ class _Stream:
 @dataclass(frozen=True, slots=True)
 class _Append:
     offset: int
-    rows: int
-    numbers: Callable[[], list[int]]
+    batch: Any
     size_bytes: int
+
+
+type Take = Callable[[Counts, Any, int], None]
+"""What becomes of an Arrow batch that came in so many bytes."""
+
+
+def count_rows(counts: Counts, batch: Any, size_bytes: int) -> None:
+    """The rows are counted, and their numbers added up."""
+    counts.take(size_bytes, batch.num_rows, partial(_numbers, batch))
 
 
 class StorageWrite:
     """Streams live as long as this does; `counts` tells where to count at the moment."""
 
-    def __init__(self, counts: Callable[[], Counts]) -> None:
+    def __init__(self, counts: Callable[[], Counts], take: Take = count_rows) -> None:
         self._counts = counts
+        self._take = take
         self._streams: dict[str, _Stream] = {}
         self._names = itertools.count()
 
@@ -108,8 +117,8 @@ class StorageWrite:
                 return _refusal(grpc.StatusCode.ALREADY_EXISTS, f"offset {append.offset} is written")
             if append.offset > stream.rows:
                 return _refusal(grpc.StatusCode.OUT_OF_RANGE, f"offset {append.offset} of {stream.rows} rows")
-            stream.rows += append.rows
-        counts.take(append.size_bytes, append.rows, append.numbers)
+            stream.rows += append.batch.num_rows
+        self._take(counts, append.batch, append.size_bytes)
         return bytes_field(1, bytes_field(1, number_field(1, append.offset)))
 
 
@@ -118,7 +127,7 @@ def _read(request: bytes, schema: Any) -> _Append:
 
     offset = number_within(within(request, 2), 1)
     batch = pa.ipc.read_record_batch(pa.py_buffer(within(request, 5, 2, 1)), schema)
-    return _Append(offset, batch.num_rows, partial(_numbers, batch), len(request))
+    return _Append(offset, batch, len(request))
 
 
 def _numbers(batch: Any) -> list[int]:

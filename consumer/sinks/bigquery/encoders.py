@@ -8,16 +8,26 @@ from consumer.sinks.bigquery.reshape import Reshaper
 from consumer.sinks.bigquery.rows import RowEncoder
 from consumer.sinks.bigquery.shapes import FieldsRow, LogRow, RowShape, Wrapping
 from consumer.sinks.bigquery.times import PartitionTimes
-from consumer.sinks.payloads import RoutingReader
+from consumer.sinks.json.fields import FieldReader
+from consumer.sinks.json.judge import BIGQUERY
 
 
 def row_encoder(
-    settings: RowSettings, schema: tuple[Column, ...], *, stream: str, shard: str, wrapping: Wrapping
+    settings: RowSettings,
+    schema: tuple[Column, ...],
+    *,
+    stream: str,
+    shard: str,
+    wrapping: Wrapping,
+    max_row_bytes: int | None = None,
 ) -> RowEncoder:
-    """`schema` holds the columns of the schema file, for `bigquery.row = fields`."""
+    """`schema` holds the columns of the schema file, for `bigquery.row = fields`; `max_row_bytes` as RowEncoder has
+    it."""
     key_field = settings.text("record.key_field")
     return RowEncoder(
-        reader=RoutingReader(key_field=key_field, time_field=settings.text("record.time_field")),
+        reader=FieldReader(
+            key_field=key_field, time_field=settings.text("record.time_field"), limits=BIGQUERY
+        ),
         shape=_shape(settings, schema, shard, wrapping),
         stream=stream,
         shard=shard,
@@ -25,6 +35,7 @@ def row_encoder(
         key_field=key_field,
         key_digits=settings.integer("bigquery.key_digits"),
         wrapping=wrapping,
+        max_row_bytes=max_row_bytes,
     )
 
 

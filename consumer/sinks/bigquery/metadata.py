@@ -5,10 +5,11 @@ import msgspec
 from consumer.domain.records import Record
 from consumer.settings.schema import METADATA_COLUMNS
 from consumer.sinks.bigquery.times import PartitionTimes
+from consumer.sinks.json.members import Member, name_of, with_members
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_OWN_HEAD = b'"_'
+_OWN_HEADS = (b'"_', rb'"\u005')
+"""How a name begins that is one of these columns, in its bytes or as an escape."""
 
 
 class Metadata:
@@ -31,8 +32,8 @@ class Metadata:
 
     def spliced(self, data: bytes, record: Record) -> bytes:
         """A record with these members before its own; its own of the same names give way."""
-        if _OWN_HEAD in data:
-            data = _without_own(data)
+        if any(head in data for head in _OWN_HEADS):
+            data = with_members(data, _is_another)
         members = self.members(record)
         if data.startswith(b'{"'):
             return b"{%b,%b" % (members, data[1:])
@@ -40,12 +41,10 @@ class Metadata:
         return b"{%b%b%b" % (members, b"" if rest.startswith(b"}") else b",", rest)
 
 
-def _without_own(data: bytes) -> bytes:
-    try:
-        members = _decode(data)
-    except (msgspec.MsgspecError, RecursionError):
-        return data  # half of a surrogate pair: BigQuery refuses the row and says why
-    own = [name for name in members if name.lower() in METADATA_COLUMNS]
-    if not own:
-        return data
-    return _encode({name: raw for name, raw in members.items() if name not in own})
+def _is_another(member: Member) -> bool:
+    return (
+        len(member.raw_name) > _LONGEST_RAW_NAME or name_of(member.raw_name).lower() not in METADATA_COLUMNS
+    )
+
+
+_LONGEST_RAW_NAME = len(r"\u005f") * max(map(len, METADATA_COLUMNS))

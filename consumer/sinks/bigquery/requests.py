@@ -134,15 +134,18 @@ class _Table:
         rows = self._maker.rows_of(some)
         limits = self._maker.limits
         begin, most = 0, limits.max_rows
+        may_be_too_many = sum(some.content_bytes) > limits.max_bytes
         while begin < len(rows):
             end = min(begin + most, begin + limits.max_rows - len(self._indices), len(rows))
+            if may_be_too_many:
+                end = _end_within(some.content_bytes, begin, end, limits.max_bytes - self._body.size)
             if self._body.add(rows[begin:end], limits.max_bytes):
                 self._took(some, begin, end)
                 begin, most = end, limits.max_rows
             elif self._indices:
                 self.close()
             elif end - begin > 1:
-                most = (end - begin) // 2
+                most = (end - begin) * 3 // 4
             else:
                 yield self._too_large(some.indices[begin], rows[begin])
                 begin, most = begin + 1, limits.max_rows
@@ -170,22 +173,33 @@ class _Table:
         return Rejection(index, "too_large", f"a row of {size} bytes; BigQuery takes {most}")
 
 
+def _end_within(sizes: Sequence[int], begin: int, end: int, max_bytes: int) -> int:
+    """Where those end, one at least, that have at most so many bytes together. A row is never smaller than what is in
+    it, so that to encode more of them would be for nothing."""
+    total = 0
+    for place in range(begin, end):
+        total += sizes[place]
+        if total > max_bytes and place > begin:
+            return place
+    return end
+
+
 class OpenBody:
     """A body that takes rows until it is full."""
 
     def __init__(self, head: bytes) -> None:
         self._head = head
         self._lists: list[bytes] = []
-        self._bytes = len(head) + len("]}")
+        self.size = len(head) + len("]}")
 
     def add(self, rows: Sequence[Any], max_bytes: int) -> bool:
         """Whether they fit in; nothing is added where they do not."""
         encoded = _encode(rows)
         # it has a bracket for which the body has a comma or its own, and one more
-        size = self._bytes + len(encoded) - 1
+        size = self.size + len(encoded) - 1
         if size > max_bytes:
             return False
-        self._bytes = size
+        self.size = size
         self._lists.append(encoded)
         return True
 

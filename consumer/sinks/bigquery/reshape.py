@@ -7,18 +7,16 @@ from typing import Any
 import msgspec
 
 from consumer.settings.schema import Column
+from consumer.sinks.bigquery.row_size import check_members
+from consumer.sinks.json.members import items, json_text
 
 type Members = dict[str, msgspec.Raw]
 
 _encode = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _NULL = b"null"
 _ABSENT = msgspec.Raw(_NULL)
-
-
-class Unfit(ValueError):
-    """JSON, but with half of a surrogate pair in some text, which no column takes."""
+_SMALL_BYTES = 64 * 1024
 
 
 class Reshaper:
@@ -35,17 +33,16 @@ class Reshaper:
         self.is_needed = not plain or overflow is not None
 
     def __call__(self, data: bytes) -> bytes:
-        """`data` is a JSON object; the same bytes where nothing is to do. Raises Unfit."""
-        if self._fits is not None:
+        """`data` is a JSON object that was judged; the same bytes where nothing is to do. Raises Unfit."""
+        # of what is larger this would build too much
+        if self._fits is not None and len(data) <= _SMALL_BYTES:
             try:
                 self._fits(data)
                 return data
             except msgspec.MsgspecError:  # a field without a column, for one
                 pass
-        try:
-            members = _decode_object(data)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise Unfit(str(error)) from None
+        check_members(data)
+        members = _decode_object(data)
         rest = self._fit(members, self._places)
         if rest and self._overflow is not None:
             members[self._overflow] = self._json_value(_encode(rest))
@@ -78,24 +75,39 @@ class Reshaper:
     def _value(self, raw: msgspec.Raw, place: "_Place") -> tuple[msgspec.Raw, Any]:
         """The value as its column takes it, and what of it has no column. A value of another kind than the column's
         is left as it is: BigQuery says what is wrong with it better than this code could."""
-        try:
-            if not place.is_repeated:
-                return self._single(raw, place)
-            pairs = [self._single(item, place) for item in _decode_list(raw)]
-        except (msgspec.MsgspecError, RecursionError):
+        text = bytes(raw)
+        if not place.is_repeated:
+            return self._single(text, place)
+        if not text.startswith(b"["):
             return raw, None
-        rest = [left or {} for _, left in pairs]
-        return msgspec.Raw(_encode([value for value, _ in pairs])), rest if any(rest) else None
+        values, rest = bytearray(b"["), bytearray(b"[")
+        any_rest = False
+        for item in items(text):
+            value, left = self._single(item, place)
+            values += bytes(value) + b","
+            rest += _encode(left or {}) + b","
+            any_rest = any_rest or bool(left)
+        return _closed(values), _closed(rest) if any_rest else None
 
-    def _single(self, raw: msgspec.Raw, place: "_Place") -> tuple[msgspec.Raw, Any]:
+    def _single(self, text: bytes, place: "_Place") -> tuple[msgspec.Raw, Any]:
         if place.is_json:
-            return self._json_value(bytes(raw)), None
-        members = _decode_object(raw)
+            return self._json_value(text), None
+        if not text.startswith(b"{"):
+            return msgspec.Raw(text), None
+        check_members(text)
+        members = _decode_object(text)
         rest = self._fit(members, place.inner)
         return msgspec.Raw(_encode(members)), rest
 
     def _json_value(self, value: bytes) -> msgspec.Raw:
-        return msgspec.Raw(_encode(value.decode()) if self._json_as_text else value)
+        return json_text(value) if self._json_as_text else msgspec.Raw(value)
+
+
+def _closed(items_so_far: bytearray) -> msgspec.Raw:
+    """Each with a comma behind it, behind the bracket; or none at all."""
+    if len(items_so_far) > 1:
+        del items_so_far[-1:]
+    return msgspec.Raw(bytes(items_so_far) + b"]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,23 +13,31 @@ from typing import Any
 
 import msgspec
 
-from consumer.domain.dead_letters import Rejection
+from consumer.domain.dead_letters import Reason, Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import table_name, table_suffix
-from consumer.sinks.bigquery.reshape import Unfit
-from consumer.sinks.bigquery.shapes import INSERT_ALL, BadKey, RowShape, RowTemplate, Wrapping
-from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked, records_at
+from consumer.sinks.bigquery.row_size import Unfit
+from consumer.sinks.bigquery.shapes import INSERT_ALL, RowShape, RowTemplate, Wrapping
+from consumer.sinks.bigquery.slices import picked, records_at, slices_of
 from consumer.sinks.bigquery.times import OutOfRange
-from consumer.sinks.payloads import RoutingReader
+from consumer.sinks.json.fields import FieldReader, Fields, Key
 
 _encode = msgspec.json.Encoder().encode
+
+
+_SHOWN = 64
+"""Characters of a key, or bytes of one that is no text."""
 
 
 class _NoTable(ValueError):
     """A key chooses no table."""
 
 
-_BAD_RECORD = (_NoTable, OutOfRange, BadKey, Unfit)
+class _TooLarge(ValueError):
+    """No row takes the record."""
+
+
+_BAD_RECORD = (_NoTable, _TooLarge, OutOfRange, Unfit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,15 @@ def insert_id_prefix(*, stream: str, shard: str) -> str:
     return f"{digest}-{shard.removeprefix('shardId-').lstrip('0') or '0'}"
 
 
+def no_table(key_field: str, key: Key) -> tuple[Reason, str]:
+    """Why a key chooses no table."""
+    if key is None or key == "":
+        return "no_key", f"no value in {key_field}"
+    head = memoryview(key)[:_SHOWN] if isinstance(key, msgspec.Raw) else key[:_SHOWN]
+    shown = head if isinstance(head, str) else str(head, "utf-8", "replace")
+    return "bad_key", f"{key_field} does not start with hex digits: {shown!r}"
+
+
 class InsertRow(msgspec.Struct, rename={"insert_id": "insertId"}, gc=False):
     """A row of an insertAll request."""
 
@@ -74,7 +91,7 @@ class RowEncoder:
     def __init__(
         self,
         *,
-        reader: RoutingReader,
+        reader: FieldReader,
         shape: RowShape,
         stream: str,
         shard: str,
@@ -82,12 +99,15 @@ class RowEncoder:
         key_field: str,
         key_digits: int,
         wrapping: Wrapping = INSERT_ALL,
+        max_row_bytes: int | None = None,
     ) -> None:
+        """No row has fewer bytes than its record: one of more than `max_row_bytes` is refused before it is a row."""
         self._reader = reader
         self._shape = shape
         prefix = insert_id_prefix(stream=stream, shard=shard)
         self.id_head = f"{prefix}-" if wrapping.has_id else ""
         self.table_prefix = table_prefix
+        self._max_row_bytes = max_row_bytes
         self.key_field = key_field
         self.key_digits = key_digits
 
@@ -104,8 +124,7 @@ class RowEncoder:
     ) -> Iterator[TableSlice]:
         """The rows of `records[i]` for the given indices, by table: several slices of each, in shard order. Records
         that no table takes are added to `rejections`."""
-        for start in range(0, len(indices), SLICE_RECORDS):
-            some = indices[start : start + SLICE_RECORDS]
+        for some in slices_of(records, indices):
             yield from self._slices_of(records_at(records, some), some, rejections)
 
     def rows(self, records: Sequence[Record], cells: Sequence[Any]) -> Sequence[Any]:
@@ -153,11 +172,13 @@ class RowEncoder:
         records: Sequence[Record],
         payloads: Sequence[bytes],
         indices: Sequence[int],
-        routings: Sequence[Any],
+        routings: Sequence[Fields],
     ) -> Sequence[TableSlice]:
         """Raises one of _BAD_RECORD where one of the records has no row."""
         keys = [routing.key for routing in routings]
         tables = self._places(keys)
+        if self._max_row_bytes is not None and max(map(len, payloads)) > self._max_row_bytes:
+            raise _TooLarge
         times = [routing.time for routing in routings]
         cells, sizes = self._shape.cells(records, payloads, keys, times)
         return [
@@ -166,18 +187,19 @@ class RowEncoder:
         ]
 
     def _one(
-        self, record: Record, index: int, routing: Any, rejections: list[Rejection]
+        self, record: Record, index: int, routing: Fields, rejections: list[Rejection]
     ) -> Sequence[TableSlice]:
         try:
             return self._all_of([record], [record.data], [index], [routing])
         except _NoTable:
             rejections.append(self._no_table(index, routing.key))
+        except _TooLarge:
+            detail = f"a record of {len(record.data)} bytes; BigQuery takes {self._max_row_bytes}"
+            rejections.append(Rejection(index, "too_large", detail))
         except OutOfRange as error:
             rejections.append(Rejection(index, "time_out_of_range", str(error)))
-        except BadKey as error:
-            rejections.append(Rejection(index, "bad_key", str(error)))
         except Unfit as error:
-            rejections.append(Rejection(index, "rejected", str(error)))
+            rejections.append(Rejection(index, error.reason, str(error)))
         return ()
 
     def _places(self, keys: Sequence[Any]) -> dict[str, Sequence[int]]:
@@ -203,8 +225,5 @@ class RowEncoder:
         suffix = table_suffix(key, self.key_digits)
         return None if suffix is None else table_name(self.table_prefix, suffix)
 
-    def _no_table(self, index: int, key: object) -> Rejection:
-        if key is None or key == "":
-            return Rejection(index, "no_key", f"no value in {self.key_field}")
-        shown = str(key)[:64]
-        return Rejection(index, "bad_key", f"{self.key_field} does not start with hex digits: {shown!r}")
+    def _no_table(self, index: int, key: Key) -> Rejection:
+        return Rejection(index, *no_table(self.key_field, key))

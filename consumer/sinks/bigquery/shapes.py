@@ -11,17 +11,14 @@ from consumer.settings.schema import METADATA_COLUMNS
 from consumer.sinks.bigquery.metadata import Metadata
 from consumer.sinks.bigquery.reshape import Reshaper
 from consumer.sinks.bigquery.times import PartitionTimes
-from consumer.sinks.members import set_member
+from consumer.sinks.json.fields import Key, Time
+from consumer.sinks.json.members import json_text, set_member
 
 _encode = msgspec.json.Encoder().encode
 
 _TIMESTAMP_BYTES = 8
 _TEXT_BYTES = 2
 """Of a value, beside its characters. https://cloud.google.com/bigquery/pricing#data"""
-
-
-class BadKey(ValueError):
-    """JSON allows half of a surrogate pair in a text (as `\\ud800`), UTF-8 and so BigQuery's columns do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +59,12 @@ class RowShape(Protocol):
         self,
         records: Sequence[Record],
         payloads: Sequence[bytes],
-        keys: Sequence[Any],
-        times: Sequence[Any],
+        keys: Sequence[Key],
+        times: Sequence[Time],
     ) -> tuple[Sequence[Any], Sequence[int]]:
         """For each record the object with its row's columns, as msgspec encodes it, and the size of the values in it,
-        about as BigQuery counts them. `keys` and `times` are what RoutingReader found in the payloads. Raises
-        OutOfRange, BadKey or Unfit where that is true of any record, and nothing else."""
+        about as BigQuery counts them. `keys` and `times` are what FieldReader found in the payloads. Raises
+        OutOfRange or Unfit where that is true of any record, and nothing else."""
 
 
 class LogRow:
@@ -103,14 +100,14 @@ class LogRow:
         self,
         records: Sequence[Record],
         payloads: Sequence[bytes],
-        keys: Sequence[Any],
-        times: Sequence[Any],
+        keys: Sequence[Key],
+        times: Sequence[Time],
     ) -> tuple[Sequence[Any], Sequence[int]]:
-        texts = key_texts(keys)
+        texts = list(map(key_text, keys))
         columns: list[Any] = [
             texts,
             self._times.texts(times, [record.arrival_ms for record in records]),
-            [payload.decode() for payload in payloads] if self._as_text else map(msgspec.Raw, payloads),
+            map(json_text if self._as_text else msgspec.Raw, payloads),
         ]
         if self._metadata is not None:
             columns += zip(*map(self._metadata.values, records), strict=True)
@@ -150,8 +147,8 @@ class FieldsRow:
         self,
         records: Sequence[Record],
         payloads: Sequence[bytes],
-        keys: Sequence[Any],
-        times: Sequence[Any],
+        keys: Sequence[Key],
+        times: Sequence[Time],
     ) -> tuple[Sequence[Any], Sequence[int]]:
         data = payloads if self._reshape is None else list(map(self._reshape, payloads))
         moments = self._times.own_times(times, [record.arrival_ms for record in records])
@@ -161,7 +158,7 @@ class FieldsRow:
             data = list(map(self._metadata.spliced, data, records))
         return list(map(msgspec.Raw, data)), list(map(len, data))
 
-    def _timed(self, data: bytes, record: Record, time: object, moment: str | None) -> bytes:
+    def _timed(self, data: bytes, record: Record, time: Time, moment: str | None) -> bytes:
         if self._column_is_own and time is not None and (moment is None or moment == time):
             return data
         return self._with_time(data, moment or self._times.arrival_time(record.arrival_ms))
@@ -170,24 +167,6 @@ class FieldsRow:
         return set_member(data, self._column, _encode(moment), replace=self._column_is_own)
 
 
-def key_texts(keys: Sequence[Any]) -> Sequence[str | None]:
-    """`key_text` of each."""
-    try:
-        if "".join(keys).isascii():
-            return keys
-    except TypeError:  # not all are texts
-        pass
-    return list(map(key_text, keys))
-
-
-def key_text(key: object) -> str | None:
-    """The key as a STRING column has it: JSON text, where it is no text. Raises BadKey."""
-    if key is None:
-        return None
-    try:
-        text = key if isinstance(key, str) else _encode(key).decode()
-        if not text.isascii():
-            text.encode()
-    except UnicodeEncodeError as error:
-        raise BadKey(f"the key is not Unicode: {error}") from None
-    return text
+def key_text(key: Key) -> str | None:
+    """The key as a STRING column has it: as it is spelled, where it is no text."""
+    return bytes(key).decode() if isinstance(key, msgspec.Raw) else key

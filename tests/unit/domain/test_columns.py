@@ -1,6 +1,8 @@
 """Columns hold what the records hold, in parts of one size, however they came."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -98,6 +100,44 @@ def test_text_holds_every_payload_with_a_line_end(records: list[Record]) -> None
         min(module.PART_RECORDS, len(records) - start)
         for start in range(0, len(records), module.PART_RECORDS)
     ]
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Columns]:
+    """The parts whose records somebody has looked for, one for each time."""
+    found: list[Columns] = []
+
+    def noted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def called(self: Columns, *arguments: Any) -> Any:
+            found.append(self)
+            return method(self, *arguments)
+
+        return called
+
+    for name in ("begins", "records", "at", "text_size"):
+        monkeypatch.setattr(Columns, name, noted(getattr(Columns, name)))
+    return found
+
+
+def test_to_choose_a_few_records_takes_a_look_at_their_parts_only(looked_at: list[Columns]) -> None:
+    records = [Record(b"%d" % number, "key", str(number)) for number in range(90)]
+    columns = Records.of(records)
+    assert columns.payloads([40, 41]) == [b"40", b"41"]
+    assert columns.at([40, 44]) == [records[40], records[44]]
+    assert columns[40:43] == records[40:43]
+    taken = Records()
+    taken.extend(columns, 40, 42)
+    assert taken == records[40:42]
+    parts = {id(part) for part in columns.parts} & {id(part) for part in looked_at}
+    assert parts == {id(part) for part in columns.parts[40 // 3 : 44 // 3 + 1]}
+
+
+def test_a_chosen_record_is_copied_without_its_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = Records.of([Record(b"%d" % number, "key", str(number)) for number in range(90)])
+    maker = Mock(wraps=Record)
+    monkeypatch.setattr(module, "Record", maker)
+    assert len(columns.at([4, 40, 41])) == 3
+    assert maker.call_count == 3
 
 
 def held_bytes(records: list[Record]) -> int:

@@ -1,7 +1,5 @@
 """The line of a dead letter, and the guard that tells a bad record from a broken feed."""
 
-import base64
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -40,7 +38,7 @@ def test_a_dead_letter_holds_everything_needed_to_deliver_the_record_again() -> 
 def test_the_payload_comes_back_byte_for_byte_from_the_line(data: bytes) -> None:
     line = msgspec.json.encode(letter(data))
     assert b"\n" not in line
-    assert base64.b64decode(msgspec.json.decode(line, type=DeadLetter).payload, validate=True) == data
+    assert msgspec.json.decode(line, type=DeadLetter).payload == data
 
 
 @given(st.integers(0, 4_102_444_800_000))

@@ -13,6 +13,7 @@
 #include "rows.c"
 
 int parse_records(const byte *, uint64_t, uint64_t, record_columns *, message_progress *);
+void index_columns(row_schema *);
 int is_typed_row(const byte *, uint64_t, const row_schema *, const row_rules *);
 void measure_typed(const row_schema *, const row_rules *, const row_places *, const uint32_t *, uint64_t, typed_layout *);
 void write_typed(const row_schema *, const row_rules *, const row_places *, const uint32_t *, uint64_t, typed_layout *,
@@ -205,7 +206,8 @@ static void drive_typed_columns(const record_columns *columns, row_rules rules) 
         described[column] = (typed_column){name, {(byte *)quoted, name.size + 3}, name, TYPES[column],
                                            column == 1 || !below(20)};
     }
-    row_schema schema = {described, COLUMNS, 1, below(2) ? 0 : -1, below(4) != 0};
+    row_schema schema = {described, COLUMNS, 1, below(2) ? 0 : -1, below(4) != 0, malloc(2 * COLUMN_SLOTS), 0, 0};
+    index_columns(&schema);
     uint64_t count = columns->count, left = 0;
     uint32_t *indices = malloc(4 * count);
     row_places places = places_for(count);
@@ -265,7 +267,7 @@ static void drive_typed_columns(const record_columns *columns, row_rules rules) 
         free((void *)(uintptr_t)described[column].name.begin);
         free((void *)(uintptr_t)described[column].quoted.begin);
     }
-    free(out), free(layout), free(is_left), free(indices);
+    free(out), free(layout), free(is_left), free(indices), free(schema.slots);
     forget_places(&places);
     forget_choice(&choice);
 }

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 import pytest
 
 from consumer.domain.checkpoints import CheckpointPolicy, CheckpointState
-from consumer.domain.chunks import Chunker, ChunkLimits
+from consumer.domain.chunks import Chunker, ChunkLimits, Footprint
 from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError, Superseded, TransientError
 from consumer.domain.ledger import Ledger
 from consumer.domain.records import Position, Record
+from consumer.shard import pipeline
 from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointing
 from consumer.shard.pipeline import InFlightLimits, Pipeline
 from tests.unit.shard.fakes import (
@@ -27,6 +28,16 @@ from tests.unit.shard.fakes import (
 
 WINDOW_MS = 60_000
 GRACE_MS = 10_000
+
+
+class PayloadsOnly(Footprint):
+    """So that tests can count."""
+
+    def __init__(self) -> None:
+        super().__init__(made_of_byte=0, made_of_record=0)
+
+    def of(self, records: Records) -> int:
+        return records.payload_bytes
 
 
 class Shard:
@@ -57,7 +68,7 @@ class Shard:
             ledger=Ledger(),
             delivery=self.delivery,
             checkpoints=Checkpointing(state, status, before=self._keep, now=self.clock),
-            limits=InFlightLimits(max_chunks=max_chunks, max_bytes=max_bytes),
+            limits=InFlightLimits(max_chunks=max_chunks, max_bytes=max_bytes, footprint=PayloadsOnly()),
             status=status,
             wakeup=self.wakeup,
             drain_seconds=drain_seconds,
@@ -367,7 +378,8 @@ def test_the_open_chunk_is_thrown_away_at_shutdown() -> None:
     shard = Shard(chunk_records=3)
     shard.accept(*numbered(1, 5))
     shard.delivery.finish(1)
-    assert shard.pipeline.in_flight_bytes == 20
+    open_ones = Records.of(numbered(4, 5))
+    assert shard.pipeline.in_flight_bytes == open_ones.held_bytes
     assert shard.shut_down() == ["checkpoint 3"]
     assert shard.pipeline.in_flight_bytes == 0
     assert shard.pipeline.oldest_undelivered_ms is None
@@ -396,6 +408,26 @@ def test_a_lost_lease_stops_checkpoints_and_drops_the_open_chunk() -> None:
     assert shard.tick() == []
     assert shard.shut_down() == []
     assert shard.pipeline.in_flight_bytes == 0
+
+
+def test_a_message_that_takes_more_than_usual_leaves_less_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    some = numbered(1, 3)
+    usual = Records.of(some).held_bytes - 15
+    monkeypatch.setattr(pipeline, "USUAL_MESSAGE_BYTES", usual)
+    shard = Shard(max_chunks=9, max_bytes=40, interval=60)
+    shard.while_waiting(shard.durable(1), shard.durable(2))
+    # 10 bytes each and 15 more than usual: a third one does not fit beside two
+    done = [act for act in shard.accept(*some) if act.startswith(("start", "durable"))]
+    assert done == ["start 1-1", "start 2-1", "durable 1", "start 3-1"]
+    assert shard.pipeline.in_flight_bytes == 20
+
+
+def test_a_message_larger_than_the_limit_is_delivered_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "USUAL_MESSAGE_BYTES", 0)
+    shard = Shard(max_chunks=9, max_bytes=40, interval=60)
+    shard.while_waiting(shard.durable(1), shard.durable(2), shard.durable(3))
+    done = [act for act in shard.accept(*numbered(1, 3)) if act.startswith(("start", "durable"))]
+    assert done == ["start 1-1", "durable 1", "start 2-1", "durable 2", "start 3-1", "durable 3"]
 
 
 # The end of a shard

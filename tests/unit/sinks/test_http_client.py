@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from consumer.domain.errors import TransientError
-from consumer.sinks.http_client import Answer, HttpClient
+from consumer.sinks import http_answers
+from consumer.sinks.http_answers import Answer
+from consumer.sinks.http_client import HttpClient
 from tests.unit.sinks.bigquery import loopback
 from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status
 
@@ -249,6 +252,140 @@ def test_troubles_with_connecting_are_waited_out(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(TransientError, match=r"^http://server\.example: .") as caught:
         post(client(), "http://server.example")
     assert caught.value.__cause__ is error
+
+
+def begin(*parts: bytes) -> loopback.Answer:
+    """An answer that has begun, and does not end."""
+
+    def answer(handler: Any) -> None:
+        for part in parts:
+            handler.wfile.write(part)
+            handler.wfile.flush()
+        loopback.silence(handler)
+
+    return answer
+
+
+def the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first look at the clock in the middle of a request."""
+    monkeypatch.setattr(http_answers, "monotonic", lambda: float("inf"))
+
+
+def test_an_answer_that_comes_in_drips_ends_with_the_time_for_a_request(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    the_time_is_over(monkeypatch)
+    server.answers = [begin(b"H"), begin(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1")]
+    for _ in range(2):
+        with pytest.raises(TransientError, match="taken longer than it may as a whole"):
+            post(client(), server.url)
+
+
+@contextmanager
+def peer(serve: Callable[[socket.socket], object]) -> Iterator[str]:
+    """The address of a server that does this with its one connection, in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def run() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                serve(connection)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            thread.join()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_request_that_is_taken_in_drips_ends_with_the_time_for_a_request(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    the_time_is_over(monkeypatch)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+
+    def take(connection: socket.socket) -> None:
+        if scheme == "https":
+            connection = tls.wrap_socket(connection, server_side=True)
+        with connection:
+            while connection.recv(1000):
+                pass
+
+    with (
+        peer(take) as address,
+        pytest.raises(TransientError, match="taken longer than it may as a whole"),
+    ):
+        post(client(), f"{scheme}://{address}", MANY)
+
+
+def test_a_tls_handshake_that_comes_in_drips_ends_with_the_time_to_connect() -> None:
+    done = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"\x16\x03\x03\x40\x00")  # as much is to follow
+        while not done.wait(0.01):
+            connection.sendall(b"\0")
+
+    with peer(drip) as address:
+        http = HttpClient(connections=1, connect_timeout_seconds=0.1, read_timeout_seconds=10)
+        with pytest.raises(TransientError, match="the TLS handshake timed out"):
+            post(http, f"https://{address}")
+        done.set()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nName: " + b"x" * 2 * http_answers.HEAD_BYTES,
+        b"HTTP/1.1 200 OK\r\n" + b"x" * 2 * http_answers.HEAD_BYTES,
+        b"HTTP/1.1 200 OK\r\n" + b"Name: x\r\n" * (http_answers.HEAD_BYTES // 4),
+        b"HTTP/1.1 100 Continue\r\n\r\n" * (http_answers.HEAD_BYTES // 12),
+    ],
+    ids=["value", "name", "headers", "announcements"],
+)
+def test_a_head_that_does_not_end_is_not_read_on(server: Loopback, head: bytes) -> None:
+    server.answers = [begin(head)]
+    http = client()
+    with pytest.raises(TransientError, match="the head of the answer is longer than 64 KiB"):
+        post(http, server.url)
+    assert post(http, server.url).status == 200
+
+
+def test_a_long_head_is_read(server: Loopback) -> None:
+    server.answers = [raw(b"HTTP/1.1 204 No Content\r\n" + b"Name: %s\r\n" % (b"x" * 1000) * 50 + b"\r\n")]
+    assert post(client(), server.url).status == 204
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n" + b"x" * 400_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 400_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 70_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"Name: x\r\n" * 50_000,
+    ],
+    ids=["sized", "until the end", "chunked", "trailers"],
+)
+def test_an_answer_that_does_not_end_is_not_read_on(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(http_answers, "ANSWER_BYTES", 1 << 18)
+    server.answers = [begin(answer)]
+    http = client()
+    with pytest.raises(TransientError, match="the answer is longer than 0 MiB"):
+        post(http, server.url)
+    assert post(http, server.url).status == 200
+
+
+def test_an_answer_about_each_row_of_the_largest_request_is_read(server: Loopback) -> None:
+    error = b'{"index": 12345, "errors": [{"reason": "invalid", "location": "", "debugInfo": "", "message": "%s"}]},'
+    body = error % (b"x" * 150) * 50_000
+    server.answers = [status(200, body)]
+    assert post(client(), server.url).body == body
 
 
 def test_silence_ends_with_the_read_timeout(server: Loopback) -> None:

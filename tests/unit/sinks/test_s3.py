@@ -26,7 +26,7 @@ from tests.unit.sinks.fake_s3 import FakeS3
 from tests.unit.sinks.json_bytes import is_json, payloads
 
 MIDNIGHT_MS = 1_700_006_400_000
-BY_RECORD_TIME = RecordTimes(time_field="t", time_format="iso8601")
+BY_RECORD_TIME = RecordTimes(time_field="t", time_format="iso8601", max_depth=500)
 
 
 def sink(client: Any = None, **options: Any) -> S3Sink:
@@ -39,6 +39,7 @@ def sink(client: Any = None, **options: Any) -> S3Sink:
             "object_stem": "stream-shardId-000000000003",
             "compression_level": 1,
             "validate_json": True,
+            "max_depth": 500,
             **options,
         }
     )

@@ -8,7 +8,7 @@ import msgspec
 from isal import igzip
 
 from consumer.domain.chunks import Chunk
-from consumer.sinks.lines import join_lines
+from consumer.sinks.json.lines import join_lines
 
 _encode = msgspec.json.Encoder().encode
 _BOUNDARY = "rows-of-a-load-job"

@@ -52,6 +52,9 @@ class StorageCode(enum.IntEnum):
     OFFSET_OUT_OF_RANGE = 9
 
 
+_OF_THE_STREAM = frozenset(
+    {StorageCode.STREAM_NOT_FOUND, StorageCode.INVALID_STREAM_STATE, StorageCode.STREAM_FINALIZED}
+)
 _AMBIGUOUS = frozenset(
     {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNKNOWN", "RESOURCE_EXHAUSTED"}
 )
@@ -64,19 +67,21 @@ _SETTINGS = {
 
 
 def meaning_of(failure: CallFailed) -> Meaning | None:
-    """None where `delivery_error` says all."""
+    """None where `delivery_error` says all. Codes and rows come before words: a message may quote a record."""
     code, text = failure.storage_code, failure.message.lower()
     if failure.code == "ALREADY_EXISTS" or code == StorageCode.OFFSET_ALREADY_EXISTS:
         return Meaning.WRITTEN
     if failure.code not in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND"):
         return None
+    if failure.rows and code not in _OF_THE_STREAM:
+        return Meaning.BAD_ROWS
     if code == StorageCode.STREAM_FINALIZED or (not code and "finalized" in text):
         return Meaning.FINALIZED
     if code in (StorageCode.STREAM_NOT_FOUND, StorageCode.INVALID_STREAM_STATE):
         return Meaning.GONE
     if not code and "stream" in text and ("not found" in text or "invalid stream name" in text):
         return Meaning.GONE
-    return Meaning.BAD_ROWS if failure.rows else None
+    return None
 
 
 def is_ambiguous(failure: CallFailed) -> bool:

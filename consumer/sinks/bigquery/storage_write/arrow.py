@@ -12,6 +12,7 @@ from collections.abc import Buffer, Iterable, Sequence
 from itertools import accumulate
 from typing import Protocol
 
+from consumer.settings.schema import Column
 from consumer.sinks.bigquery.storage_write.flatbuffer import Part, build, pairs, table, text, vector
 
 LARGEST_OFFSET = 2**31 - 1
@@ -21,6 +22,13 @@ _VERSION_5 = ("h", 4)
 _SCHEMA, _RECORD_BATCH = ("B", 1), ("B", 3)
 _BITS_64, _SIGNED, _DOUBLE, _DAYS, _MICROSECONDS = ("i", 64), ("?", True), ("h", 2), ("h", 0), ("h", 2)
 _ALIGNMENT = 8
+_CELL_BYTES = {
+    **dict.fromkeys(("STRING", "GEOGRAPHY", "JSON", "BYTES", "DATE"), 4),
+    **dict.fromkeys(("INTEGER", "FLOAT", "TIMESTAMP", "DATETIME", "TIME"), 8),
+    "BOOLEAN": 1,
+    "NUMERIC": 16,
+    "BIGNUMERIC": 32,
+}
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
@@ -74,6 +82,18 @@ def _types() -> dict[str, tuple[tuple[str, int], Part]]:
     }
 
 
+def cells_bytes(columns: Sequence[Column]) -> int:
+    """What a row takes in a batch beside its texts, even where all of its cells are null: the columns of a table may
+    have many times the bytes of a record that names none of them."""
+    return sum(1 + _cell_bytes(column) for column in columns)
+
+
+def _cell_bytes(column: Column) -> int:
+    if column.mode == "REPEATED":
+        return _CELL_BYTES["STRING"]  # both have offsets
+    return cells_bytes(column.fields) if column.fields else _CELL_BYTES[column.type]
+
+
 def batch_head(rows: int, nulls: Sequence[int], buffers: Sequence[int]) -> tuple[bytes, list[int], int]:
     """What stands before the buffers of a batch, where each of them begins behind it, and how many bytes they have
     with their padding. `nulls` are those of each column, `buffers` their sizes."""
@@ -109,7 +129,7 @@ def log_batch(keys: Sequence[str | None], times: Sequence[str], payloads: Sequen
         pieces += _padded([bits.to_bytes((len(keys) + 7) // 8, "little")])
     pieces += _padded([_offsets(texts)])
     pieces += _padded(texts)
-    pieces.append(array("q", map(_micros, times)).tobytes())
+    pieces.append(array("q", map(micros_of, times)).tobytes())
     pieces += _padded([_offsets(payloads)])
     pieces += _padded(payloads)
     return Pieces(*pieces)
@@ -135,6 +155,6 @@ def _padded(pieces: Sequence[bytes]) -> list[bytes]:
     return [*pieces, bytes(-sum(map(len, pieces)) % _ALIGNMENT)]
 
 
-def _micros(time: str) -> int:
-    """Since 1970."""
+def micros_of(time: str) -> int:
+    """Of an RFC 3339 time, since 1970."""
     return (datetime.datetime.fromisoformat(time) - _EPOCH) // _MICROSECOND

@@ -8,7 +8,6 @@ import datetime
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -22,8 +21,9 @@ from consumer.sinks.bigquery.encoders import row_encoder
 from consumer.sinks.bigquery.shapes import LINES
 from consumer.sinks.bigquery.storage_write import arrow
 from consumer.sinks.bigquery.storage_write.row_finder import RowFinder
-from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader, attribute
+from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows import (
+    MAX_RECORD_BYTES,
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,
     Made,
@@ -55,9 +55,12 @@ class FieldsRows:
     def __init__(self, native: Any, rules: Rules, *, shard: str) -> None:
         self._native = native
         self._rules, self._shard = rules, shard
-        self._encoder = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES)
+        self._encoder = row_encoder(
+            rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_row_bytes=MAX_RECORD_BYTES
+        )
         refuses_unknown = rules.text("bigquery.unknown_fields") == "reject"
         self._schema = TypedSchema(
+            native,
             rules.columns,
             key_field=rules.text("record.key_field"),
             time_column=rules.text("bigquery.partition_field"),
@@ -75,12 +78,10 @@ class FieldsRows:
             row_overhead_bytes=ROW_OVERHEAD_BYTES,
             times=template.times,
             schema=self._schema.for_c,
+            cells_bytes=arrow.cells_bytes(rules.columns),
         )
         self._reader = RowReader(rules.columns, refuse_unknown=refuses_unknown)
-        self._cells = [
-            (column.name, attrgetter(attribute(number)), _plain(column))
-            for number, column in enumerate(rules.columns)
-        ]
+        self._plain = [(column.name, _plain(column)) for column in rules.columns]
         self.schema = arrow.schema(
             [(column.type, column.name, column.mode != "REQUIRED") for column in rules.columns]
         )
@@ -106,12 +107,12 @@ class FieldsRows:
             return None
         if not indices:
             return {}, []
-        found = self._finder.find(records, indices, most_unsure=len(indices))
-        if found is None:
-            return None
+        found = self._finder.find(records, indices)
         others, rejections = self._made_anew(records, found.unsure)
         if others is None:
             return None
+        for index, (_, text) in others.items():
+            found.places.put(index, text)
         return {
             rows.table: Rows(
                 rows.indices,
@@ -119,7 +120,7 @@ class FieldsRows:
                 rows.sizes,
                 TypedColumns(self._schema, self._finder.rules, found.places, rows.indices, rows.layout),
             )
-            for rows in found.by_table(others)
+            for rows in found.by_table({index: table for index, (table, _) in others.items()})
         }, rejections
 
     def _made_anew(
@@ -137,7 +138,7 @@ class FieldsRows:
                 try:
                     text = self._written_anew(row)
                 except BadCells as error:
-                    rejections.append(Rejection(index, "rejected", str(error)))
+                    rejections.append(Rejection(index, error.reason, str(error)))
                     continue
                 if text is None:
                     return None, []
@@ -146,11 +147,14 @@ class FieldsRows:
 
     def _written_anew(self, row: bytes) -> bytes | None:
         """Raises BadCells."""
-        cells = self._reader.read(row)
+        cells = msgspec.structs.astuple(self._reader.read(row))
         try:
-            plain = {name: convert(cell(cells)) for name, cell, convert in self._cells}
-        except _NotPlain:
-            return None
+            # what is missing is null: to say so would take many times the bytes of a small record
+            plain = {
+                name: value
+                for (name, convert), cell in zip(self._plain, cells, strict=True)
+                if cell is not None and (value := convert(cell)) is not None
+            }
         except ArithmeticError as error:
             raise BadCells(str(error)) from None
         text = _encode(plain) + b"\n"
@@ -158,18 +162,17 @@ class FieldsRows:
         return text if is_sure else None
 
 
-class _NotPlain(ValueError):
-    """JSON has no word for the value."""
-
-
 def _plain(column: Column) -> Callable[[Any], Any]:
     """From what the reader gives to what JSON has."""
     if column.type == "TIMESTAMP":
-        return lambda value: value and value.astimezone(datetime.UTC)
-    return _finite if column.type == "FLOAT" else lambda value: value
+        return lambda value: value.astimezone(datetime.UTC)
+    if column.type == "JSON":
+        return lambda value: None if bytes(value) == b"null" else value
+    return _float if column.type == "FLOAT" else lambda value: value
 
 
-def _finite(value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise _NotPlain
-    return value
+def _float(value: float) -> float | str:
+    """JSON has no numbers for some; the C library knows their names."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from consumer.domain.dead_letters import Reason
 from consumer.domain.routing import table_name, table_suffix
-from consumer.sinks.bigquery import shapes
+from consumer.sinks.bigquery.rows import no_table
 from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.json.fields import Key
 
 
 class BadRow(ValueError):
@@ -25,7 +26,7 @@ class TableRoutes:
         self._key_field = rules.text("record.key_field")
         self._known: dict[str, str] = {}
 
-    def find_all(self, keys: Sequence[object]) -> list[str]:
+    def find_all(self, keys: Sequence[Key]) -> list[str]:
         """`find` of each."""
         known, digits = self._known, self._digits
         try:
@@ -33,7 +34,7 @@ class TableRoutes:
         except (KeyError, TypeError):  # one that is new, or no text
             return list(map(self.find, keys))
 
-    def find(self, key: object) -> str:
+    def find(self, key: Key) -> str:
         """The table's name; raises BadRow."""
         digits = key[: self._digits] if isinstance(key, str) else ""
         name = self._known.get(digits)
@@ -46,16 +47,5 @@ class TableRoutes:
                 self._known[digits] = name
         return name
 
-    def _bad(self, key: object) -> BadRow:
-        if key is None or key == "":
-            return BadRow("no_key", f"no value in {self._key_field}")
-        shown = str(key)[:64]
-        return BadRow("bad_key", f"{self._key_field} does not start with hex digits: {shown!r}")
-
-
-def key_texts(keys: Sequence[object]) -> Sequence[str | None]:
-    """Keys as a STRING column has them; raises BadRow for half of a surrogate pair, which UTF-8 has no form for."""
-    try:
-        return shapes.key_texts(keys)
-    except shapes.BadKey as error:
-        raise BadRow("bad_key", str(error)) from None
+    def _bad(self, key: Key) -> BadRow:
+        return BadRow(*no_table(self._key_field, key))

@@ -15,22 +15,22 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
 from consumer.native import library
-from consumer.sinks.bigquery.slices import SLICE_RECORDS, picked, records_at
-from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
+from consumer.sinks.bigquery.shapes import key_text
+from consumer.sinks.bigquery.slices import picked, records_at, slices_of
+from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema, micros_of
 from consumer.sinks.bigquery.storage_write.log_columns import LogColumns
-from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes, key_texts
+from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes
 from consumer.sinks.bigquery.storage_write.row_finder import RowFinder
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.times import OutOfRange, PartitionTimes
-from consumer.sinks.payloads import RoutingReader
+from consumer.sinks.json.fields import FieldReader, Fields
+from consumer.sinks.json.judge import BIGQUERY
 
 MAX_ROW_BYTES = 9_500_000
 """AppendRows takes requests under 10 MB. A constant, since the verdict on a record must not change with a setting."""
 
 ROW_OVERHEAD_BYTES = 64
-
-_FEW = 50
-"""Unsure records, and the part of all that may be so beside them: it costs a call for each to go on behind it."""
+MAX_RECORD_BYTES = MAX_ROW_BYTES - ROW_OVERHEAD_BYTES
 
 
 class Columns(Protocol):
@@ -123,7 +123,7 @@ class LogRows:
     def __init__(self, rules: Rules) -> None:
         key_field, time_field = rules.text("record.key_field"), rules.text("record.time_field")
         time_format = rules.text("record.time_format")
-        self._reader = RoutingReader(key_field=key_field, time_field=time_field)
+        self._reader = FieldReader(key_field=key_field, time_field=time_field, limits=BIGQUERY)
         self._times = PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
         self._routes = TableRoutes(rules)
         self._finder = _finder(rules, self._times)
@@ -138,27 +138,28 @@ class LogRows:
         return log_batch(*rows.cells)
 
     def _found(self, records: Sequence[Record], indices: Sequence[int]) -> Made | None:
-        """All rows by the C library; None where one has to be made in Python, since rows of one table are either."""
+        """Rows that the C library finds, with those of the records that it is not sure of; None without it."""
         if self._finder is None or not isinstance(records, Records):
             return None
         if not indices:
             return {}, []
-        found = self._finder.find(records, indices, most_unsure=_FEW + len(indices) // _FEW)
-        if found is None:
-            return None
-        others, rejections = self._made(records, found.unsure)
-        if others:
-            return None
+        found = self._finder.find(records, indices)
+        made, rejections = self._made(records, found.unsure)
+        others: dict[int, str] = {}
+        for table, rows in made.items():
+            for index, key, time, log in zip(rows.indices, *rows.cells, strict=True):
+                found.places.put_log(index, log, None if key is None else key.encode(), micros_of(time))
+                others[index] = table
         return {
             rows.table: Rows(rows.indices, (), rows.sizes, LogColumns(found.places, rows.indices))
-            for rows in found.by_table()
+            for rows in found.by_table(others)
         }, rejections
 
     def _made(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         tables: dict[str, Rows] = {}
         rejections: list[Rejection] = []
-        for start in range(0, len(indices), SLICE_RECORDS):
-            self._judge(records, indices[start : start + SLICE_RECORDS], tables, rejections)
+        for some in slices_of(records, indices):
+            self._judge(records, some, tables, rejections)
         rejections.sort(key=lambda rejection: rejection.index)
         return tables, rejections
 
@@ -193,7 +194,7 @@ class LogRows:
         self,
         records: Sequence[Record],
         indices: Sequence[int],
-        routings: Sequence[Any],
+        routings: Sequence[Fields],
         tables: dict[str, Rows],
     ) -> None:
         """Add the rows of all these records. Raises BadRow or OutOfRange, and adds nothing, where one makes none."""
@@ -202,7 +203,7 @@ class LogRows:
         times = self._times.texts(
             [routing.time for routing in routings], [record.arrival_ms for record in records]
         )
-        cells = key_texts(keys)
+        cells = list(map(key_text, keys))
         logs = [record.data for record in records]
         sizes = [len(log) + ROW_OVERHEAD_BYTES for log in logs]
         if max(sizes) > MAX_ROW_BYTES:

@@ -4,13 +4,20 @@ from collections.abc import Mapping
 
 import msgspec
 
+from consumer.domain.dead_letters import Reason
 from consumer.settings import Settings
 from consumer.settings.columns import schema_columns
 from consumer.settings.schema import Column
 from consumer.settings.values import Value
 
-VERSION = 1
-"""To be raised when the code turns a record into another row, or into none, under the same settings."""
+VERSION = 2
+"""To be raised when the code turns a record into another row, or into none, under the same settings: the version of
+the judge of JSON (sinks/json/judge.py) and of all that follows it."""
+
+NEW_VERDICTS: frozenset[Reason] = frozenset(
+    {"too_deep", "long_name", "not_unicode", "bad_number", "repeated_field", "too_many_values"}
+)
+"""Reasons that version 1 did not know. Whether it made a row of such a record cannot be told: it hung on the stack."""
 
 RULE_SETTINGS = (
     "bigquery.project",

@@ -28,7 +28,7 @@ from consumer.sinks.bigquery.storage_write.appends import Append, Lane, OwnShard
 from consumer.sinks.bigquery.storage_write.arrow import Batch
 from consumer.sinks.bigquery.storage_write.positions import Gap, ShardState, Stream
 from consumer.sinks.bigquery.storage_write.rows import RowMaker
-from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.rules import NEW_VERDICTS, VERSION, Rules
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
 from consumer.sinks.bigquery.storage_write.writer import Writer
 
@@ -80,6 +80,7 @@ class StorageWriteSink:
             # asked again after a pause, and then from the beginning: somebody may have removed what is kept
             self._shard = None
             raise SetupError(f"{error}; docs/storage-write.md says what to do", setting=SETTING) from None
+        self._hold_unknown_verdicts(shard, records, range(settled, len(records)))
         if shard.replay.begins_at is not None:
             shard.state.begin_at(shard.replay.begins_at)
             shard.replay.begins_at = None
@@ -190,6 +191,25 @@ class StorageWriteSink:
                 " docs/storage-write.md says what to do",
                 setting=SETTING,
             ) from failure
+
+    def _hold_unknown_verdicts(
+        self, shard: OwnShard, records: Sequence[Record], indices: Sequence[int]
+    ) -> None:
+        """Raises SetupError where an earlier version of the rules has written rows that are not met yet, and one of
+        the records may be among them or not: to guess would lose its neighbour or double it."""
+        for era in shard.state.eras[:-1]:
+            if era.rules.version == VERSION or not shard.replay.awaits(era.number):
+                continue
+            _, rejections = self._makers[era.number].make(records, indices)
+            for each in rejections:
+                if each.reason in NEW_VERDICTS:
+                    self._shard = None
+                    raise SetupError(
+                        f"record {records[each.index].position} ({each.reason}) was judged by an older version of this"
+                        " daemon, whose rows past the checkpoint cannot be told without it: let that version run"
+                        " and stop it in order, or see docs/storage-write.md",
+                        setting=SETTING,
+                    )
 
     def _not_written_before(
         self, shard: OwnShard, records: Sequence[Record], indices: Sequence[int], progress: Progress

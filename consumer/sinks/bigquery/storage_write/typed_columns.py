@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Sequence
-from ctypes import Array
+from ctypes import Array, c_uint16
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,19 +28,28 @@ class TypedSchema:
     """Columns as the C library reads them."""
 
     def __init__(
-        self, columns: Sequence[Column], *, key_field: str, time_column: str, leaves_out_unknown: bool
+        self,
+        native: Any,
+        columns: Sequence[Column],
+        *,
+        key_field: str,
+        time_column: str,
+        leaves_out_unknown: bool,
     ) -> None:
         self.columns = columns
         names = [column.name for column in columns]
         self._texts = library.Texts()
         self._described = (library.TypedColumn * len(columns))(*map(self._column, columns))
+        self._slots = (c_uint16 * library.COLUMN_SLOTS)()
         self.for_c = library.RowSchema(
             columns=self._described,
             count=len(columns),
             time_column=names.index(time_column),
             key_column=names.index(key_field) if key_field in names else -1,
             leaves_out_unknown=leaves_out_unknown,
+            slots=self._slots,
         )
+        native.index_columns(self.for_c)
 
     def _column(self, column: Column) -> library.TypedColumn:
         return library.TypedColumn(

@@ -12,10 +12,11 @@ from consumer.settings.columns import row_columns
 from consumer.sinks.bigquery.encoders import row_encoder
 from consumer.sinks.bigquery.rows import TableRows
 from consumer.sinks.bigquery.shapes import LINES
-from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces
+from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces, cells_bytes
 from consumer.sinks.bigquery.storage_write.cells import ArrowWriter
 from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows import (
+    MAX_RECORD_BYTES,
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,
     Made,
@@ -29,10 +30,13 @@ class TypedRows:
     """Their cells are Arrow's already, since that is how a row is found not to fit."""
 
     def __init__(self, rules: Rules, *, shard: str) -> None:
-        self._encoder = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES)
+        self._encoder = row_encoder(
+            rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_row_bytes=MAX_RECORD_BYTES
+        )
         columns = row_columns(rules, rules.columns)
         self._reader = RowReader(columns, refuse_unknown=rules.text("bigquery.unknown_fields") == "reject")
         self._writer = ArrowWriter(columns)
+        self._cells_bytes = cells_bytes(columns)
 
     @property
     def schema(self) -> bytes:
@@ -52,7 +56,8 @@ class TypedRows:
         sizes = [len(row) + ROW_OVERHEAD_BYTES for row in rows.rows]
         if max(sizes) <= MAX_ROW_BYTES:
             try:
-                return Rows(rows.indices, (), sizes, self._columns(rows.rows))
+                columns = self._columns(rows.rows)
+                return Rows(rows.indices, (), [size + self._cells_bytes for size in sizes], columns)
             except BadCells:  # one at least: which?
                 pass
         kept = Rows([], (), [])
@@ -64,11 +69,11 @@ class TypedRows:
             try:
                 self._columns([row])
             except BadCells as error:
-                rejections.append(Rejection(index, "rejected", str(error)))
+                rejections.append(Rejection(index, error.reason, str(error)))
                 continue
             good.append(row)
             kept.indices.append(index)
-            kept.sizes.append(size)
+            kept.sizes.append(size + self._cells_bytes)
         kept.columns = self._columns(good)
         return kept
 

@@ -8,7 +8,8 @@ from consumer.sinks.bigquery.requests import Envelope, InsertRequest, RequestLim
 from consumer.sinks.bigquery.rows import RowEncoder
 from consumer.sinks.bigquery.shapes import FieldsRow, LogRow, RowShape
 from consumer.sinks.bigquery.times import PartitionTimes
-from consumer.sinks.payloads import RoutingReader
+from consumer.sinks.json.fields import FieldReader
+from consumer.sinks.json.judge import BIGQUERY
 from tests.unit.builders import record
 
 SHARD = "shardId-000000000003"
@@ -33,7 +34,7 @@ def fields_row(time_format: str = "iso8601", *, column: str = "t") -> FieldsRow:
 def encoder(shape: RowShape | None = None, **options: Any) -> RowEncoder:
     return RowEncoder(
         **{
-            "reader": RoutingReader(key_field="k", time_field="t"),
+            "reader": FieldReader(key_field="k", time_field="t", limits=BIGQUERY),
             "shape": shape or log_row(),
             "stream": "stream",
             "shard": SHARD,

@@ -2,11 +2,13 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.records import Record
+from consumer.sinks.bigquery import requests as module
 from consumer.sinks.bigquery.requests import ENVELOPE_BYTES, Envelope, InsertRequest, OpenBody
 from tests.unit.builders import chunk_of, record
 from tests.unit.sinks.bigquery.builders import encoder, fields_row, numbers_in, request_maker, request_of
@@ -147,3 +149,24 @@ def test_a_request_lets_chunks_of_one_record_be_sent_again_as_they_were() -> Non
     chunk = chunk_of([b'{"k":"a","n":1}'])
     [request], _ = requests_of(list(chunk.records), max_rows=1, max_bytes=10_000)
     assert json.loads(request.body)["rows"][0]["json"]["log"] == '{"k":"a","n":1}'
+
+
+@pytest.mark.parametrize("size", [0, 5_000, 90_000, 400_000, 1_100_000])
+@pytest.mark.parametrize("unit", [b"x", b"\\n"])
+def test_rows_are_encoded_a_few_times_each_however_many_requests_they_make(
+    monkeypatch: pytest.MonkeyPatch, size: int, unit: bytes
+) -> None:
+    encoded: list[int] = []
+
+    def counted(value: object) -> bytes:
+        text = msgspec.json.encode(value)
+        encoded.append(len(text))
+        return text
+
+    monkeypatch.setattr(module, "_encode", counted)
+    text = unit * (size // len(unit))
+    records = [record(b'{"k":"a","x":"' + text + b'"}', sequence=str(number)) for number in range(200)]
+    requests, too_large = requests_of(records)
+    written = sum(len(request.body) for request in requests)
+    assert len(too_large) in (0, 200)
+    assert sum(encoded) <= 6 * written + (2 * len(too_large) + 4) * 2 * (size + 200)

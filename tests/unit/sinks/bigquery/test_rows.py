@@ -5,13 +5,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from consumer.domain.records import Record
 from consumer.domain.routing import table_names
 from consumer.sinks.bigquery.rows import RowEncoder
 from consumer.sinks.bigquery.shapes import RowShape
+from consumer.sinks.json.judge import BIGQUERY, judge
 from tests.unit.builders import ARRIVAL_MS, chunk_of, record
 from tests.unit.sinks.bigquery.builders import encoder, fields_row, log_row
 from tests.unit.sinks.json_bytes import is_json, payloads, scalars, spelled, texts, values
@@ -44,6 +45,7 @@ keys = st.from_regex(r"[0-9a-fA-F][0-9a-f]{0,31}", fullmatch=True) | st.from_reg
 def test_a_log_row_holds_key_time_and_the_whole_record(data: st.DataObject, key: str) -> None:
     fields = data.draw(st.dictionaries(texts, values, max_size=4))
     payload = data.draw(spelled(st.just({**fields, "k": key, "t": "2023-11-14T00:00:00Z"})))
+    assume(judge(payload, BIGQUERY) is None)
     placed = encode_one(payload)
     assert isinstance(placed, tuple)
     name, row = placed
@@ -58,6 +60,7 @@ def test_a_log_row_holds_key_time_and_the_whole_record(data: st.DataObject, key:
 def test_a_fields_row_is_the_record_byte_for_byte(data: st.DataObject, key: str) -> None:
     fields = data.draw(st.dictionaries(texts, values, max_size=4))
     payload = data.draw(spelled(st.just({**fields, "k": key, "t": "2023-11-14T00:00:00Z"})))
+    assume(judge(payload, BIGQUERY) is None)
     tables, rejections = encoder(fields_row()).encode([record(payload, sequence="9", sub=1)], [0])
     assert rejections == []
     (table,) = tables.values()
@@ -74,6 +77,7 @@ def test_a_fields_row_whose_time_is_filled_or_rewritten_keeps_all_other_fields(
     if time is None:
         del record_fields["t"]
     payload = data.draw(spelled(st.just(record_fields)))
+    assume(judge(payload, BIGQUERY) is None)
     expected_time = ARRIVED if time is None else "2023-11-14T00:00:00.000Z"
     expected = {**json.loads(payload), "t": expected_time}
     assert encode_one(payload, fields_row()) == (f"logs_{key[0].lower()}", expected)
@@ -113,11 +117,15 @@ def test_I1_I5_every_record_is_a_row_or_a_rejection_and_no_payload_is_an_excepti
         (b'{"k":5}', "bad_key"),
         (b'{"k":false}', "bad_key"),
         (b'{"k":["a"]}', "bad_key"),
-        (b'{"k":' + b"9" * 5000 + b"}", "bad_key"),
-        (b'{"k":' + b"[" * 900 + b"]" * 900 + b"}", "bad_key"),
+        (b'{"k":' + b"9" * 300 + b"}", "bad_key"),
+        (b'{"k":' + b"[" * 400 + b"]" * 400 + b"}", "bad_key"),
+        (b'{"k":' + b"[" * 900 + b"]" * 900 + b"}", "too_deep"),
+        (b'{"k":"a","x":' + b"9" * 5000 + b"}", "bad_number"),
+        (b'{"k":"a","' + b"n" * 70_000 + b'":1}', "long_name"),
+        (b'{"k":"a","k":"a"}', "repeated_field"),
         ('{"k":"\u0661"}'.encode(), "bad_key"),
-        (rb'{"k":"\ud800"}', "bad_key"),
-        (rb'{"k":"a\ud800"}', "bad_key"),
+        (rb'{"k":"\ud800"}', "not_unicode"),
+        (rb'{"k":"a","x":["\ud800"]}', "not_unicode"),
         (b"[]", "not_an_object"),
         (b"nope", "not_json"),
         (b"", "not_json"),
@@ -133,10 +141,6 @@ def test_I5_what_has_no_table_is_rejected_with_its_reason(payload: bytes, reason
 @pytest.mark.parametrize(
     ("payload", "placed"),
     [
-        # BigQuery says what it thinks of half a surrogate pair
-        (rb'{"k":"a","\ud800":1}', ("logs_a", {"k": "a", "\ud800": 1, "t": ARRIVED})),
-        (rb'{"k":"a","\ud800":1,"t":"2023-11-14T00:00:00Z"}', ("logs_a", "as it came")),
-        (rb'{"k":"a","x":"\ud800"}', ("logs_a", {"k": "a", "x": "\ud800", "t": ARRIVED})),
         (b'{"k":"a","t":null}', ("logs_a", {"k": "a", "t": ARRIVED})),
         (b'{"k":"a","t":"no time"}', ("logs_a", "as it came")),  # BigQuery says what is wrong with it
         (b'{"k":"a","t":""}', ("logs_a", "as it came")),
@@ -187,6 +191,7 @@ def test_a_partition_column_beside_the_time_field_is_filled_where_it_is_empty(
         (b'{"k":18446744073709551617}', "18446744073709551617"),
         (b'{"k":true}', "true"),
         (b'{"k":["a",{"b":"\\""}]}', '["a",{"b":"\\""}]'),
+        (b'{"k":[ 1.50 ]}', "[ 1.50 ]"),
     ],
 )
 def test_without_key_digits_every_key_has_its_place_and_is_written_as_text(
@@ -198,7 +203,7 @@ def test_without_key_digits_every_key_has_its_place_and_is_written_as_text(
 
 @pytest.mark.parametrize("payload", [rb'{"k":"\ud800"}', rb'{"k":["\ud800"]}', rb'{"k":{"\udfff":1}}'])
 def test_without_key_digits_a_key_that_is_not_unicode_is_rejected(payload: bytes) -> None:
-    assert encode_one(payload, key_digits=0) == "bad_key"
+    assert encode_one(payload, key_digits=0) == "not_unicode"
 
 
 def insert_ids(records: list[Record], row_encoder: RowEncoder) -> list[str]:

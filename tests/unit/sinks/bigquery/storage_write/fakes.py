@@ -12,19 +12,20 @@ from consumer.settings.values import Value
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, StorageCode
 from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces
 from consumer.sinks.bigquery.storage_write.rows import Made, Rows
-from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.rules import VERSION, Rules
 from consumer.sinks.bigquery.storage_write.store import Refused, Taken
 
 
-def rules(*, tables: int = 2, bad: int = 0, name: str = "d") -> Rules:
-    """Record n goes to table n modulo `tables`; every `bad`-th record makes no row."""
+def rules(*, tables: int = 2, bad: int = 0, name: str = "d", version: int = VERSION, deep: int = 0) -> Rules:
+    """Record n goes to table n modulo `tables`; every `bad`-th record makes no row, every `deep`-th one is too deep."""
     settings: dict[str, Value] = {
         "bigquery.project": "p",
         "bigquery.dataset": name,
         "tables": tables,
         "bad": bad,
+        "deep": deep,
     }
-    return Rules(1, settings)
+    return Rules(version, settings)
 
 
 class NumberRows:
@@ -35,6 +36,7 @@ class NumberRows:
     def __init__(self, own: Rules) -> None:
         self._tables = int(own.text("tables"))
         self._bad = int(own.text("bad"))
+        self._deep = int(own.text("deep"))
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         tables: dict[str, Rows] = {}
@@ -43,6 +45,9 @@ class NumberRows:
             number = int(records[index].sequence_number)
             if self._bad and number % self._bad == 0:
                 rejections.append(Rejection(index, "bad_key", "as the rules say"))
+                continue
+            if self._deep and number % self._deep == 0:
+                rejections.append(Rejection(index, "too_deep", "as the rules say"))
                 continue
             rows = tables.setdefault(f"t{number % self._tables}", Rows([], ([],), []))
             rows.indices.append(index)

@@ -74,9 +74,20 @@ def test_what_a_failure_says_about_the_rows(
     assert meaning_of(CallFailed(code=code, message=message, storage_code=storage_code)) is meaning
 
 
-def test_named_rows_are_bad_rows() -> None:
-    failure = CallFailed(code="INVALID_ARGUMENT", message="Errors in rows", rows=(RowFault(3, "too deep"),))
+@pytest.mark.parametrize(
+    "words", ["Errors in rows", "stream finalized", "stream x not found", "invalid stream name: not found"]
+)
+def test_named_rows_are_bad_rows_whatever_the_message_quotes_of_them(words: str) -> None:
+    failure = CallFailed(code="INVALID_ARGUMENT", message=words, rows=(RowFault(3, words),))
     assert meaning_of(failure) is BAD
+
+
+@pytest.mark.parametrize("code", [StorageCode.STREAM_FINALIZED, StorageCode.STREAM_NOT_FOUND])
+def test_a_code_about_the_stream_counts_more_than_rows(code: StorageCode) -> None:
+    failure = CallFailed(
+        code="INVALID_ARGUMENT", message="", storage_code=code, rows=(RowFault(3, "too deep"),)
+    )
+    assert meaning_of(failure) in (FINALIZED, GONE)
 
 
 @pytest.mark.parametrize(("code", "storage_code", "error", "setting"), ERRORS)

@@ -23,7 +23,7 @@ from consumer.sinks.base import Outcome
 from consumer.sinks.bigquery.storage_write.appends import Append
 from consumer.sinks.bigquery.storage_write.arrow import Batch
 from consumer.sinks.bigquery.storage_write.rows import LogRows, Made, RowMaker, Rows
-from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.rules import VERSION, Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
 
@@ -236,7 +236,7 @@ def log_rules(**changes: Value) -> Rules:
         "record.time_field": "time",
         "record.time_format": "iso8601",
     }
-    return Rules(1, settings | changes)
+    return Rules(VERSION, settings | changes)
 
 
 LOG_RULES = (
@@ -263,7 +263,10 @@ class EitherWay:
     """Whoever makes one does not know which way."""
 
     def __init__(self, own: Rules, *, in_python: bool) -> None:
-        self._rows = LogRows(own)
+        with pytest.MonkeyPatch.context() as patch:
+            if in_python:
+                patch.setattr(library, "load", lambda: None)
+            self._rows = LogRows(own)
         self._in_python = in_python
         # tables of all rules have the same columns here, whatever their names
         self.schema = LogRows(LOG_RULES[0]).schema
@@ -294,3 +297,55 @@ def test_processes_with_and_without_the_c_library_leave_every_row_once(
     assert len(rows) == len(set(rows))
     assert set(rows) | world.dead == set(range(1, records + 1))
     assert choose_rules or not set(rows) & world.dead
+
+
+HOSTILE = (
+    b"[" * 64 + b"]" * 64,
+    b'{"a":' * 70 + b"1" + b"}" * 70,
+    b"[" * 498 + b"]" * 498,
+    b"[" * 499 + b"]" * 499,
+    b"[" * 500 + b"]" * 500,
+    b"[" * 9_988 + b"]" * 9_988,
+    b"[" * 9_989,
+    rb'"\ud800"',
+    rb'"\ud83d\ude00"',
+    b"1e999",
+    b"1e308",
+    b"9" * 250,
+    b'{"%b":1}' % (b"n" * 65_536),
+    b'{"%b":1}' % (b"n" * 65_537),
+    b"[1,\n2\r]",
+    b'1,"player_id":"a"',
+    rb'1,"pl\u0061yer_id":"a"',
+    rb'1,"\u0074ime":"no time"',
+    b'{"player_id":1,"player_id":2}',
+    b"nul",
+    b'"\xff"',
+)
+
+
+def hostile_payload(number: int) -> bytes:
+    """A hostile value between good neighbours."""
+    value = HOSTILE[number // 2 % len(HOSTILE)] if number % 2 else b"1"
+    return b'{"player_id":"%b","other":%b,"number":%d}' % (b"ab"[number % 2 :][:1], value, number)
+
+
+@pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
+@settings(max_examples=100, deadline=None)
+@given(seeds, st.lists(st.integers(0, 25), max_size=5))
+def test_hostile_records_shift_no_count_whoever_judges_them_and_whenever(
+    random: Random, steps: list[int]
+) -> None:
+    records = 2 * len(HOSTILE)
+    world = World(
+        records,
+        random,
+        bigquery=FakeBigQuery(schema=LogRows(LOG_RULES[0]).schema, numbers_in=numbers_in_log_rows),
+        rules=LOG_RULES[:1],
+        maker_of=lambda own: EitherWay(own, in_python=random.random() < 0.5),
+        payload=hostile_payload,
+    )
+    lives(world, steps, choose_rules=False)
+    rows = world.bigquery.rows()
+    assert sorted([*rows, *world.dead]) == list(range(1, records + 1))
+    assert not any(number % 2 == 0 for number in world.dead)

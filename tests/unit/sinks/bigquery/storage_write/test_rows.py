@@ -79,7 +79,7 @@ def test_rows_go_to_the_tables_of_their_keys_in_order() -> None:
         (b'{"player_id":""}', "no_key"),
         (b'{"player_id":"xyz"}', "bad_key"),
         (b'{"player_id":7}', "bad_key"),
-        (b'{"player_id":"a\\ud800"}', "bad_key"),
+        (b'{"player_id":"a\\ud800"}', "not_unicode"),
         (b'{"player_id":"a","time":"1999-01-01T00:00:00Z"}', "time_out_of_range"),
         (b'{"player_id":"a","x":"%b"}' % (b"y" * MAX_ROW_BYTES), "too_large"),
     ],

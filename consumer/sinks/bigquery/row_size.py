@@ -1,0 +1,42 @@
+"""How many values a row of fields may have: each becomes an object in memory before it becomes a cell."""
+
+from collections.abc import Sequence
+
+from consumer.domain.dead_letters import Reason
+from consumer.settings.schema import Column
+from consumer.sinks.json.members import count_values, members, name_of
+
+MOST_MEMBERS = 10_000
+"""Of a record. A table has no more columns: https://cloud.google.com/bigquery/quotas#standard_tables. The C library has
+the same number."""
+
+MOST_VALUES = 100_000
+"""In the repeated and nested columns of a row together."""
+
+
+class Unfit(ValueError):
+    """A record that makes no row of fields."""
+
+    reason: Reason = "too_many_values"
+
+
+def check_members(data: bytes) -> None:
+    """Raises Unfit where an object has more than MOST_MEMBERS, however often a name is there."""
+    if data.count(b":") > MOST_MEMBERS:
+        count = sum(1 for _ in members(data))
+        if count > MOST_MEMBERS:
+            raise Unfit(f"{count} fields; a row takes {MOST_MEMBERS}")
+
+
+def check_values(data: bytes, columns: Sequence[Column]) -> None:
+    """Raises Unfit where the repeated and nested columns of an object have more than MOST_VALUES."""
+    if data.count(b",") <= MOST_VALUES:
+        return
+    large = {column.name.lower() for column in columns if column.mode == "REPEATED" or column.fields}
+    count = sum(
+        count_values(data[member.value : member.end])
+        for member in members(data)
+        if name_of(member.raw_name).lower() in large
+    )
+    if count > MOST_VALUES:
+        raise Unfit(f"{count} values in repeated and nested columns; a row takes {MOST_VALUES}")

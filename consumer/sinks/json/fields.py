@@ -1,0 +1,162 @@
+"""The members of a record that decide where it goes: its key and its time, read as they are spelled.
+
+No value is built that nobody needs: what is neither a text nor a number stays a span of the payload. A record that has
+one of the two members twice is refused, since readers differ about which of them counts: most take the last one,
+BigQuery's JSON columns keep the first.
+
+`find_fields` is the rule; the C library has the same in `fields.c`.
+"""
+
+import struct
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import msgspec
+
+from consumer.domain.dead_letters import Rejection
+from consumer.native import library
+from consumer.sinks.json.judge import REASONS, Fault, Judge, Limits
+from consumer.sinks.json.members import is_named, kind_of, members, text_of
+
+type Key = str | msgspec.Raw | None
+"""A text; None for null and where there is no such member; anything else as it is spelled."""
+
+type Time = Key | int | float
+"""As a key, with numbers read."""
+
+_LONGEST_NUMBER = 400
+"""A number of more characters is no time and no key that anybody means."""
+
+
+class Found(NamedTuple):
+    """Where in a payload the two values are: offsets, and sizes that are 0 where there is none. `verdict` is 0, the
+    number of a fault as judge.py has them, or one of the two below; `offset` is that of what is at fault."""
+
+    verdict: int
+    offset: int = 0
+    key_begin: int = 0
+    key_size: int = 0
+    time_begin: int = 0
+    time_size: int = 0
+
+
+_JOINED_BYTES = 1024 * 1024
+
+NOT_AN_OBJECT, REPEATED_FIELD = 6, 7
+_FOUND = struct.Struct("6I")
+
+
+class Fields(NamedTuple):
+    """What one record says."""
+
+    key: Key
+    time: Time
+
+
+class FieldReader:
+    """Judges records, and reads their key and time."""
+
+    def __init__(self, *, key_field: str | None, time_field: str, limits: Limits) -> None:
+        """`key_field` None reads no key."""
+        self._key_field = key_field
+        self.time_field = time_field
+        self._judge = Judge(limits)
+        native = library.load()
+        self._read_fields: Any = None if native is None else native.read_fields
+        self._texts = library.Texts()
+        # a byte that no name holds
+        key_name = b"\xff" if key_field is None else key_field.encode()
+        self._rules = library.RowRules(
+            key_name=self._texts.span(key_name), time_name=self._texts.span(time_field.encode())
+        )
+
+    def read(self, payloads: Sequence[bytes]) -> tuple[list[Any], list[Rejection]]:
+        """Fields of each payload, None for each rejected one."""
+        fields: list[Fields | None] = []
+        rejections: list[Rejection] = []
+        for index, (payload, found) in enumerate(zip(payloads, self._find(payloads), strict=True)):
+            verdict, offset, key_begin, key_size, time_begin, time_size = found
+            if verdict:
+                fields.append(None)
+                rejections.append(self._rejection(index, payload, verdict, offset))
+                continue
+            key = _key(payload, key_begin, key_size) if key_size else None
+            time = _time(payload, time_begin, time_size) if time_size else None
+            fields.append(Fields(key, time))
+        return fields, rejections
+
+    def _find(self, payloads: Sequence[bytes]) -> Iterable[tuple[int, ...]]:
+        if self._read_fields is None:
+            return [
+                find_fields(payload, self._key_field, self.time_field, self._judge) for payload in payloads
+            ]
+        if sum(map(len, payloads)) <= _JOINED_BYTES:
+            return self._found(b"\n".join([*payloads, b""]), array("I", map(len, payloads)))
+        # what is large is looked at where it is: Python's bytes end with a zero, which ends a scan as well
+        return chain.from_iterable(self._found(one, array("I", [len(one)])) for one in payloads)
+
+    def _found(self, text: bytes, sizes: "array[int]") -> Iterable[tuple[int, ...]]:
+        found = bytearray(_FOUND.size * len(sizes))
+        if sizes:
+            self._read_fields(
+                self._rules,
+                *self._judge.for_c(),
+                library.address_of_bytes(text),
+                len(text) + 1,
+                library.address(sizes),
+                len(sizes),
+                library.address(found),
+            )
+        return _FOUND.iter_unpack(found)
+
+    def _rejection(self, index: int, payload: bytes, verdict: int, offset: int) -> Rejection:
+        if verdict == NOT_AN_OBJECT:
+            return Rejection(index, "not_an_object", f"a JSON {kind_of(payload)}, not an object")
+        if verdict == REPEATED_FIELD:
+            names = self.time_field if self._key_field is None else f"{self._key_field} or {self.time_field}"
+            return Rejection(index, "repeated_field", f"{names} is there a second time at byte {offset}")
+        detail = Fault(REASONS[verdict - 1], offset).detail(payload, self._judge.limits)
+        return Rejection(index, REASONS[verdict - 1], detail)
+
+
+def find_fields(payload: bytes, key_field: str | None, time_field: str, judge: Judge) -> Found:
+    """Where a payload has the two members. A name that is both is the key's."""
+    fault = judge.fault(payload)
+    if fault is not None:
+        return Found(1 + REASONS.index(fault.reason), fault.offset)
+    if kind_of(payload) != "object":
+        return Found(NOT_AN_OBJECT)
+    names = [(name, name.encode()) for name in (key_field, time_field) if name is not None]
+    places: dict[str, tuple[int, int]] = {}
+    for member in members(payload):
+        for name, encoded in names:
+            if is_named(member, name, encoded):
+                if name in places:
+                    return Found(REPEATED_FIELD, member.begin)
+                places[name] = member.value, member.end - member.value
+                break
+    key = (0, 0) if key_field is None else places.pop(key_field, (0, 0))
+    return Found(0, 0, *key, *places.get(time_field, (0, 0)))
+
+
+def _key(payload: bytes, begin: int, size: int) -> Key:
+    first = payload[begin]
+    if first == _QUOTE:
+        raw = payload[begin + 1 : begin + size - 1]
+        return text_of(payload[begin : begin + size]) if b"\\" in raw else raw.decode()
+    if first == _NULL:
+        return None
+    return msgspec.Raw(memoryview(payload)[begin : begin + size])
+
+
+def _time(payload: bytes, begin: int, size: int) -> Time:
+    first = payload[begin]
+    if (first == _MINUS or _ZERO <= first <= _NINE) and size <= _LONGEST_NUMBER:
+        number = payload[begin : begin + size]
+        return int(number) if number.lstrip(b"-").isdigit() else float(number)
+    return _key(payload, begin, size)
+
+
+_QUOTE, _NULL, _MINUS, _ZERO, _NINE = b'"n-09'

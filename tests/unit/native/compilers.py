@@ -1,0 +1,37 @@
+"""C compilers of this machine, for tests that need one."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def compiler_with(*options: str) -> list[str] | None:
+    """The first one that makes a program with these options: what CC names, or one of the usual; None without any.
+
+    What bin/setup fetches to compile the library with is gone by then, and has no sanitizers.
+    """
+    for command in (shlex.split(os.environ.get("CC", "")), ["cc"], ["clang"], ["gcc"]):
+        if command and shutil.which(command[0]) and _works([*command, *options]):
+            return command
+    return None
+
+
+def _works(command: Sequence[str]) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "empty.c"
+        source.write_text("int main(void) { return 0; }\n")
+        done = subprocess.run(
+            [*command, source.name, "-o", "empty"], cwd=folder, capture_output=True, check=False
+        )
+    return done.returncode == 0
+
+
+def compiled(command: Sequence[str | Path], program: Path) -> Path:
+    """Runs the compiler, which has to have nothing to say."""
+    done = subprocess.run([*command, "-o", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return program
