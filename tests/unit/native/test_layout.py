@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from consumer.native import library
+from consumer.shard import message_text
 from consumer.sinks.bigquery import row_size
 from consumer.sinks.json import fields, judge
 from tests.unit.native.compilers import compiled, compiler_with
@@ -44,6 +45,7 @@ ELSEWHERE: dict[str, int] = {
     "SURE_DEPTH": judge.LEAST_DEPTH,
     "SURE_NAME_BYTES": judge.LEAST_NAME_BYTES,
     "MOST_MEMBERS": row_size.MOST_MEMBERS,
+    "LAST_TIME_MS": message_text._LAST_ARRIVAL_MS,
     "LARGEST_ORDER": judge._LARGEST_ORDER,
     "EXPONENT_DIGITS": judge._EXPONENT_DIGITS,
     "SURE_DIGITS": judge._PLAIN_DIGITS,
