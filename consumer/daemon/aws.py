@@ -15,18 +15,18 @@ from botocore.exceptions import (
     EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
+    ProxyConnectionError,
     ReadTimeoutError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from consumer.daemon.preparation import NotReady, Unreachable, Unusable
+from consumer.daemon.preparation import Mendable, NotReady, Unreachable, Unusable
 from consumer.daemon.roles import assume_role_request
 from consumer.settings import Settings
-from consumer.sinks.aws import s3_client
+from consumer.sinks.aws import THROTTLING_CODES, refused_by_proxy, s3_client
 
-_THROTTLING = frozenset(
-    ("LimitExceededException", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded")
-)
+_THROTTLING = THROTTLING_CODES | {"LimitExceededException"}
+"""The last one is DynamoDB's, of tables that are made at once."""
 FORBIDDEN = frozenset(("403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled"))
 _BAD_CREDENTIALS = frozenset(
     (
@@ -152,6 +152,11 @@ def ask(question: Callable[[], Any], service: Service) -> Any:
         raise NotReady(
             f"{service.key()}: {service.name} does not answer in time ({service.where()})"
         ) from error
+    except ProxyConnectionError as error:
+        refused = refused_by_proxy(error)
+        if refused is not None:
+            raise Mendable(str(refused)) from error
+        raise NotReady(f"{service.name}: {error}") from error
     except EndpointConnectionError as error:
         raise Unreachable(
             f"{service.key()}: nothing answers for {service.name} ({service.where()})"

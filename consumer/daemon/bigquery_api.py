@@ -12,8 +12,10 @@ from google.api_core import exceptions as google_exceptions
 from google.cloud import bigquery
 
 from consumer.daemon.preparation import Mendable, NotReady, Unreachable, Unusable
+from consumer.daemon.proxies import BIGQUERY
 from consumer.settings import Settings
 from consumer.sinks.google_identity import GoogleIdentity
+from consumer.sinks.proxies import refused_tunnel
 
 NotFound = google_exceptions.NotFound
 
@@ -48,11 +50,13 @@ class BigQueryApi:
         except _TRANSIENT as error:
             raise NotReady(f"BigQuery at {self._where} answers {_one_line(error)}") from error
         except requests.exceptions.ConnectionError as error:
+            blame_proxy(error)
             if _was_cut(error):
                 raise NotReady(f"BigQuery at {self._where}: {_one_line(error)}") from error
             key = "bigquery.api_endpoint"
             raise Unreachable(f"{key}: nothing answers for BigQuery at {self._where}") from error
         except google.auth.exceptions.GoogleAuthError as error:
+            blame_proxy(error)
             raise Unusable(f"bigquery.credentials: {_one_line(error)}") from error
         except google_exceptions.Forbidden as error:
             if any(reason in str(error.errors) for reason in _RATE_REASONS):
@@ -66,6 +70,13 @@ class BigQueryApi:
             ) from error
         except google_exceptions.GoogleAPICallError as error:
             raise Unusable(f"bigquery: {_one_line(error)}") from error
+
+
+def blame_proxy(error: Exception) -> None:
+    """Raises Mendable where it was a proxy that refused to connect to Google."""
+    refused = refused_tunnel(error, BIGQUERY)
+    if refused is not None:
+        raise Mendable(str(refused)) from error
 
 
 def _was_cut(error: requests.exceptions.ConnectionError) -> bool:

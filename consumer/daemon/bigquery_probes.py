@@ -8,6 +8,7 @@ from functools import cache
 import google.auth.exceptions
 from google.auth.transport.requests import Request
 
+from consumer.daemon.bigquery_api import blame_proxy
 from consumer.daemon.bigquery_tables import BigQueryTables
 from consumer.daemon.preparation import Unusable, fault_lines
 from consumer.daemon.world import Check
@@ -37,6 +38,7 @@ def identity(wanted: GoogleIdentity) -> str:
         credentials = wanted.credentials()
         credentials.refresh(Request())
     except google.auth.exceptions.GoogleAuthError as error:
+        blame_proxy(error)
         raise Unusable(f"bigquery.credentials: {' '.join(str(error).split())}") from error
     return describe(credentials)
 

@@ -17,6 +17,8 @@ from consumer.daemon.arguments import (
 )
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.log import Log
+from consumer.daemon.proxies import metadata_warning, proxy_lines
+from consumer.domain.errors import SetupError
 from consumer.settings import Settings, SettingsError
 from consumer.settings.reference import effective_lines, help_lines
 
@@ -60,7 +62,20 @@ def _serve(settings: Settings, embedded: Embedded) -> int:
     log = Log(backend=settings.backend, level=settings["log.level"], clock=time.time)
     for warning in settings.warnings:
         log.warning(str(warning))
+    _tell_proxies(settings, log)
     return serve(settings, environment=os.environ, log=log)
+
+
+def _tell_proxies(settings: Settings, log: Log) -> None:
+    """They come from the environment, which nothing else shows. Raises StartFailed for one that cannot be used."""
+    try:
+        for line in proxy_lines(settings):
+            log.info(line)
+    except SetupError as error:
+        raise StartFailed(str(error)) from error
+    warning = metadata_warning(os.environ)
+    if warning is not None:
+        log.warning(warning)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -78,8 +78,10 @@ def _ask(settings: Settings) -> _Answer:
         return _Answer(alive=True, fault="http.port is 0: nothing tells of its health")
     host = _ANY_ADDRESS.get(settings.text("http.host"), settings.text("http.host"))
     host = f"[{host}]" if ":" in host else host
+    # not by a proxy of the environment: to that, this host's loopback interface is its own
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"http://{host}:{settings['http.port']}/healthz", timeout=_SECONDS):
+        with opener.open(f"http://{host}:{settings['http.port']}/healthz", timeout=_SECONDS):
             return _Answer(alive=True)
     except urllib.error.HTTPError as error:
         with error:

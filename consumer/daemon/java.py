@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consumer.daemon.errors import StartFailed
+from consumer.daemon.proxies import no_proxy_for_java
 from consumer.daemon.roles import role_session
 from consumer.daemon.state import StateDirectory
+from consumer.domain.names import EVENTS_VARIABLE, FORK_SERVER_VARIABLE, SETTINGS_VARIABLE
 from consumer.settings import PROJECT_ROOT, Settings
 from consumer.settings.properties_file import render
 
@@ -117,12 +119,12 @@ def _environment(settings: Settings, state: StateDirectory, environment: Mapping
     own = {
         "PATH": _joined(str(Path(sys.executable).parent), environment.get("PATH")),
         "PYTHONPATH": _joined(str(PROJECT_ROOT), environment.get("PYTHONPATH")),
-        "CONSUMER_SETTINGS": str(state.settings_file),
-        "CONSUMER_EVENTS": state.events_path,
+        SETTINGS_VARIABLE: str(state.settings_file),
+        EVENTS_VARIABLE: state.events_path,
     }
     if settings.flag(FORK_SERVER):
-        own["CONSUMER_FORK_SERVER"] = state.fork_server_path
-    return {**environment, **own}
+        own[FORK_SERVER_VARIABLE] = state.fork_server_path
+    return {**environment, **no_proxy_for_java(environment), **own}
 
 
 def _joined(first: str, rest: str | None) -> str:

@@ -8,12 +8,12 @@ from botocore.exceptions import ClientError
 
 from consumer.daemon.aws import FORBIDDEN, Service, ask, client, code_of, kcl_service
 from consumer.daemon.preparation import NotReady, Step, Unusable
+from consumer.domain.names import POSITIONS_HASH_KEY, POSITIONS_RANGE_KEY
 from consumer.settings import Settings
 
 KEY = "bigquery.positions_table"
 
-_KEYS = {"shard": "HASH", "item": "RANGE"}
-"""As consumer/sinks/bigquery/storage_write/store.py uses them."""
+_KEYS = {POSITIONS_HASH_KEY: "HASH", POSITIONS_RANGE_KEY: "RANGE"}
 
 _MISSING = "ResourceNotFoundException"
 

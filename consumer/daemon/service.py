@@ -52,7 +52,7 @@ def serve(
 
     `environment` is what the JVM and the shard processes get. Raises StartFailed when it cannot start.
     """
-    with locked(directory_of(settings, worker_id=worker_id(settings))) as state:
+    with locked(directory_of(settings, worker_id=worker_id(settings)), warn=log.warning) as state:
         command = render_files(settings, state, environment)
         with asyncio.Runner() as runner:
             return runner.run(_serve(settings, state, command, prepare, count_shards, log))
@@ -82,7 +82,7 @@ async def _serve(
         stack.enter_context(_signals_stop(supervisor))
         if settings.integer("http.port"):
             host, port = settings.text("http.host"), settings.integer("http.port")
-            await stack.enter_async_context(http.serving(host, port, supervisor.status))
+            await stack.enter_async_context(http.serving(host, port, supervisor.status, log.warning))
         await stack.enter_async_context(_events(state, supervisor, log))
         log.info(
             f"application {settings.text('applicationName')} as {worker_id(settings)}, state in {state.path}"

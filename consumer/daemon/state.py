@@ -5,18 +5,19 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from consumer.daemon.errors import StartFailed
+from consumer.daemon.own_directory import NotOurs, open_own, open_own_directory
 from consumer.settings import Settings
 
 _SUN_PATH_BYTES = 107
 """Linux's sockaddr_un holds 108 bytes with the final zero."""
 
-
+_SETTING = "worker.state_dir"
 _EVENTS = "events"
 _FORK_SERVER = "fork-server"
 _LAUNCHERS_WAITING = 1024
@@ -56,12 +57,14 @@ class StateDirectory:
         return _socket_path(self.path, self.descriptor, _FORK_SERVER)
 
     def write(self, path: Path, content: bytes) -> None:
-        """Replaces a file at once: a reader sees the old content or the new, and nobody else sees any."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_bytes(content)
-        temporary.chmod(0o600)
-        temporary.replace(path)
+        """Replaces a file of this directory at once: a reader sees the old content or the new, and nobody else sees
+        any. Raises OSError."""
+        temporary = f"{path.name}.tmp"
+        self._remove(temporary)  # of a process that was killed meanwhile
+        file = open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, directory=self.descriptor)
+        with os.fdopen(file, "wb") as opened:
+            opened.write(content)
+        os.replace(temporary, path.name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def listen(self) -> socket.socket:
         """The datagram socket of the events, bound anew; the lock makes sure that nobody else listens there."""
@@ -74,12 +77,16 @@ class StateDirectory:
         return listener
 
     def _bound(self, name: str, kind: int) -> socket.socket:
-        path = self.path / name
-        path.unlink(missing_ok=True)
+        self._remove(name)
         bound = socket.socket(socket.AF_UNIX, kind)
-        bound.bind(f"/proc/self/fd/{self.descriptor}/{name}")
+        path = Path(f"/proc/self/fd/{self.descriptor}/{name}")
+        bound.bind(str(path))
         path.chmod(0o600)
         return bound
+
+    def _remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self.descriptor)
 
 
 def directory_of(settings: Settings, *, worker_id: str) -> Path:
@@ -91,25 +98,26 @@ def directory_of(settings: Settings, *, worker_id: str) -> Path:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[StateDirectory]:
+def locked(path: Path, *, warn: Callable[[str], None]) -> Iterator[StateDirectory]:
     """The state directory, made if need be and held by a lock that ends with this process.
 
-    Raises StartFailed when it cannot be written or another supervisor holds it.
+    `warn` gets a line when others could reach it and now cannot. Raises StartFailed when it cannot be written, when
+    it is another user's, or when another supervisor holds it.
     """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StartFailed(f"worker.state_dir: cannot write to {path}: {error.strerror}") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            descriptor = open_own_directory(path, warn=lambda line: warn(f"{_SETTING}: {line}"))
+            stack.callback(os.close, descriptor)
+            lock = open_own("lock", os.O_RDWR | os.O_CREAT, directory=descriptor)
+            stack.callback(os.close, lock)
+        except NotOurs as error:
+            raise StartFailed(f"{_SETTING}: {error}") from error
+        except OSError as error:
+            raise StartFailed(f"{_SETTING}: cannot write to {path}: {error.strerror}") from error
         _acquire(lock, path)
         yield StateDirectory(
             path=path, events_path=_socket_path(path, descriptor, _EVENTS), descriptor=descriptor
         )
-    finally:
-        os.close(lock)
-        os.close(descriptor)
 
 
 def _acquire(lock: int, path: Path) -> None:

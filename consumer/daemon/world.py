@@ -8,7 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from consumer.daemon.java import worker_id
+from consumer.daemon.own_directory import NotOurs, refuse_foreign
 from consumer.daemon.preparation import NotReady, Step, Unusable
+from consumer.daemon.proxies import metadata_warning, proxy_lines
+from consumer.daemon.state import directory_of
+from consumer.domain.errors import SetupError
 from consumer.settings import Settings
 
 _AT_ONCE = 8
@@ -35,22 +40,40 @@ def checks_of(settings: Settings, *, now: Callable[[], float]) -> list[Check]:
     """Every check of a backend, in the order in which to read them; `now` is the clock, in seconds since the epoch."""
     from consumer.daemon.aws_probes import aws_checks
 
-    here = Check(
-        name="state directory", step=lambda: check_state_directory(settings.path("worker.state_dir"))
-    )
+    state = directory_of(settings, worker_id=worker_id(settings))
+    here = Check(name="state directory", step=lambda: check_state_directory(state))
+    proxies = [Check(name="proxies", step=lambda: check_proxies(settings))]
     if settings.backend == "s3":
-        return [*aws_checks(settings, now=now), here]
+        return [*proxies, *aws_checks(settings, now=now), here]
     from consumer.daemon.bigquery_probes import bigquery_checks
 
-    return [*aws_checks(settings, now=now), *bigquery_checks(settings), here]
+    return [*proxies, *aws_checks(settings, now=now), *bigquery_checks(settings), here]
+
+
+def check_proxies(settings: Settings) -> str:
+    """By which proxy each service is asked."""
+    try:
+        lines = proxy_lines(settings)
+    except SetupError as error:
+        raise Unusable(str(error)) from error
+    warning = metadata_warning(os.environ)
+    if warning is not None:
+        raise Unusable(warning)
+    return "; ".join(lines) or "none is used"
 
 
 def check_state_directory(path: Path) -> str:
-    """Whether this user can write there, or make it there; makes nothing."""
+    """Whether this user can write there, or make it there, and nobody else has made it; makes nothing."""
     nearest = next(one for one in (path, *path.parents) if one.exists())
-    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
-        return f"{path} can be written"
-    raise Unusable(f"worker.state_dir: {path} cannot be written by user {os.geteuid()}, because of {nearest}")
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise Unusable(
+            f"worker.state_dir: {path} cannot be written by user {os.geteuid()}, because of {nearest}"
+        )
+    try:
+        refuse_foreign(path)
+    except NotOurs as error:
+        raise Unusable(f"worker.state_dir: {error}") from error
+    return f"{path} can be written"
 
 
 def ask_all(checks: Sequence[Check]) -> list[Answer]:

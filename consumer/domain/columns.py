@@ -51,6 +51,7 @@ class Columns:
         sequence_sizes: Any,
         sub_sequences: Any,
         arrivals: Any,
+        *,
         begins: tuple[Any, Any] | None = None,
     ) -> None:
         """Bytes (`text`, `labels`), unsigned integers of 4 bytes (sizes) and of 8, signed ones of 8 bytes. `begins` is
@@ -67,7 +68,7 @@ class Columns:
     @classmethod
     def empty(cls) -> "Columns":
         """To be extended."""
-        return cls(bytearray(), bytearray(), array("I"), array("I"), array("I"), array("Q"), array("q"))
+        return cls(bytearray(), bytearray(), *(array(code) for code in NUMBER_CODES.values()))
 
     def __len__(self) -> int:
         return len(self.sizes)

@@ -15,6 +15,7 @@ import msgspec
 from botocore.config import Config
 
 from consumer.local.child import ROOT, ChildError, Process, tail
+from consumer.local.loopback import without_proxy
 
 REGION = "us-east-1"
 STREAM = "player-logs"
@@ -79,7 +80,7 @@ def load(state_dir: Path | None = None) -> Stack:
 
 
 def environment(stack: Stack) -> dict[str, str]:
-    """What any AWS client needs in its environment to sign requests to the stack."""
+    """What any AWS client needs in its environment to reach the stack, and to sign requests to it."""
     return {
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
@@ -87,6 +88,7 @@ def environment(stack: Stack) -> dict[str, str]:
         "AWS_DEFAULT_REGION": stack.region,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL_STS": stack.aws_endpoint,
+        **without_proxy(os.environ),
     }
 
 

@@ -66,7 +66,7 @@ EXPORT int find_rows(const row_rules *rules, const row_schema *schema, const rec
         if (arrival < 0 || arrival > LAST_TIME_MS || size > rules->max_bytes) return NOT_SURE;
         if (arrival / DAY_MS != rules->arrival_day) return ON_ANOTHER_DAY;
         const byte *end = payload + size;
-        if (schema ? !read_typed_row(payload, end, limit, schema, rules, &key, &time, cells)
+        if (schema ? !read_typed_row(payload, end, limit, 0, schema, rules, &key, &time, cells)
                    : !read_members(payload, end, limit, rules, &key, &time))
             return NOT_SURE;
         int64_t table = table_of(&key, rules->key_digits);

@@ -44,15 +44,14 @@ static const byte *past_text(const byte *place, const byte *limit) {
     return json_string(place + 1, limit, &has_escape, &is_ascii);
 }
 
-/* Past a value, of a payload that is fine. */
-static const byte *past_value(const byte *place, const byte *end) {
+const byte *past_judged_value(const byte *place, const byte *end) {
     uint64_t depth = 0;
     if (*place == '"') return past_text(place, end + 1);
     if (*place != '{' && *place != '[') {
         while (place < end && *place > ' ' && *place != ',' && *place != '}' && *place != ']') place++;
         return place;
     }
-    do {
+    while (place && place < end) {
         if (*place == '"') {
             place = past_text(place, end + 1);
             continue;
@@ -60,8 +59,9 @@ static const byte *past_value(const byte *place, const byte *end) {
         depth += *place == '{' || *place == '[';
         depth -= *place == '}' || *place == ']';
         place++;
-    } while (depth);
-    return place;
+        if (!depth) return place;
+    }
+    return NULL;
 }
 
 /* Of a payload that is fine. */
@@ -76,7 +76,7 @@ static void find_fields(const byte *text, uint64_t size, const row_rules *rules,
         const byte *name = place, *behind = past_text(place, end + 1);
         uint64_t name_size = (uint64_t)(behind - name) - 2;
         const byte *value = any_space(any_space(behind, end) + 1, end);
-        place = past_value(value, end);
+        place = past_judged_value(value, end);
         int is_key = is_spelled(name + 1, name_size, rules->key_name);
         int is_time = !is_key && is_spelled(name + 1, name_size, rules->time_name);
         if (is_key || is_time) {

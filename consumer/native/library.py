@@ -22,18 +22,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from consumer.domain.columns import Columns
+from consumer.domain.columns import NUMBER_CODES, Columns
+from consumer.domain.names import NATIVE_VARIABLE
 
 SOURCES = Path(__file__).parent
 SLACK = 64
 """Bytes that may be written past the end of an output; native.h has the same number."""
 
-OFF_VARIABLE = "CONSUMER_NATIVE"
-"""`off` makes a process and what it starts do without the library; the setting `shard.native` does so for a daemon."""
-
-
-PARSED, UNSURE, MORE_RECORDS = range(3)
+PARSED, UNSURE, MORE_RECORDS, UNFINISHED = range(4)
 """What parse_records answers."""
+
+AT_BEGIN, AT_MEMBER, BEHIND_MEMBER, AT_RECORD, BEHIND_RECORD = range(5)
+"""Where in a message it is: the stages of MessageProgress."""
 
 DONE, BODY_IS_FULL, BODY_NEEDS_BYTES, OTHER_DAY = range(4)
 """What write_rows answers."""
@@ -53,10 +53,13 @@ COLUMN_SLOTS = 4096
 QUOTED_SLACK = 16
 """Bytes that may be read behind a column's quoted name; native.h has the same number."""
 
+NO_KEY = 2**32 - 1
+"""The offset of a key that is missing."""
+
 COLUMN_TYPES = ("TEXT", "JSON", "INTEGER", "FLOAT", "BOOLEAN", "TIMESTAMP", "DATE")
 """By their numbers."""
 
-NUMBER_COLUMNS = ("sizes", "key_sizes", "sequence_sizes", "sub_sequences", "arrivals")
+NUMBER_COLUMNS = tuple(NUMBER_CODES)
 BEGINS = ("text_begins", "label_begins")
 
 
@@ -219,8 +222,8 @@ def path() -> Path:
 @cache
 def found() -> ctypes.CDLL | str:
     """The library, or why there is none."""
-    if os.environ.get(OFF_VARIABLE) == "off":
-        return f"{OFF_VARIABLE}=off"
+    if os.environ.get(NATIVE_VARIABLE) == "off":
+        return f"{NATIVE_VARIABLE}=off"
     if not path().exists():
         return f"{path()} is not there: bin/setup makes it"
     try:

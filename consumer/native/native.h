@@ -85,6 +85,10 @@ enum { AN_ESCAPE = 1, HALF_A_PAIR = 2 };
  * is that of the token at fault. `levels` has max_depth / 8 + 1 bytes. */
 int judge_json(const byte *text, uint64_t size, const json_limits *limits, byte *levels, uint64_t *offset);
 
+/* fields.c: past the value at `place`, of a payload that ends at `end` and was judged to be fine; of another one past
+ * whatever looks like one, or NULL. */
+const byte *past_judged_value(const byte *place, const byte *end);
+
 /* Line ends, too: a payload may hold some between its tokens, so its end has to be told apart from them. */
 static inline const byte *any_space(const byte *place, const byte *end) {
     while (place < end && (*place == ' ' || *place == '\t' || *place == '\n' || *place == '\r')) place++;
@@ -112,6 +116,36 @@ static inline const byte *json_name(const byte *place, const byte *limit, int *h
     }
     const byte *end = json_string(place, limit, has_escape, &is_ascii);
     return UNLIKELY(end && end - place > SURE_NAME_BYTES - 12) ? NULL : end;
+}
+
+/* Of four hexadecimal digits. */
+static inline uint32_t code_point(const byte *hex) {
+    uint32_t value = 0;
+    for (int place = 0; place < 4; place++) {
+        byte letter = hex[place] | 0x20;
+        value = value << 4 | (uint32_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
+    }
+    return value;
+}
+
+/* In UTF-8; half of a surrogate pair as well, as Python's "surrogatepass" encodes it. Returns what is behind it. */
+static inline byte *put_code_point(byte *out, uint32_t value) {
+    if (value < 0x80) {
+        *out++ = (byte)value;
+    } else if (value < 0x800) {
+        *out++ = (byte)(0xC0 | value >> 6);
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    } else if (value < 0x10000) {
+        *out++ = (byte)(0xE0 | value >> 12);
+        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    } else {
+        *out++ = (byte)(0xF0 | value >> 18);
+        *out++ = (byte)(0x80 | (value >> 12 & 0x3F));
+        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
+        *out++ = (byte)(0x80 | (value & 0x3F));
+    }
+    return out;
 }
 
 enum { DAY_MS = 86400000 };
@@ -184,36 +218,6 @@ static inline int64_t days_since_1970(int64_t year, int64_t month, int64_t day) 
     int64_t era = year / 400, year_of_era = year % 400;
     int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
     return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
-}
-
-/* Of four hexadecimal digits. */
-static inline uint32_t code_point(const byte *hex) {
-    uint32_t value = 0;
-    for (int place = 0; place < 4; place++) {
-        byte letter = hex[place] | 0x20;
-        value = value << 4 | (uint32_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
-    }
-    return value;
-}
-
-/* In UTF-8, which takes four bytes at most. */
-static inline byte *put_code_point(byte *out, uint32_t value) {
-    if (value < 0x80) {
-        *out++ = (byte)value;
-    } else if (value < 0x800) {
-        *out++ = (byte)(0xC0 | value >> 6);
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    } else if (value < 0x10000) {
-        *out++ = (byte)(0xE0 | value >> 12);
-        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    } else {
-        *out++ = (byte)(0xF0 | value >> 18);
-        *out++ = (byte)(0x80 | (value >> 12 & 0x3F));
-        *out++ = (byte)(0x80 | (value >> 6 & 0x3F));
-        *out++ = (byte)(0x80 | (value & 0x3F));
-    }
-    return out;
 }
 
 /* What is known of the row of each record of a chunk, by the record's index: where its payload is, how long it is, where
@@ -295,8 +299,9 @@ typedef struct {
 /* typed_columns.c: adds a row's cells to what is known of its table's columns. */
 void add_cells(const row_schema *schema, const typed_cell *cells, typed_layout *layout);
 
-/* typed_columns.c: as read_members, with `cells` for the columns. */
-int read_typed_row(const byte *place, const byte *end, const byte *limit, const row_schema *schema,
+/* typed_columns.c: as read_members, with `cells` for the columns. Where the text `is_judged`, values that json.c is not
+ * sure of are taken as they are. */
+int read_typed_row(const byte *place, const byte *end, const byte *limit, int is_judged, const row_schema *schema,
                    const row_rules *rules, member *key, member *time, typed_cell *cells);
 
 /* base64.c: decodes `size` characters; returns the number of bytes written, -1 where they are no base64. Writes up to

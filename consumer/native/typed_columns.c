@@ -1,6 +1,7 @@
 /* Columns with types, of records whose members have their names: read in the text of their chunk, as often as somebody
  * has to know what is there, and written as Arrow has them. */
 #include "native.h"
+#include <math.h>
 #include <stdlib.h>
 
 /* Whether texts are alike but for the case of ASCII letters; `lower` has none in upper case. */
@@ -115,6 +116,19 @@ static int float_of(span text, double *number) {
     return (const byte *)stopped == text.begin + text.size && *number - *number == 0;
 }
 
+static int is_word(span text, const char *word, uint64_t size) {
+    return text.size == size && !memcmp(text.begin, word, size);
+}
+
+/* What JSON has no numbers for, as BigQuery and FieldsRows write them. */
+static int named_float_of(span text, double *number) {
+    if (is_word(text, "NaN", 3)) *number = NAN;
+    else if (is_word(text, "Infinity", 8)) *number = INFINITY;
+    else if (is_word(text, "-Infinity", 9)) *number = -INFINITY;
+    else return 0;
+    return 1;
+}
+
 /* Days since 1970 of `2001-02-03`. */
 static int day_of(const byte *at, int64_t *day) {
     if (at[4] != '-' || at[7] != '-') return 0;
@@ -216,7 +230,8 @@ static int set_cell(typed_cell *cell, column_type type, const member *found, int
     case COLUMN_INTEGER:
         return is_number && integer_of(text, &cell->integer);
     case COLUMN_FLOAT:
-        return is_number && float_of(text, &cell->number);
+        return found->is_text ? !has_escape && named_float_of(text, &cell->number)
+                              : is_number && float_of(text, &cell->number);
     case COLUMN_BOOLEAN:
         cell->integer = first == 't';
         return !found->is_text && (first == 't' || first == 'f');
@@ -255,11 +270,13 @@ static inline const byte *small_integer(const byte *place, int64_t *number) {
     return place;
 }
 
-static const byte *read_value(const byte *place, const byte *limit, member *found, int *has_escape) {
+static const byte *read_value(const byte *place, const byte *end, const byte *limit, int is_judged, member *found,
+                              int *has_escape) {
     const byte *begin = place;
     *found = (member){.is_there = 1, .is_ascii = 1};
     if (*place != '"') {
         place = json_value(place, limit);
+        if (UNLIKELY(!place && is_judged)) place = past_judged_value(begin, end);
         if (place) found->value = (span){begin, (uint64_t)(place - begin)};
         return place;
     }
@@ -270,7 +287,7 @@ static const byte *read_value(const byte *place, const byte *limit, member *foun
     return place;
 }
 
-int read_typed_row(const byte *place, const byte *end, const byte *limit, const row_schema *schema,
+int read_typed_row(const byte *place, const byte *end, const byte *limit, int is_judged, const row_schema *schema,
                    const row_rules *rules, member *key, member *time, typed_cell *cells) {
     uint64_t expected = 0, members = 0;
     memset(cells, 0, schema->count * sizeof *cells);
@@ -311,7 +328,7 @@ int read_typed_row(const byte *place, const byte *end, const byte *limit, const 
         } else {
             member found;
             int has_escape = 0;
-            place = read_value(place, limit, &found, &has_escape);
+            place = read_value(place, end, limit, is_judged, &found, &has_escape);
             if (!place || (cell && !set_cell(cell, type, &found, has_escape))) return 0;
             if (is_key) {
                 if (key->is_there || has_escape) return 0;
@@ -334,12 +351,12 @@ close:
     return json_space(place + 1) == end;
 }
 
-/* Whether a text that ends with a line end is a row that the other functions read, whenever its time may be. */
+/* Whether a text that was judged, and ends with a line end, is a row that the other functions read, whenever its time may be. */
 EXPORT int is_typed_row(const byte *text, uint64_t size, const row_schema *schema, const row_rules *rules) {
     typed_cell cells[MOST_COLUMNS];
     member key = {0}, time = {0};
     if (!size || text[size - 1] != '\n') return 0;
-    return read_typed_row(text, text + size - 1, text + size, schema, rules, &key, &time, cells);
+    return read_typed_row(text, text + size - 1, text + size, 1, schema, rules, &key, &time, cells);
 }
 
 /* The row of a record that was found: it is read as before, in a text that ends with a line end. */
@@ -347,7 +364,7 @@ static void read_again(const row_schema *schema, const row_rules *rules, const r
                        typed_cell *cells) {
     const byte *text = found->payloads[index], *end = text + found->sizes[index];
     member key = {0}, time = {0};
-    read_typed_row(text, end, end + 1, schema, rules, &key, &time, cells);
+    read_typed_row(text, end, end + 1, 1, schema, rules, &key, &time, cells);
     typed_cell *own = &cells[schema->time_column];
     if (own->state < CELL_THERE) *own = (typed_cell){.integer = found->times_us[index], .state = CELL_THERE};
 }

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from consumer.domain.names import SETTING_PREFIX
 from consumer.settings import properties_file
 from consumer.settings.checks import check, complete
 from consumer.settings.findings import Finding, Given, SettingsError, Severity
@@ -18,7 +19,6 @@ from consumer.settings.model import DEFAULT_ORIGIN, Settings
 from consumer.settings.table import SETTINGS, Backend, Setting
 from consumer.settings.values import Text, Value
 
-ENVIRONMENT_PREFIX = "CONSUMER_SET_"
 COMMAND_LINE = "--set"
 
 
@@ -103,8 +103,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
     by_lower_case = {key.lower(): key for key in (*SETTINGS, *KCL_KEYS)}
     given: dict[str, Given] = {}
     for variable, text in environment.items():
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            spelt = variable.removeprefix(ENVIRONMENT_PREFIX).replace("__", ".")
+        if variable.startswith(SETTING_PREFIX):
+            spelt = variable.removeprefix(SETTING_PREFIX).replace("__", ".")
             key = by_lower_case.get(spelt.lower(), spelt)
             given[key] = Given(key=key, text=text, place=variable)
     return given

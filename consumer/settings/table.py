@@ -617,7 +617,7 @@ _BIGQUERY_SINK = (
         kind=Duration(at_least="100ms", at_most="10m"),
         default="60s",
         backends=_BIGQUERY,
-        meaning="time BigQuery may stay silent during a request",
+        meaning="time BigQuery may stay silent during a request, which may take five times as long as a whole",
     ),
 )
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 import gevent
 
 from consumer.domain.events import SHARD_PROCESS_NAME, Event, LogEvent
+from consumer.domain.names import EVENTS_VARIABLE, NATIVE_VARIABLE, SETTINGS_VARIABLE
 from consumer.native import library
 from consumer.settings import Settings
 from consumer.shard.assembly import build_pipeline, drain_seconds
@@ -43,7 +44,7 @@ def main() -> NoReturn:
     send = _event_sender()
     settings = _settings()
     if not settings.flag("shard.native"):
-        os.environ[library.OFF_VARIABLE] = "off"
+        os.environ[NATIVE_VARIABLE] = "off"
         library.found.cache_clear()
     tip = Tip(fetched_ahead(settings.optional_text("retrievalMode")))
     processor = ShardProcessor(partial(build_pipeline, settings, send), tip)
@@ -81,11 +82,11 @@ def _claim_standard_streams() -> tuple[int, int]:
 
 
 def _settings() -> Settings:
-    return Settings.parse(Path(os.environ["CONSUMER_SETTINGS"]).read_bytes())
+    return Settings.parse(Path(os.environ[SETTINGS_VARIABLE]).read_bytes())
 
 
 def _event_sender() -> Callable[[Event], None]:
-    path = os.environ.get("CONSUMER_EVENTS")
+    path = os.environ.get(EVENTS_VARIABLE)
     return EventSocket(path).send if path else send_to_stderr
 
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 READY = b"?"
 GO = b"!"
 
-SOCKET_VARIABLE = "CONSUMER_FORK_SERVER"
 """The environment variable with the path of the fork server's socket; unset where there is none."""
 
 _LENGTH = struct.Struct("!I")

@@ -10,7 +10,8 @@ import socket
 import sys
 from typing import NoReturn
 
-from consumer.shard.handover import GO, READY, SOCKET_VARIABLE, Request, is_of_this_user, send_request
+from consumer.domain.names import FORK_SERVER_VARIABLE
+from consumer.shard.handover import GO, READY, Request, is_of_this_user, send_request
 
 PATIENCE_SECONDS = 5.0
 """For each step of the fork server, which may be starting anew; then this shard does without it."""
@@ -31,7 +32,7 @@ after a signal; 70 stands for a status that nobody is left to tell."""
 
 
 def main() -> NoReturn:
-    path = os.environ.get(SOCKET_VARIABLE)
+    path = os.environ.get(FORK_SERVER_VARIABLE)
     connection = hand_over(path) if path else None
     if connection is None:
         os.execv(sys.executable, [sys.executable, "-m", "consumer.shard"])

@@ -1,7 +1,7 @@
 """Lines from a pipe into memory that is used again for each of them.
 
 Messages of the KCL have megabytes. Read into memory of their own they would cost a copy to join the pieces, and a page
-fault for every 4 KiB of it, each time.
+fault for every 4 KiB of it, each time. However long a line is, no more of it stands here than its reader still needs.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import gevent
 from gevent import get_hub
 
 _BUFFER_BYTES = 16 * 1024 * 1024
-"""Room for usual messages. Memory is taken only as it is filled."""
+"""Room for usual messages, were they to stand here whole. Memory is taken only as it is filled."""
 
 _SHORT_BYTES = 64 * 1024
 """A line so short comes when the shard is quiet, or once in a checkpoint interval: what long ones have filled is given
@@ -24,6 +24,10 @@ back then."""
 _LINE_END = ord("\n")
 _READ_BYTES = 1024 * 1024
 _PIPE_BYTES = 1024 * 1024
+_MOVE_SHARE = 8
+"""What is unread moves to the buffer's beginning when so many times as much before it is done with: so the same memory,
+which is in the processor's cache, serves for one piece of a line after the other."""
+
 _LITTLE_BYTES = 64 * 1024
 _FILL_SECONDS = 0.001
 """The JVM writes 8 KiB at a time; to wake up for each of these costs more than to read it. In the meantime the pipe
@@ -39,17 +43,19 @@ class LineReader:
         self._buffer = _private_memory(_BUFFER_BYTES)
         self._begin = self._end = 0  # of what was read and not yet given out
         self._filled = 0
+        self._came = 0  # since all that had come was given out
         self._comes_slowly = False
         self.waiting_since: float | None = None
         self._watcher = get_hub().loop.io(descriptor, 1)
         os.set_blocking(descriptor, False)
         _widen_pipe(descriptor)
 
-    def read_line(self, look_ahead: Callable[[memoryview], None] | None = None) -> memoryview:
+    def read_line(self, look_ahead: Callable[[memoryview], int] | None = None) -> memoryview:
         """The next line with its line end, or what is left before the end of input; empty at the end.
 
         It is valid until the next call. `waiting_since` (wall clock, seconds) is not None while a call runs. Of a line
-        that comes in pieces, `look_ahead` is shown what is there after each, and a line end that is not its own.
+        that comes in pieces, `look_ahead` is shown what is there after each, and a line end that is not its own. It
+        returns how many bytes of that it is done with: neither it nor the line shows them again.
         """
         self.waiting_since = self._now()
         try:
@@ -57,14 +63,14 @@ class LineReader:
         finally:
             self.waiting_since = None
 
-    def _read_line(self, look_ahead: Callable[[memoryview], None] | None) -> memoryview:
+    def _read_line(self, look_ahead: Callable[[memoryview], int] | None) -> memoryview:
         self._forget_what_was_given()
         looked_at = 0
         while (line_end := self._buffer.find(b"\n", self._begin + looked_at, self._end)) < 0:
-            looked_at = self._end - self._begin
-            if looked_at and look_ahead is not None:
+            if self._begin < self._end and look_ahead is not None:
                 self._buffer[self._end] = _LINE_END
-                look_ahead(memoryview(self._buffer)[self._begin : self._end + 1])
+                self._begin += look_ahead(memoryview(self._buffer)[self._begin : self._end + 1])
+            looked_at = self._end - self._begin
             if not self._read_more():
                 return self._give(self._end)
         return self._give(line_end + 1)
@@ -77,11 +83,13 @@ class LineReader:
     def _forget_what_was_given(self) -> None:
         if self._begin < self._end:
             return
-        if self._end <= _SHORT_BYTES < self._filled:
+        if self._came <= _SHORT_BYTES < self._filled:
             # the line that was given out last may still be held: its memory has to go all the same
             self._buffer.madvise(mmap.MADV_DONTNEED)
             self._filled = 0
-        self._begin = self._end = 0
+            if len(self._buffer) > _BUFFER_BYTES:
+                self._buffer = _private_memory(_BUFFER_BYTES)
+        self._begin = self._end = self._came = 0
 
     def _read_more(self) -> int:
         """The number of bytes that came; 0 at the end of input."""
@@ -94,13 +102,14 @@ class LineReader:
                 self._wait()
             else:
                 self._end += count
+                self._came += count
                 self._filled = max(self._filled, self._end)
                 self._comes_slowly = count < _LITTLE_BYTES
                 return count
 
     def _wait(self) -> None:
         get_hub().wait(self._watcher)
-        if self._comes_slowly and self._begin < self._end:
+        if self._comes_slowly and self._came:
             gevent.sleep(_FILL_SECONDS)
 
     def _room(self) -> int:
@@ -108,13 +117,18 @@ class LineReader:
         return len(self._buffer) - 1
 
     def _make_room(self) -> None:
-        if self._end < self._room():
+        """What is moved is less than what came since it was moved last, however long the line is."""
+        unread = self._end - self._begin
+        if self._begin >= max(_READ_BYTES, _MOVE_SHARE * unread):
+            self._buffer.move(0, self._begin, unread)
+        elif self._end < self._room():
             return
-        unread = memoryview(self._buffer)[self._begin : self._end]
-        # never in place: the line that was given out last may still be looked at
-        self._buffer = _private_memory(max(_BUFFER_BYTES, 2 * len(unread)))
-        self._buffer[: len(unread)] = unread
-        self._begin, self._end = 0, len(unread)
+        elif unread <= self._room() // 2:
+            self._buffer.move(0, self._begin, unread)
+        else:
+            before, self._buffer = self._buffer, _private_memory(2 * len(self._buffer))
+            self._buffer[:unread] = memoryview(before)[self._begin : self._end]
+        self._begin, self._end = 0, unread
 
 
 def _private_memory(size: int) -> mmap.mmap:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gevent.hub import get_hub
 
+from consumer.domain.names import SETTINGS_VARIABLE
 from consumer.native import library
 from consumer.settings import Settings
 from consumer.sinks.aws import share_models
@@ -42,7 +43,7 @@ _BY_METHOD = {
 
 def preload() -> None:
     """For the settings that the environment names."""
-    settings = Settings.parse(Path(os.environ["CONSUMER_SETTINGS"]).read_bytes())
+    settings = Settings.parse(Path(os.environ[SETTINGS_VARIABLE]).read_bytes())
     for module in (*_ALWAYS, *_of_backend(settings)):
         importlib.import_module(module)
     library.load()

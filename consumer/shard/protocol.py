@@ -1,7 +1,7 @@
 """MultiLang messages on file descriptors, fast: amazon_kclpy's process class with its I/O replaced.
 
 amazon_kclpy decodes every record through json, an object hook and base64, and answers OK when a processor raises,
-so that a later checkpoint passes lost records. Here a message is decoded once, in C, and an exception ends the
+so that a later checkpoint passes lost records. Here a message is decoded once, as it comes, and an exception ends the
 process before it can answer.
 """
 
@@ -10,28 +10,19 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import msgspec
-from amazon_kclpy import dispatch, kcl
+from amazon_kclpy import dispatch, kcl, messages
 
 from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError
-from consumer.domain.records import Record
 from consumer.shard.line_reader import LineReader
 from consumer.shard.message_parser import MessageParser
+from consumer.shard.message_text import RECORDS_ACTION, malformed
 
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Messages to the KCL are far smaller than a pipe, so this does not block in practice."""
     while data:
         data = data[os.write(descriptor, data) :]
-
-
-class _Message(msgspec.Struct, rename="camel", gc=False):
-    """The part of all messages that this process reads itself."""
-
-    action: str
-    records: list[Record] = []
-    millis_behind_latest: int | None = None
 
 
 class Callbacks(Protocol):
@@ -49,7 +40,7 @@ class RecordsMessage:
 
     __slots__ = ("checkpointer", "millis_behind_latest", "records")
 
-    action = "processRecords"
+    action = RECORDS_ACTION
 
     def __init__(self, records: Records, millis_behind_latest: int | None) -> None:
         """`records` are valid until the next message."""
@@ -77,7 +68,6 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
         self._reader = reader
         self._write = write
         self._parser = MessageParser()
-        self._decode = msgspec.json.Decoder(_Message).decode
 
     def read_line(self) -> memoryview:
         return self._reader.read_line(self._parser.look_ahead)
@@ -91,18 +81,32 @@ class MessageIO(kcl._IOHandler):  # type: ignore[misc]
     def load_action(self, line: memoryview) -> Any:
         if not line:
             raise InputClosed
-        parsed = self._parser.parse(line)
-        if parsed is not None:
-            return RecordsMessage(*parsed)
         try:
-            message = self._decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            parsed = self._parser.parse(line)
+            return RecordsMessage(*parsed) if parsed is not None else _other_message(line)
+        except ProtocolError:
             if bytes(line[-1:]) != b"\n":
                 raise InputClosed from None
-            raise ProtocolError(f"not a MultiLang message ({error}): {bytes(line[:200])!r}") from error
-        if message.action == RecordsMessage.action:
-            return RecordsMessage(Records.of(message.records), message.millis_behind_latest)
-        return json.loads(bytes(line), object_hook=dispatch.message_decode)
+            raise
+
+
+_OTHER_MESSAGES = (
+    messages.InitializeInput,
+    messages.LeaseLostInput,
+    messages.ShardEndedInput,
+    messages.ShutdownRequestedInput,
+    messages.CheckpointInput,
+)
+
+
+def _other_message(line: memoryview) -> Any:
+    try:
+        message = dispatch.message_decode(json.loads(bytes(line)))
+    except (dispatch.MalformedAction, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise malformed(f"{type(error).__name__}: {str(error)[:200]}", line) from None
+    if not isinstance(message, _OTHER_MESSAGES):
+        raise malformed("not an action of this protocol's third version", line)
+    return message
 
 
 class ShardProcess(kcl.KCLProcess):  # type: ignore[misc]
@@ -116,5 +120,7 @@ class ShardProcess(kcl.KCLProcess):  # type: ignore[misc]
         self.checkpointer = kcl.Checkpointer(self.io_handler)
 
     def _perform_action(self, action: Any) -> None:
+        if isinstance(action, messages.CheckpointInput):
+            raise ProtocolError("an answer to a checkpoint that was not asked for")
         # without a status line the KCL redelivers from the last checkpoint to a new process
         action.dispatch(self.checkpointer, self.processor)

@@ -17,6 +17,7 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
+    ProxyConnectionError,
     SSOTokenLoadError,
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
@@ -25,8 +26,9 @@ from botocore.loaders import Loader
 
 from consumer.domain.errors import DeliveryError, SetupError, Throttled, TransientError
 from consumer.settings import Settings
+from consumer.sinks.proxies import refused_tunnel
 
-_THROTTLING_CODES = frozenset(
+THROTTLING_CODES = frozenset(
     {
         "BandwidthLimitExceeded",
         "PriorRequestNotComplete",
@@ -74,6 +76,9 @@ AWS_ERRORS = (ClientError, BotoCoreError, RuntimeError)
 """What a boto3 call raises that `delivery_error` can read. botocore raises a bare RuntimeError where refreshed
 credentials turn out to be expired already (RefreshableCredentials._protected_refresh)."""
 
+
+_AWS = "https://amazonaws.com"
+"""Any host of theirs has the proxy that the others have."""
 
 _SHARED_MODELS = ("service-2", "endpoint-rule-set-1")
 _SHARED_DATA = ("endpoints", "partitions", "sdk-default-configuration", "_retry")
@@ -162,6 +167,8 @@ def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
     itself where it is none of boto3's."""
     if isinstance(error, ClientError):
         return _of_answer(error, setting=setting)
+    if isinstance(error, ProxyConnectionError):
+        return refused_by_proxy(error) or TransientError(str(error))
     if isinstance(error, _SETUP_EXCEPTIONS):
         return SetupError(str(error), setting=setting)
     if isinstance(error, BotoCoreError):  # connections refused, reset, timed out
@@ -171,10 +178,15 @@ def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
     raise error
 
 
+def refused_by_proxy(error: ProxyConnectionError) -> SetupError | None:
+    """None where the proxy may well let the next request through."""
+    return refused_tunnel(error.kwargs.get("error"), _AWS)
+
+
 def _of_answer(error: ClientError, *, setting: str) -> DeliveryError:
     code = error_code(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if status == 429 or code in _THROTTLING_CODES:
+    if status == 429 or code in THROTTLING_CODES:
         return Throttled(str(error))
     if status >= 500 or status == 408 or code in _TRANSIENT_CODES:
         return TransientError(str(error))

@@ -15,10 +15,12 @@ from consumer.domain.events import SHARD_PROCESS_NAME
 from consumer.local.chaos.processes import tree
 from consumer.settings import Settings, load
 from tests.functional.conftest import StartDaemon, StartShard
+from tests.functional.harness.bigquery_stub import BigQueryStub
 from tests.functional.harness.daemon import Daemon, await_end, runs
-from tests.functional.harness.kcl import PROJECT, SAFETY_SECONDS, Kcl, child_environment, records
+from tests.functional.harness.kcl import PROJECT, SAFETY_SECONDS, Kcl, child_environment, record, records
 from tests.functional.harness.s3_stub import S3Stub
-from tests.functional.harness.shard_settings import ONE_RECORD_A_CHUNK, s3_settings
+from tests.functional.harness.shard_settings import ONE_RECORD_A_CHUNK, bigquery_settings, s3_settings
+from tests.unit.sinks.bigquery.forward_proxy import forward_proxy
 
 LAUNCHER = ("-S", "-s", "-m", "consumer.shard.launcher")
 UNTOLD = 70
@@ -112,6 +114,29 @@ def test_a_forked_shard_process_talks_through_the_launchers_pipes_and_ends_with_
     assert len(s3.lines) == 2
     assert "shard process started" in kcl.stderr
     assert forked_by(server.pid) == []
+
+
+def test_a_proxy_in_the_environment_of_the_kcl_is_that_of_a_forked_shard_process(
+    server: Server, bigquery: BigQueryStub, s3: S3Stub, start_shard: StartShard
+) -> None:
+    settings = bigquery_settings(
+        bigquery,
+        s3,
+        {
+            **ONE_RECORD_A_CHUNK,
+            "bigquery.api_endpoint": bigquery.url.replace("127.0.0.1", "bigquery.example"),
+        },
+    )
+    with forward_proxy() as proxy:
+        environment = {"CONSUMER_FORK_SERVER": str(server.path), "HTTP_PROXY": proxy.url}
+        kcl = start_shard(settings, program=LAUNCHER, environment=environment)
+        kcl.initialize()
+        kcl.process([record(1, b'{"player_id":"00"}')])
+        kcl.tick_until_confirmed(1)
+        kcl.end_shard()
+        assert kcl.finish() == 0
+        assert len(bigquery.rows) == 1
+        assert {asked.method for asked in proxy.seen} == {"POST"}
 
 
 def test_shard_processes_of_one_server_do_not_keep_each_others_pipes_open(launch: Launch) -> None:

@@ -2,9 +2,12 @@
 
 import json
 import os
+import resource
 import signal
+import socket
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -242,6 +245,14 @@ def test_health_tells_who_runs_answers_and_is_well(
     assert said == [nobody, held, held, nobody]
 
 
+def test_health_asks_this_host_whatever_proxy_the_environment_names(
+    start: StartDaemon, tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(f"http.port={free_port}").running()
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert health_main(["--state-dir", str(tmp_path / "state"), "--strict"]) == 0
+
+
 def test_health_looks_where_the_settings_keep_the_state(
     start: StartDaemon,
     tmp_path: Path,
@@ -274,6 +285,24 @@ def test_health_fails_when_a_supervisor_does_not_answer(
         daemon.signal(signal.SIGCONT)
 
 
+def test_connections_to_the_health_port_take_nothing_that_the_daemon_needs(
+    start: StartDaemon, tmp_path: Path, free_port: int
+) -> None:
+    daemon = start(f"http.port={free_port}", "supervisor.restart_base=10ms", "shard.fork_server=true")
+    jvm, _ = daemon.running()
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (256, 256))
+    with ExitStack() as stack:
+        for _ in range(400):
+            stack.enter_context(socket.create_connection(("127.0.0.1", free_port), DEADLINE_SECONDS))
+        assert health_main(["--state-dir", str(tmp_path / "state")]) == 0
+        os.kill(jvm, signal.SIGKILL)
+        again, _ = daemon.running()
+        assert again != jvm
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 0
+    assert len(daemon.lines) < 50
+
+
 def test_a_port_in_use_is_one_line_that_names_the_setting(start: StartDaemon, free_port: int) -> None:
     first = start(f"http.port={free_port}")
     first.running()
@@ -304,8 +333,6 @@ def test_what_a_process_writes_cannot_forge_a_log_line(start: StartDaemon) -> No
 
 @pytest.fixture
 def free_port() -> int:
-    import socket
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -29,7 +29,7 @@ LAYERS: dict[str, frozenset[str]] = {
 # Layers from which another may import these modules only.
 NARROWED: dict[tuple[str, str], frozenset[str]] = {
     ("consumer.daemon", "consumer.sinks"): frozenset(
-        {"consumer.sinks.aws", "consumer.sinks.google_identity"}
+        {"consumer.sinks.aws", "consumer.sinks.google_identity", "consumer.sinks.proxies"}
     ),  # the supervisor delivers nothing
 }
 

@@ -26,32 +26,28 @@ _METADATA = {"bigquery.metadata_columns": "true"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
-    """`arrow` says that the Storage Write API takes pyarrow for them even with the C library."""
-
     settings: Mapping[str, str]
     fields: bool = True
     json_column: bool = False
     metadata: bool = False
-    arrow: bool = False
 
 
 _ROWS = {
     "log": _Rows(settings={}, fields=False),
-    "log and metadata": _Rows(settings=_METADATA, fields=False, metadata=True, arrow=True),
+    "log and metadata": _Rows(settings=_METADATA, fields=False, metadata=True),
     "fields": _Rows(settings={**_FIELDS, "bigquery.unknown_fields": "ignore"}),
     "fields with JSON": _Rows(settings=_FIELDS, json_column=True),
-    "fields and overflow": _Rows(settings={**_FIELDS, "bigquery.unknown_fields": "overflow"}, arrow=True),
+    "fields and overflow": _Rows(settings={**_FIELDS, "bigquery.unknown_fields": "overflow"}),
     "fields and metadata": _Rows(
         settings={**_FIELDS, **_METADATA, "bigquery.unknown_fields": "ignore"},
         metadata=True,
-        arrow=True,
     ),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostileCase:
-    """`metadata` are columns that tell where a row comes from, `arrow` is the need of pyarrow."""
+    """`metadata` are columns that tell where a row comes from, `arrow` says that some rows take pyarrow."""
 
     name: str
     shape: Shape
@@ -106,7 +102,7 @@ def _of_bigquery(native: bool) -> Iterator[HostileCase]:
                     },
                     columns=(*_COLUMNS, _JSON_COLUMN) if rows.json_column else _COLUMNS,
                     metadata=rows.metadata,
-                    arrow=method == "storage_write" and (rows.arrow or not native),
+                    arrow=method == "storage_write" and (rows.fields or rows.metadata),
                 )
 
 

@@ -83,6 +83,11 @@ def _row(case: HostileCase, load: Load, done: Run) -> dict[str, Any]:
         "peak_pss_mib": round(measured.peak_pss_bytes / MIB, 1),
         "allowed_mib": done.allowed_mib,
         "cpu_seconds": round(measured.cpu_seconds, 2),
-        "cpu_seconds_per_mb": round(measured.cpu_seconds / done.payload_mb, 3),
+        "cpu_seconds_per_mb": _a_megabyte(measured.cpu_seconds, done.payload_mb),
         "faults": done.faults,
     }
+
+
+def _a_megabyte(seconds: float, payload_mb: float) -> float | None:
+    """None for so little that all of it is what the first record costs."""
+    return round(seconds / payload_mb, 3) if payload_mb >= 1 else None

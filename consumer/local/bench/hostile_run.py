@@ -19,7 +19,7 @@ from consumer.local.bench.usage import cpu_time, descendants
 from consumer.local.hostile.kinds import LARGE_BYTES, SMALL_BYTES, Kind
 
 ALLOWANCE_MIB = 40
-"""Beside delivery.max_in_flight_bytes; and PYARROW_MIB where rows need it."""
+"""Beside delivery.max_in_flight_bytes; and PYARROW_MIB where rows may take pyarrow and the process has imported it."""
 CPU_SECONDS_PER_MB = 0.5
 _CPU_SECONDS = 0.5
 """For what is imported and connected to when the first record and the first dead letter come."""
@@ -60,6 +60,7 @@ class Measured:
     cpu_seconds: float = 0.0
     peak_rss_bytes: int = 0
     peak_pss_bytes: int = 0
+    has_pyarrow: bool = False
     ended: str = ""
 
 
@@ -123,7 +124,7 @@ def run(case: HostileCase, load: Load, place: Place) -> Run:
         measured=measured,
         verdict=verdict(given.given, kept, case.shape, shard=shard, size=load.size_bytes),
         payload_mb=given.payload_bytes() / 1e6,
-        allowed_mib=_allowed_mib(case, place),
+        allowed_mib=_allowed_mib(case, place, measured),
     )
 
 
@@ -158,6 +159,7 @@ def _give(child: Child, messages: Iterable[bytes], server: int, measured: Measur
         child.end_shard()
         measured.cpu_seconds = cpu_time(pid).own - before
         measured.peak_rss_bytes = watch.finish()
+        measured.has_pyarrow = "pyarrow" in Path(f"/proc/{pid}/maps").read_text()
     finally:
         watch.stop()
         measured.peak_pss_bytes = watch.peak_pss_bytes
@@ -177,6 +179,7 @@ def _environment(case: HostileCase, backend: Backend, folder: Path) -> dict[str,
     return {"CONSUMER_SETTINGS": str(settings_file)}
 
 
-def _allowed_mib(case: HostileCase, place: Place) -> int:
+def _allowed_mib(case: HostileCase, place: Place, measured: Measured) -> int:
     limit = case.settings_at(place.backend, place.folder).integer("delivery.max_in_flight_bytes")
-    return round(limit / MIB) + ALLOWANCE_MIB + (PYARROW_MIB if case.arrow else 0)
+    pyarrow = PYARROW_MIB if case.arrow and measured.has_pyarrow else 0
+    return round(limit / MIB) + ALLOWANCE_MIB + pyarrow

@@ -15,6 +15,7 @@ from consumer.local.bench.kcl import BenchError
 from consumer.local.chaos.checker import Tally
 from consumer.local.chaos.feed import Feed, feeding
 from consumer.local.chaos.holdings import Holdings
+from consumer.local.chaos.journal import records
 from consumer.local.chaos.leases import LeaseTable
 from consumer.local.chaos.processes import Proc
 from consumer.local.chaos.workers import Worker
@@ -129,7 +130,7 @@ def hosting(folder: Path, *, shards: int, rate: float, settings: Mapping[str, st
     """A fresh stack and a feed of so many records/s. No worker outlives the block."""
     with (
         stacks.running(folder, shards=shards) as running,
-        feeding(running.stack, seed=_SEED, rate=rate) as feed,
+        feeding(running.stack, records(_SEED), rate=rate) as feed,
     ):
         loaded = effective(running.stack, {BACKEND: settings, "bigquery": {}})
         host = Host(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from consumer.local.chaos.journal import Journal
+from consumer.local.hostile.kinds import DELIVERED
 from consumer.settings.table import Backend
 
 _EXAMPLES = 5
@@ -15,10 +16,11 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A record as a backend holds it, and the object or table that it is in."""
+    """A record as a backend holds it, the object or table that it is in, and the reason of a dead letter."""
 
     record: bytes
     place: str
+    reason: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,8 +29,10 @@ class Tally:
 
     `delivered` and `dead_letters` count attempts found in the one place or the other, `recovered` those of both
     that were never acknowledged. `lost` were acknowledged and are nowhere. `unexpected` is what was never
-    attempted or was changed on its way; `misjudged` a good record among the dead letters or a bad one outside;
-    `duplicated` counts further copies, `twice_in` by the two places they are in.
+    attempted or was changed on its way; `misjudged` a good record among the dead letters or a bad one outside,
+    a reason that is wrong, or a verdict that is not that of most records alike;
+    `duplicated` counts further copies, `twice_in` by the two places they are in. `verdicts` are what has become
+    of hostile records, by what is alike.
     """
 
     attempted: int = 0
@@ -41,6 +45,7 @@ class Tally:
     misjudged: int = 0
     duplicated: int = 0
     twice_in: Counter[tuple[str, str]] = field(default_factory=Counter)
+    verdicts: dict[str, Counter[str]] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
 
     @property
@@ -60,7 +65,7 @@ def check(
     tally = Tally(attempted=len(journal), acknowledged=journal.acknowledged)
     first_places: dict[int, str] = {}
     places: dict[str, str] = {}
-    for expected_aside, found in ((False, delivered), (True, dead_letters)):
+    for is_aside, found in ((False, delivered), (True, dead_letters)):
         for held in found:
             number = journal.number_of(held.record)
             if number is None:
@@ -73,15 +78,37 @@ def check(
                 tally.twice_in[first_places[number], place] += 1
                 continue
             first_places[number] = place
-            if expected_aside:
+            if is_aside:
                 tally.dead_letters += 1
             else:
                 tally.delivered += 1
-            if journal.sort(number).deliverable(backend) is expected_aside:
-                tally.misjudged += 1
-                tally.note(f"misjudged in {held.place}: {_text(held.record)}")
+            _judge(journal, backend, number, held, held.reason if is_aside else DELIVERED, tally)
     _compare(journal, first_places, tally)
+    _hold_together(tally)
     return tally
+
+
+def _judge(journal: Journal, backend: Backend, number: int, held: Held, outcome: str, tally: Tally) -> None:
+    is_wrong = not journal.may_become(number, backend, outcome)
+    tally.misjudged += is_wrong
+    label = journal.label(number)
+    if label is None:
+        if is_wrong:
+            tally.note(f"misjudged in {held.place}: {_text(held.record)}")
+        return
+    verdicts = tally.verdicts.setdefault(label, Counter())
+    verdicts[outcome] += 1
+    if is_wrong and verdicts[outcome] == 1:
+        tally.note(f"{label}: {outcome} in {held.place}: {_text(held.record)}")
+
+
+def _hold_together(tally: Tally) -> None:
+    """A verdict depends on the record alone, whatever its neighbours and whoever has judged it."""
+    for label, verdicts in tally.verdicts.items():
+        others = verdicts.total() - max(verdicts.values())
+        if others:
+            tally.misjudged += others
+            tally.note(f"{label}: judged in several ways: {dict(verdicts)}")
 
 
 def _compare(journal: Journal, found: dict[int, str], tally: Tally) -> None:

@@ -8,13 +8,16 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from consumer.local.backends import BACKENDS
 from consumer.local.chaos import report
 from consumer.local.chaos.catalogue import KINDS, Kind
+from consumer.local.chaos.hostile import hostile_records
 from consumer.local.chaos.isolation import Isolation, run_isolation
+from consumer.local.chaos.journal import Fed, records
 from consumer.local.chaos.plan import Options, Planned, lines, plan
 from consumer.local.chaos.run import ChaosError, Conditions, Ending, prepared, run
 from consumer.local.chaos.world import settings_of
@@ -27,6 +30,19 @@ from consumer.settings import SettingsError
 
 _NOT_CLEAN = "not-clean"
 _MOST_CALM_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Feed:
+    """Records by a seed, and the settings that they need."""
+
+    records: Callable[[int], Iterator[Fed]]
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+_USUAL = _Feed(records)
+_HOSTILE = _Feed(hostile_records, {"deadletter.max_ratio": "1"})
+"""So many dead letters would hold a shard."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a setting for the backends that know it; repeatable",
     )
     add_method(parser)
+    parser.add_argument(
+        "--hostile",
+        action="store_true",
+        help="one record in ten is made to break who reads it: each of them has to be delivered or to become a dead"
+        " letter, as is right for its kind, and with the same verdict every time",
+    )
     parser.add_argument(
         "--isolation",
         action="store_true",
@@ -142,11 +164,12 @@ def _directory(arguments: argparse.Namespace, progress: Progress) -> Iterator[Pa
 
 
 def _chaos(arguments: argparse.Namespace, planned: list[Planned], directory: Path, progress: Progress) -> int:
+    feed = _HOSTILE if arguments.hostile else _USUAL
     conditions = Conditions(
-        seed=arguments.seed,
+        records=feed.records(arguments.seed),
         rate=arguments.rate,
         shards=arguments.shards,
-        chosen=settings_of(dict(arguments.set)),
+        chosen=settings_of({**feed.settings, **dict(arguments.set)}),
     )
     progress.say(f"starting AWS and BigQuery on loopback, {' and '.join(BACKENDS)} on them")
     with prepared(directory, conditions, progress) as (world, holdings), _plain_errors():

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from consumer.local.chaos.journal import Fed, Journal, records
+from consumer.local.chaos.journal import Fed, Journal
 from consumer.local.stack import Stack
 
 _BATCH_SECONDS = 0.25
@@ -17,10 +17,10 @@ _BATCH_SECONDS = 0.25
 class Feed:
     """A put that fails or stays unanswered is not repeated: its records are attempts, and no more."""
 
-    def __init__(self, client: Any, stream: str, *, seed: int, rate: float) -> None:
+    def __init__(self, client: Any, stream: str, records: Iterator[Fed], *, rate: float) -> None:
         self._client = client
         self._stream = stream
-        self._records = records(seed)
+        self._records = records
         self._batch = max(1, round(rate * _BATCH_SECONDS))
         self._pause = self._batch / rate
         self._stop = threading.Event()
@@ -64,10 +64,10 @@ def _entry(fed: Fed) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def feeding(stack: Stack, *, seed: int, rate: float) -> Iterator[Feed]:
-    """A running feed, stopped on the way out."""
+def feeding(stack: Stack, records: Iterator[Fed], *, rate: float) -> Iterator[Feed]:
+    """A running feed of these records, stopped on the way out."""
     client = stack.client("kinesis", retries={"total_max_attempts": 1}, read_timeout=10)
-    feed = Feed(client, stack.stream, seed=seed, rate=rate)
+    feed = Feed(client, stack.stream, records, rate=rate)
     feed.start()
     try:
         yield feed

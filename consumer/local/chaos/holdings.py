@@ -52,4 +52,4 @@ class Holdings:
 
     def _dead(self, backend: Backend) -> Iterator[Held]:
         for key, lines in self._letters[backend].objects():
-            yield from (Held(letter.payload, key) for letter in dead_letters(lines))
+            yield from (Held(letter.payload, key, letter.reason) for letter in dead_letters(lines))

@@ -110,7 +110,7 @@ async def run_isolation(
     found = []
     async with asyncio.TaskGroup() as group:
         helpers = [group.create_task(keep(world.workers, world.say)), group.create_task(watch.follow())]
-        with feeding(world.stack, seed=conditions.seed, rate=conditions.rate) as feed:
+        with feeding(world.stack, conditions.records, rate=conditions.rate) as feed:
             await begun(watch, progress)
             for down, observed in _DIRECTIONS:
                 direction = _Direction(world, watch, progress, down=down, observed=observed)

@@ -1,5 +1,6 @@
 """What a run tells at its end, as text and as JSON."""
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -7,6 +8,7 @@ from consumer.local.backends import BACKENDS
 from consumer.local.chaos.checker import Tally
 from consumer.local.chaos.isolation import Isolation, Outage, Phase
 from consumer.local.chaos.run import Ending
+from consumer.settings.table import Backend
 
 _COUNTS = (
     "attempted",
@@ -57,7 +59,11 @@ def summary(ending: Ending, *, seed: int, faults: int, seconds: float) -> dict[s
 
 def _counts(tally: Tally) -> dict[str, Any]:
     pairs = [[*pair, count] for pair, count in tally.twice_in.most_common(_PAIRS)]
-    return {name: getattr(tally, name) for name in _COUNTS} | {"twice_in": pairs, "examples": tally.examples}
+    return {name: getattr(tally, name) for name in _COUNTS} | {
+        "twice_in": pairs,
+        "examples": tally.examples,
+        "verdicts": {label: dict(verdicts) for label, verdicts in sorted(tally.verdicts.items())},
+    }
 
 
 def table(ending: Ending, *, seconds: float) -> str:
@@ -71,6 +77,7 @@ def table(ending: Ending, *, seconds: float) -> str:
     for backend in BACKENDS:
         lines += [f"{backend}: {example}" for example in ending.tallies[backend].examples]
         lines += _twice(backend, ending.tallies[backend])
+        lines += _hostile(backend, ending.tallies[backend])
     lines += _recoveries(ending)
     lines += [f"orphan: {orphan}" for orphan in ending.orphans]
     lines += [f"not started again: {process}" for process in ending.missing]
@@ -132,6 +139,14 @@ def _twice(backend: str, tally: Tally) -> list[str]:
         f"{backend}: {count:,} records are in {one} and in {other}"
         for (one, other), count in tally.twice_in.most_common(_PAIRS)
     ]
+
+
+def _hostile(backend: Backend, tally: Tally) -> list[str]:
+    verdicts = sum(tally.verdicts.values(), Counter())
+    if not verdicts:
+        return []
+    told = ", ".join(f"{outcome} {count:,}" for outcome, count in verdicts.most_common())
+    return [f"{backend}: hostile records of {len(tally.verdicts)} kinds: {told}"]
 
 
 def _recoveries(ending: Ending) -> list[str]:

@@ -13,6 +13,7 @@ from consumer.local.chaos.acts import carry_out
 from consumer.local.chaos.checker import Tally
 from consumer.local.chaos.feed import Feed, feeding
 from consumer.local.chaos.holdings import Holdings
+from consumer.local.chaos.journal import Fed
 from consumer.local.chaos.plan import Planned, lane_of
 from consumer.local.chaos.watch import Watch
 from consumer.local.chaos.workers import keep
@@ -61,9 +62,9 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What a run is made under."""
+    """What a run is made under; `records` is what it feeds, and can be taken once."""
 
-    seed: int
+    records: Iterator[Fed]
     rate: float
     shards: int
     chosen: Mapping[Backend, Mapping[str, str]]
@@ -101,7 +102,7 @@ async def run(
             group.create_task(keep(world.workers, world.say)),
             group.create_task(watch.follow()),
         ]
-        with feeding(world.stack, seed=conditions.seed, rate=conditions.rate) as feed:
+        with feeding(world.stack, conditions.records, rate=conditions.rate) as feed:
             await begun(watch, progress)
             progress.say("both backends deliver; the faults begin")
             happened = await _faults(world, planned, progress)

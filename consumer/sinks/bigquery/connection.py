@@ -4,7 +4,8 @@ from typing import Protocol
 
 from consumer.sinks.bigquery.token import BearerToken
 from consumer.sinks.google_identity import GoogleIdentity
-from consumer.sinks.http_client import Answer, HttpClient
+from consumer.sinks.http_answers import Answer
+from consumer.sinks.http_client import HttpClient
 
 DEFAULT_ENDPOINT = "https://bigquery.googleapis.com"
 

@@ -3,21 +3,18 @@
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
-from consumer.domain.columns import Records
+from consumer.domain.columns import PART_RECORDS, Records
 from consumer.domain.records import Record
-
-SLICE_RECORDS = 500
-"""Some hundred kilobytes of usual records: they, and what is made of them, stay in the processor's cache meanwhile."""
 
 SLICE_BYTES = 1024 * 1024
 """Of large records fewer: what is made of them takes several times as much memory."""
 
 
 def slices_of(records: Sequence[Record], indices: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Contiguous parts of the indices, each of at most SLICE_RECORDS with SLICE_BYTES together, or of one record."""
+    """Contiguous parts of the indices, each of at most PART_RECORDS with SLICE_BYTES together, or of one record."""
     sizes = records.sizes() if isinstance(records, Records) else [len(record.data) for record in records]
-    for start in range(0, len(indices), SLICE_RECORDS):
-        some = indices[start : start + SLICE_RECORDS]
+    for start in range(0, len(indices), PART_RECORDS):
+        some = indices[start : start + PART_RECORDS]
         begin = size = 0
         for place, index in enumerate(some):
             if place > begin and size + sizes[index] > SLICE_BYTES:

@@ -8,6 +8,7 @@ import urllib3
 from google.auth.transport.urllib3 import Request
 
 from consumer.domain.errors import DeliveryError, SetupError, TransientError
+from consumer.sinks.proxies import Proxy, http_proxy_of, refused_tunnel
 
 
 class BearerToken:
@@ -19,9 +20,9 @@ class BearerToken:
         """`credentials` finds google-auth's; where there are none it is asked again at the next call."""
         self._find = credentials
         self._credentials: Any = None
-        timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
-        pools = urllib3.PoolManager(retries=False, timeout=timeout)
-        self._request = Request(pools)  # type: ignore[no-untyped-call]
+        self._request = TokenRequest(
+            urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
+        )
 
     def headers(self) -> dict[str, str]:
         """Blocks for a new token; raises TransientError or SetupError."""
@@ -40,6 +41,37 @@ class BearerToken:
             self._credentials.refresh(self._request)
         except google.auth.exceptions.GoogleAuthError as error:
             raise _delivery_error(error) from error
+
+
+class TokenRequest:
+    """google-auth's way to ask for a token: by the proxy of each address, and no further than that address, for what a
+    token is given for would go along with a redirect."""
+
+    def __init__(self, timeout: urllib3.Timeout) -> None:
+        self._timeout = timeout
+        self._by_proxy: dict[Proxy | None, Any] = {}
+
+    def __call__(self, url: str, *arguments: Any, **named: Any) -> Any:
+        """google-auth's answer. Raises google.auth.exceptions.TransportError, or SetupError for a proxy."""
+        proxy = http_proxy_of(url)
+        request = self._by_proxy.get(proxy)
+        if request is None:
+            request = self._by_proxy[proxy] = Request(self._pools(proxy))  # type: ignore[no-untyped-call]
+        try:
+            return request(url, *arguments, **named, redirect=False)
+        except google.auth.exceptions.TransportError as error:
+            refused = refused_tunnel(error, url)
+            if refused is None:
+                raise
+            raise refused from error
+
+    def _pools(self, proxy: Proxy | None) -> urllib3.PoolManager:
+        if proxy is None:
+            return urllib3.PoolManager(retries=False, timeout=self._timeout)
+        address = f"{proxy.scheme}://{proxy}"
+        return urllib3.ProxyManager(
+            address, retries=False, timeout=self._timeout, proxy_headers=proxy.headers()
+        )
 
 
 def _delivery_error(error: google.auth.exceptions.GoogleAuthError) -> DeliveryError:

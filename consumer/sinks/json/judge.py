@@ -126,12 +126,13 @@ class Judge:
         begin = index = 0
         while index < len(sizes):
             sure = self._leading_lines(text, begin, sizes, index)
+            if index + sure == len(sizes):
+                return
             begin += sum(sizes[index : index + sure]) + sure
             index += sure
-            if index < len(sizes):
-                yield index, begin
-                begin += sizes[index] + 1
-                index += 1
+            yield index, begin
+            begin += sizes[index] + 1
+            index += 1
 
     def _leading_lines(self, text: bytearray, begin: int, sizes: "array[int]", first: int) -> int:
         if self._native is None:

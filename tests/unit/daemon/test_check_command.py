@@ -107,3 +107,9 @@ def test_a_state_directory_has_to_be_writable_or_makeable(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(Unusable, match=r"^worker.state_dir: .* because of .*/file$"):
         check_state_directory(tmp_path / "file" / "b")
+
+
+def test_a_state_directory_that_a_start_would_refuse_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "state").symlink_to(tmp_path)
+    with pytest.raises(Unusable, match=r"^worker.state_dir: .*/state is a symbolic link"):
+        check_state_directory(tmp_path / "state")

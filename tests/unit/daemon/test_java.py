@@ -41,7 +41,8 @@ def test_the_command_runs_the_daemon_with_our_logback_from_the_first_line(state:
 def test_shard_processes_find_python_the_package_their_settings_and_the_supervisor(
     state: StateDirectory,
 ) -> None:
-    given = {"PATH": "/usr/bin", "PYTHONPATH": "/more", "AWS_REGION": "here"}
+    proxies = {"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": ".example"}
+    given = {"PATH": "/usr/bin", "PYTHONPATH": "/more", "AWS_REGION": "here", **proxies}
     environment = java_command(settings(), state, given).environment
     assert environment["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
     assert environment["PYTHONPATH"] == f"{PROJECT_ROOT}:/more"
@@ -49,6 +50,8 @@ def test_shard_processes_find_python_the_package_their_settings_and_the_supervis
     assert environment["CONSUMER_EVENTS"] == "/events"
     assert environment["CONSUMER_FORK_SERVER"] == str(state.path / "fork-server")
     assert environment["AWS_REGION"] == "here"
+    assert environment["HTTPS_PROXY"] == "http://proxy.example:3128"
+    assert environment["NO_PROXY"] == ".example,example,*.example"
 
 
 def test_the_kcls_file_holds_its_keys_and_what_follows_from_ours() -> None:
@@ -118,3 +121,11 @@ def test_the_kcl_knows_the_provider_and_what_is_said_to_it() -> None:
     assert b"services/sts/auth/StsAssumeRoleCredentialsProvider" in decoder
     for name in (b"ENDPOINT_REGION", b"EXTERNAL_ID"):
         assert name in keys
+
+
+def test_the_kcls_sdk_reads_the_variables_that_name_proxies() -> None:
+    jars = Path(amazon_kclpy.__file__).parent / "jars"
+    (utils,) = jars.glob("utils-2*.jar")
+    with zipfile.ZipFile(utils) as archive:
+        names = archive.read("software/amazon/awssdk/utils/ProxyEnvironmentSetting.class")
+    assert all(name in names for name in (b"http_proxy", b"https_proxy", b"no_proxy"))

@@ -88,6 +88,7 @@ def test_what_is_taken_over_is_cut_into_the_same_parts(
         extended.extend(source, begin, end)
         assert extended == at_once
         assert extended.payload_bytes == at_once.payload_bytes
+        assert extended.held_bytes == at_once.held_bytes == held_bytes([*first, *second[begin:end]])
         assert [bytes(part.text) for part in extended.parts] == [bytes(part.text) for part in at_once.parts]
 
 
@@ -137,6 +138,31 @@ def test_a_chosen_record_is_copied_without_its_neighbours(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "Record", maker)
     assert len(columns.at([4, 40, 41])) == 3
     assert maker.call_count == 3
+
+
+def held_bytes(records: list[Record]) -> int:
+    """Payloads with line ends, keys, sequence numbers, and 44 bytes: three sizes, two numbers of 8 bytes, and where in
+    two buffers each begins."""
+    texts = [
+        text.encode("utf-8", "surrogatepass")
+        for each in records
+        for text in (each.partition_key, each.sequence_number)
+    ]
+    return sum(map(len, texts)) + sum(len(each.data) + 1 + 3 * 4 + 4 * 8 for each in records)
+
+
+@given(some_records)
+def test_what_records_hold_is_more_than_their_payloads(records: list[Record]) -> None:
+    for columns in (Records.of(records), view(records)):
+        assert columns.held_bytes == held_bytes(records)
+        assert sum(part.held_bytes for part in columns.parts) == columns.held_bytes
+        begins = [part.begins() for part in columns.parts]
+        buffers = [
+            getattr(part, name) for part in columns.parts for name in ("text", "labels", *module.NUMBER_CODES)
+        ]
+        buffers += [column for pair in begins for column in pair]
+        ends = sum(column.itemsize for pair in begins for column in pair)
+        assert sum(memoryview(buffer).nbytes for buffer in buffers) == columns.held_bytes + ends
 
 
 def test_columns_that_change_do_not_change_what_was_taken_over() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consumer.domain.routing import time_parser
-from consumer.local.verify import Canonical, DeadLetter, Placement, Row, Verifier
+from consumer.local.verify import Canonical, DeadLetter, Placement, Row, Verifier, canonical
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TIME = "2026-02-28T23:59:59.500Z"
@@ -149,6 +149,12 @@ def test_a_row_without_a_key_belongs_in_no_table(fields: dict[str, Any]) -> None
     record = log(0, **fields)
     found = Row(table="t_0", time=datetime.fromisoformat(TIME), log=record)
     assert Verifier([record]).bigquery([found], [], PLACEMENT).misplaced == 1
+
+
+def test_an_object_of_very_many_members_is_the_same_in_any_order() -> None:
+    members = [b'"%06x":"abcdefgh"' % number for number in range(100_000)]
+    forwards, backwards = (b'{"z":1,%b}' % b",".join(some) for some in (members, members[::-1]))
+    assert canonical(forwards) == canonical(backwards)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from consumer.domain.names import NATIVE_VARIABLE
 from consumer.native import library
 
 
@@ -17,8 +18,8 @@ def native() -> Any:
     found = library.load()
     if found is not None:
         return found
-    if os.environ.get(library.OFF_VARIABLE) == "off":
-        pytest.skip(f"{library.OFF_VARIABLE} is off")
+    if os.environ.get(NATIVE_VARIABLE) == "off":
+        pytest.skip(f"{NATIVE_VARIABLE} is off")
     if not (Path(sys.prefix) / "setup.stamp").exists():
         pytest.skip(f"{sys.prefix} was not made by bin/setup, which compiles the C library")
     pytest.fail("the C library of the present sources is missing: run bin/setup")
@@ -27,7 +28,7 @@ def native() -> Any:
 @pytest.fixture
 def switched_off(native: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As with CONSUMER_NATIVE=off."""
-    monkeypatch.setenv(library.OFF_VARIABLE, "off")
+    monkeypatch.setenv(NATIVE_VARIABLE, "off")
     library.found.cache_clear()
     yield
     library.found.cache_clear()

@@ -2,6 +2,8 @@
 
 import os
 
+import gevent
+
 
 class Pipe:
     """Both ends are closed once, by a test or after it."""
@@ -21,3 +23,14 @@ class Pipe:
         if end in self._open:
             self._open.remove(end)
             os.close(end)
+
+
+def write_without_blocking(descriptor: int, data: bytes) -> None:
+    """Of any length: a greenlet of this process may read it."""
+    os.set_blocking(descriptor, False)
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            gevent.sleep(0)

@@ -1,11 +1,9 @@
 """Lines over real pipes."""
 
-import ctypes
 import itertools
 import mmap
 import os
-from array import array
-from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -15,7 +13,8 @@ from hypothesis import strategies as st
 from consumer.shard import line_reader
 from consumer.shard.line_reader import LineReader
 from consumer.shard.protocol import write_all
-from tests.unit.shard.pipes import Pipe
+from tests.unit.shard.pipes import Pipe, write_without_blocking
+from tests.unit.shard.touched import touched_bytes
 
 
 def write_in_pieces(descriptor: int, data: bytes, cuts: list[int]) -> None:
@@ -44,34 +43,50 @@ def test_lines_arrive_whole_wherever_the_pipe_cuts_them(lines: list[bytes], data
 
 @given(
     lines=st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), min_size=1, max_size=6),
-    data=st.data(),
+    cuts=st.lists(st.integers(0, 240), max_size=8),
+    most_done=st.lists(st.integers(0, 40), min_size=1, max_size=8),
 )
-def test_pieces_of_a_line_are_shown_before_it_is_whole(lines: list[bytes], data: st.DataObject) -> None:
+def test_pieces_of_a_line_are_shown_before_it_is_whole(
+    lines: list[bytes], cuts: list[int], most_done: list[int]
+) -> None:
+    """Each holds what was not done with of the one before."""
     stream = b"".join(line + b"\n" for line in lines)
-    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8))
+    most = itertools.cycle(most_done)
+    done, left = b"", b""
+
+    def look(piece: memoryview) -> int:
+        nonlocal done, left
+        shown = bytes(piece[:-1])
+        assert bytes(piece[-1:]) == b"\n"
+        assert shown.startswith(left)
+        count = min(next(most), len(shown))
+        done += shown[:count]
+        left = shown[count:]
+        return count
+
     with Pipe() as pipe:
         reader = LineReader(pipe.reading)
-        writer = gevent.spawn(write_in_pieces, pipe.writing, stream, cuts)
+        writer = gevent.spawn(write_in_pieces, pipe.writing, stream, [min(cut, len(stream)) for cut in cuts])
         for line in lines:
-            pieces: list[bytes] = []
-
-            def keep(piece: memoryview, pieces: list[bytes] = pieces) -> None:
-                pieces.append(bytes(piece))
-
-            assert bytes(reader.read_line(keep)) == line + b"\n"
-            assert all(piece[-1:] == b"\n" and line.startswith(piece[:-1]) for piece in pieces)
-            assert sorted(pieces, key=len) == pieces
+            done, left = b"", b""
+            rest = bytes(reader.read_line(look))
+            assert rest.startswith(left)
+            assert done + rest == line + b"\n"
         writer.get()
 
 
 def test_every_piece_of_a_long_line_is_shown() -> None:
     line = b"x" * 3_000_000 + b"\n"
+    sizes: list[int] = []
+
+    def look(piece: memoryview) -> int:
+        sizes.append(len(piece))
+        return 0
+
     with Pipe() as pipe:
-        os.set_blocking(pipe.writing, False)
         reader = LineReader(pipe.reading)
-        writer = gevent.spawn(_write_without_blocking, pipe.writing, line)
-        sizes: list[int] = []
-        assert bytes(reader.read_line(lambda piece: sizes.append(len(piece)))) == line
+        writer = gevent.spawn(write_without_blocking, pipe.writing, line)
+        assert bytes(reader.read_line(look)) == line
         assert sizes[-1] > 2_000_000
         writer.get()
 
@@ -79,21 +94,11 @@ def test_every_piece_of_a_long_line_is_shown() -> None:
 def test_a_line_of_15_megabytes() -> None:
     line = b"x" * 15_000_000 + b"\n"
     with Pipe() as pipe:
-        os.set_blocking(pipe.writing, False)
         reader = LineReader(pipe.reading)
-        writer = gevent.spawn(_write_without_blocking, pipe.writing, line + b"next\n")
+        writer = gevent.spawn(write_without_blocking, pipe.writing, line + b"next\n")
         assert bytes(reader.read_line()) == line
         assert bytes(reader.read_line()) == b"next\n"
         writer.get()
-
-
-def _write_without_blocking(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        try:
-            rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:
-            gevent.sleep(0)
 
 
 def test_the_end_of_input_in_the_middle_of_a_line_gives_what_there_is() -> None:
@@ -153,15 +158,6 @@ def test_a_line_stays_valid_until_the_next_one_is_asked_for(monkeypatch: pytest.
         assert bytes(reader.read_line()) == b"second\n"
 
 
-def resident_bytes(reader: LineReader) -> int:
-    """Of the buffer alone: the kernel shows neighbours among the mappings as one."""
-    address = ctypes.addressof(ctypes.c_char.from_buffer(reader._buffer))
-    with Path("/proc/self/pagemap").open("rb", buffering=0) as pages:
-        pages.seek(address // mmap.PAGESIZE * 8)
-        entries = array("Q", pages.read(len(reader._buffer) // mmap.PAGESIZE * 8))
-    return sum(entry >> 63 for entry in entries) * mmap.PAGESIZE
-
-
 def test_memory_of_long_lines_is_given_back_when_a_short_one_follows() -> None:
     with Pipe() as pipe:
         reader = LineReader(pipe.reading)
@@ -171,7 +167,110 @@ def test_memory_of_long_lines_is_given_back_when_a_short_one_follows() -> None:
             os.write(pipe.writing, b"{}\n")
             held = reader.read_line()
             assert bytes(held) == b"{}\n"
-            long = resident_bytes(reader)
+            long = touched_bytes(reader._buffer)
             gevent.spawn(os.write, pipe.writing, b"{}\n")
             assert bytes(reader.read_line()) == b"{}\n"
-            assert long - resident_bytes(reader) > 500_000
+            assert long - touched_bytes(reader._buffer) > 500_000
+
+
+def test_memory_of_long_lines_is_kept_while_they_follow_one_another() -> None:
+    """However little of one is left in the end."""
+    touched: list[int] = []
+
+    def look(piece: memoryview) -> int:
+        touched.append(touched_bytes(reader._buffer))
+        return len(piece) - 1
+
+    def write() -> None:
+        for piece in (b"x" * 100, b"x" * 1024 * 1024, b"\n"):
+            write_without_blocking(pipe.writing, piece)
+            gevent.idle()
+
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading)
+        for _ in range(2):
+            touched.clear()
+            writer = gevent.spawn(write)
+            assert bytes(reader.read_line(look)) == b"\n"
+            writer.get()
+    assert touched[0] == touched[-1] > 1_000_000
+
+
+def test_a_buffer_that_had_to_grow_is_as_small_as_before_when_a_short_line_follows() -> None:
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading)
+        writer = gevent.spawn(write_without_blocking, pipe.writing, b"x" * 40_000_000 + b"\n")
+        assert len(reader.read_line()) == 40_000_001
+        writer.get()
+        for _ in range(2):
+            os.write(pipe.writing, b"{}\n")
+            held = reader.read_line()
+        gevent.spawn(os.write, pipe.writing, b"[]\n")
+        assert bytes(reader.read_line()) == b"[]\n"
+        assert len(reader._buffer) == line_reader._BUFFER_BYTES
+        assert touched_bytes(reader._buffer) < 100_000
+        assert len(held) == 3
+
+
+# Long lines whose pieces are done with while they come
+
+
+class Counted(mmap.mmap):
+    """Counts the bytes that are moved and searched."""
+
+    moved = searched = 0
+
+    def move(self, dest: int, src: int, count: int) -> None:
+        type(self).moved += count
+        super().move(dest, src, count)
+
+    def find(self, sub: Any, start: Any = None, end: Any = None) -> int:
+        type(self).searched += end - start
+        return super().find(sub, start, end)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(key, slice):
+            type(self).moved += len(value)
+        super().__setitem__(key, value)
+
+
+@pytest.mark.parametrize(
+    ("record_bytes", "kept_bytes"),
+    [
+        (700, 0),
+        (300_000, 0),
+        (7_000_000, 0),
+        (20_000_000, 0),
+        (60_000_000, 0),
+        (700, 2_500_000),
+        (700, 9_000_000),
+    ],
+)
+def test_no_more_of_a_long_line_stays_than_is_needed(
+    record_bytes: int, kept_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither are its bytes moved or searched more than a few times."""
+    monkeypatch.setattr(Counted, "moved", 0)
+    monkeypatch.setattr(Counted, "searched", 0)
+    monkeypatch.setattr(mmap, "mmap", Counted)
+    line_bytes = 60_000_000
+    done, touched = 0, []
+
+    def look(piece: memoryview) -> int:
+        nonlocal done
+        count = max(0, len(piece) - 1 - kept_bytes) // record_bytes * record_bytes
+        done += count
+        touched.append(touched_bytes(reader._buffer))
+        return count
+
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading)
+        writer = gevent.spawn(write_without_blocking, pipe.writing, b"x" * line_bytes + b"\n")
+        rest = len(reader.read_line(look))
+        writer.get()
+    assert done + rest == line_bytes + 1
+    needed = record_bytes + kept_bytes
+    assert max(touched) < 4_000_000 + 2 * needed or kept_bytes
+    assert len(reader._buffer) <= max(line_reader._BUFFER_BYTES, 4 * needed)
+    assert Counted.moved < 2 * line_bytes
+    assert Counted.searched < line_bytes + 100_000

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+import gevent
 import pytest
-from amazon_kclpy.dispatch import MalformedAction
 
 from consumer.domain.errors import ProtocolError
 from consumer.shard.line_reader import LineReader
@@ -64,11 +64,10 @@ def run(processor: Recorder, incoming: bytes) -> bytes:
     """What the process writes when it is given these bytes and then the end of input."""
     written: list[bytes] = []
     with Pipe() as pipe:
+        reader = LineReader(pipe.reading)  # it widens the pipe: all of this goes in
         os.write(pipe.writing, incoming)
         pipe.close(pipe.writing)
-        process = ShardProcess(
-            processor, reader=LineReader(pipe.reading), write=written.append, error_file=io.StringIO()
-        )
+        process = ShardProcess(processor, reader=reader, write=written.append, error_file=io.StringIO())
         try:
             process.run()
         finally:
@@ -106,20 +105,40 @@ def test_an_empty_message_and_an_unknown_lag_are_fine() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"\n", b"{\n", b"\xff\n", b"[]\n", b'{"action":"processRecords","records":[{"data":"?"}]}\n']
+    "line",
+    [
+        *(b"\n", b"{\n", b"\xff\n", b"[]\n", b'{"action":"processRecords","records":[{"data":"?"}]}\n'),
+        *(b'{"action":"dance"}\n', b'{"action":[]}\n', b'{"action":"record"}\n', b'{"shardId":"s"}\n'),
+        *(
+            b'{"action":"initialize"}\n',
+            b'{"action":"initialize"\n',
+            b'{"action":"shutdown","reason":"ZOMBIE"}\n',
+        ),
+        b'{"action":"shardEnded","action":"processRecords","records":[],"millisBehindLatest":0}\n',
+        b'{"action":"shardEnded","other":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
+        b'{"action":"shardEnded","other":' + b"1" * 5000 + b"}\n",
+        b'{"action":"' + b"dance" * 100_000 + b'"}\n',
+    ],
+    ids=lambda line: repr(line)[2:60],
 )
 def test_a_malformed_message_ends_the_process_without_an_answer(line: bytes) -> None:
     processor = Recorder()
-    with pytest.raises(ProtocolError, match="not a MultiLang message"):
+    with pytest.raises(ProtocolError, match="not a MultiLang message") as refused:
         run(processor, line)
     assert processor.seen == [b""]
+    assert len(str(refused.value)) < 1500
 
 
-def test_an_unknown_action_ends_the_process_without_an_answer() -> None:
+def test_an_answer_to_no_checkpoint_ends_the_process_without_an_answer() -> None:
     processor = Recorder()
-    with pytest.raises(MalformedAction):
-        run(processor, b'{"action":"dance"}\n')
+    with pytest.raises(ProtocolError, match="not asked for"):
+        run(processor, b'{"action":"checkpoint","sequenceNumber":"1","subSequenceNumber":0}\n')
     assert processor.seen == [b""]
+
+
+def test_what_other_messages_hold_beside_the_expected_is_passed_over() -> None:
+    line = INITIALIZE.replace(b"}", b',"more":{"a":[{}]},"sequenceNumber":"2"}')
+    assert run(Recorder(), line) == status("initialize")
 
 
 def test_an_exception_of_a_callback_ends_the_process_without_an_answer() -> None:
@@ -137,9 +156,33 @@ def test_the_end_of_input_during_a_checkpoint_ends_the_process_quietly(rest: byt
     assert end.value.code == 0
 
 
-def test_the_end_of_input_in_the_middle_of_a_message_ends_the_process_quietly() -> None:
-    with pytest.raises(InputClosed):
-        run(Recorder(), RECORDS[:-10])
+@pytest.mark.parametrize("line", [INITIALIZE, RECORDS])
+def test_the_end_of_input_in_the_middle_of_a_message_ends_the_process_quietly(line: bytes) -> None:
+    for end in range(1, len(line) - 1):
+        processor = Recorder()
+        with pytest.raises(InputClosed):
+            run(processor, line[:end])
+        assert processor.seen == [b""]
+
+
+def test_the_end_of_input_behind_what_was_looked_at_ends_the_process_quietly() -> None:
+    """What comes next are the records that are read already."""
+    message = json.dumps({"action": "processRecords", "records": [RECORD] * 3000, "millisBehindLatest": 0})
+    processor = Recorder()
+    with Pipe() as pipe:
+        process = ShardProcess(
+            processor, reader=LineReader(pipe.reading), write=lambda data: None, error_file=io.StringIO()
+        )
+        gevent.spawn(_write_and_close, pipe, message.encode()[:-100])
+        with pytest.raises(InputClosed):
+            process.run()
+    assert processor.seen == []
+
+
+def _write_and_close(pipe: Pipe, data: bytes) -> None:
+    write_all(pipe.writing, data)
+    gevent.idle()
+    pipe.close(pipe.writing)
 
 
 def test_a_last_message_needs_no_line_end() -> None:

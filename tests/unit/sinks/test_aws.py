@@ -76,6 +76,19 @@ def test_answers_that_somebody_has_to_mend(code: str, status: int) -> None:
     assert error.setting == "s3.bucket"
 
 
+@pytest.mark.parametrize(("code", "kind"), [(407, SetupError), (403, SetupError), (503, TransientError)])
+def test_a_proxy_that_refuses_asks_for_a_person_and_one_that_is_busy_for_patience(
+    monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception]
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@proxy.example:3128")
+    said = OSError(f"Tunnel connection failed: {code} No")
+    error = exceptions.ProxyConnectionError(proxy_url="http://***:***@proxy.example:3128", error=said)
+    found = delivery_error(error, setting="s3.bucket")
+    assert isinstance(found, kind)
+    assert isinstance(found, SetupError) is ("(see HTTPS_PROXY)" in str(found))
+    assert "secret" not in str(found)
+
+
 def test_an_answer_without_any_detail_asks_for_a_person() -> None:
     assert isinstance(delivery_error(exceptions.ClientError({}, "PutObject"), setting="s"), SetupError)
 

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from consumer.domain.errors import TransientError
-from consumer.sinks.http_client import Answer, HttpClient
+from consumer.domain.errors import SetupError, TransientError
+from consumer.sinks import http_answers
+from consumer.sinks.http_answers import Answer
+from consumer.sinks.http_client import HttpClient
 from tests.unit.sinks.bigquery import loopback
+from tests.unit.sinks.bigquery.forward_proxy import ForwardProxy, forward_proxy
 from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status
 
 MANY = bytes(range(256)) * 40_000
@@ -251,6 +255,140 @@ def test_troubles_with_connecting_are_waited_out(monkeypatch: pytest.MonkeyPatch
     assert caught.value.__cause__ is error
 
 
+def begin(*parts: bytes) -> loopback.Answer:
+    """An answer that has begun, and does not end."""
+
+    def answer(handler: Any) -> None:
+        for part in parts:
+            handler.wfile.write(part)
+            handler.wfile.flush()
+        loopback.silence(handler)
+
+    return answer
+
+
+def the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first look at the clock in the middle of a request."""
+    monkeypatch.setattr(http_answers, "monotonic", lambda: float("inf"))
+
+
+def test_an_answer_that_comes_in_drips_ends_with_the_time_for_a_request(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    the_time_is_over(monkeypatch)
+    server.answers = [begin(b"H"), begin(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1")]
+    for _ in range(2):
+        with pytest.raises(TransientError, match="taken longer than it may as a whole"):
+            post(client(), server.url)
+
+
+@contextmanager
+def peer(serve: Callable[[socket.socket], object]) -> Iterator[str]:
+    """The address of a server that does this with its one connection, in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def run() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                serve(connection)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            thread.join()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_request_that_is_taken_in_drips_ends_with_the_time_for_a_request(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    the_time_is_over(monkeypatch)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+
+    def take(connection: socket.socket) -> None:
+        if scheme == "https":
+            connection = tls.wrap_socket(connection, server_side=True)
+        with connection:
+            while connection.recv(1000):
+                pass
+
+    with (
+        peer(take) as address,
+        pytest.raises(TransientError, match="taken longer than it may as a whole"),
+    ):
+        post(client(), f"{scheme}://{address}", MANY)
+
+
+def test_a_tls_handshake_that_comes_in_drips_ends_with_the_time_to_connect() -> None:
+    done = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"\x16\x03\x03\x40\x00")  # as much is to follow
+        while not done.wait(0.01):
+            connection.sendall(b"\0")
+
+    with peer(drip) as address:
+        http = HttpClient(connections=1, connect_timeout_seconds=0.1, read_timeout_seconds=10)
+        with pytest.raises(TransientError, match="the TLS handshake timed out"):
+            post(http, f"https://{address}")
+        done.set()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nName: " + b"x" * 2 * http_answers.HEAD_BYTES,
+        b"HTTP/1.1 200 OK\r\n" + b"x" * 2 * http_answers.HEAD_BYTES,
+        b"HTTP/1.1 200 OK\r\n" + b"Name: x\r\n" * (http_answers.HEAD_BYTES // 4),
+        b"HTTP/1.1 100 Continue\r\n\r\n" * (http_answers.HEAD_BYTES // 12),
+    ],
+    ids=["value", "name", "headers", "announcements"],
+)
+def test_a_head_that_does_not_end_is_not_read_on(server: Loopback, head: bytes) -> None:
+    server.answers = [begin(head)]
+    http = client()
+    with pytest.raises(TransientError, match="the head of the answer is longer than 64 KiB"):
+        post(http, server.url)
+    assert post(http, server.url).status == 200
+
+
+def test_a_long_head_is_read(server: Loopback) -> None:
+    server.answers = [raw(b"HTTP/1.1 204 No Content\r\n" + b"Name: %s\r\n" % (b"x" * 1000) * 50 + b"\r\n")]
+    assert post(client(), server.url).status == 204
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n" + b"x" * 400_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 400_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 70_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"Name: x\r\n" * 50_000,
+    ],
+    ids=["sized", "until the end", "chunked", "trailers"],
+)
+def test_an_answer_that_does_not_end_is_not_read_on(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(http_answers, "ANSWER_BYTES", 1 << 18)
+    server.answers = [begin(answer)]
+    http = client()
+    with pytest.raises(TransientError, match="the answer is longer than 0 MiB"):
+        post(http, server.url)
+    assert post(http, server.url).status == 200
+
+
+def test_an_answer_about_each_row_of_the_largest_request_is_read(server: Loopback) -> None:
+    error = b'{"index": 12345, "errors": [{"reason": "invalid", "location": "", "debugInfo": "", "message": "%s"}]},'
+    body = error % (b"x" * 150) * 50_000
+    server.answers = [status(200, body)]
+    assert post(client(), server.url).body == body
+
+
 def test_silence_ends_with_the_read_timeout(server: Loopback) -> None:
     server.answers = [loopback.silence]
     with pytest.raises(TransientError, match="timed out"):
@@ -314,3 +452,116 @@ def test_a_tls_connection_that_was_closed_while_it_waited_is_not_used(
     http = client()
     assert [post(http, tls_server.url).status for _ in range(4)] == [200] * 4
     assert len({seen.connection for seen in tls_server.seen}) == 2
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForwardProxy]:
+    """Named by the variables of both schemes."""
+    with forward_proxy() as running:
+        name(monkeypatch, running.url)
+        yield running
+
+
+def name(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, url)
+
+
+def test_a_proxy_is_asked_with_the_whole_address(server: Loopback, proxy: ForwardProxy) -> None:
+    url = server.url.replace("127.0.0.1", "server.example")
+    assert post(client(), f"{url}/path?query=1", b"some") == Answer(200, b"{}")
+    (asked,) = proxy.seen
+    assert (asked.method, asked.target) == ("POST", f"{url}/path?query=1")
+    assert asked.headers["host"] == url.removeprefix("http://")
+    assert "proxy-authorization" not in asked.headers
+    (seen,) = server.seen
+    assert (seen.path, seen.body) == ("/path?query=1", b"some")
+
+
+def test_a_proxy_connects_to_a_server_with_tls_and_sees_nothing_of_a_request(
+    tls_server: Loopback, proxy: ForwardProxy, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    http = client()
+    for body in (b"some", MANY):
+        assert post(http, f"{tls_server.url}/path", body).status == 200
+    (asked,) = proxy.seen
+    server = tls_server.url.removeprefix("https://")
+    assert (asked.method, asked.target, asked.headers) == ("CONNECT", server, {"host": server})
+    assert len({seen.connection for seen in tls_server.seen}) == 1
+
+
+def test_the_certificate_has_to_be_the_servers_and_not_the_proxys(
+    tls_server: Loopback, proxy: ForwardProxy, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with pytest.raises(TransientError, match=r"server\.example"):
+        post(client(), tls_server.url.replace("127.0.0.1", "server.example"))
+    assert [asked.method for asked in proxy.seen] == ["CONNECT"]
+    assert tls_server.seen == []
+
+
+def test_a_user_and_a_password_go_to_the_proxy_alone(
+    server: Loopback,
+    tls_server: Loopback,
+    proxy: ForwardProxy,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    name(monkeypatch, f"http://me:s%3Acret@{proxy.address}")
+    for url in (server.url, tls_server.url):
+        post(client(), url)
+    assert {asked.headers["proxy-authorization"] for asked in proxy.seen} == {"Basic bWU6czpjcmV0"}
+    for seen in (*server.seen, *tls_server.seen):
+        assert "proxy-authorization" not in seen.headers
+
+
+def test_a_host_that_is_to_be_asked_directly_is(
+    server: Loopback, proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert post(client(), server.url).status == 200
+    assert proxy.seen == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_wants_a_password_names_its_variable_and_not_what_it_holds(
+    proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    name(monkeypatch, f"http://me:secret@{proxy.address}")
+    proxy.answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 2\r\n\r\nno"
+    with pytest.raises(SetupError, match=r"wants a user and password.*407 for server\.example") as caught:
+        post(client(), f"{scheme}://server.example")
+    assert caught.value.setting == f"{scheme.upper()}_PROXY"
+    assert proxy.address in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n<html>", SetupError),
+        (b"HTTP/1.0 400 Bad Request\r\n\r\n", SetupError),
+        (b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n", SetupError),
+        (b"HTTP/1.1 429 Too Many Requests\r\n\r\n", TransientError),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", TransientError),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://login.example\r\n\r\n", TransientError),
+        (b"HTTP/1.1 200 OK\r\n\r\nunasked", TransientError),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", TransientError),
+        (b"HTTP/1.1 200 OK\r\n", TransientError),
+        (b"HTTP/1.1 200 OK\r\nName: " + b"x" * 2 * http_answers.HEAD_BYTES, TransientError),
+    ],
+)
+def test_a_proxy_that_does_not_connect_is_said(
+    proxy: ForwardProxy, answer: bytes, error: type[Exception]
+) -> None:
+    proxy.answer = answer
+    with pytest.raises(error, match="proxy"):
+        post(client(), "https://server.example")
+
+
+def test_a_proxy_that_is_not_there_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    name(monkeypatch, f"http://127.0.0.1:{loopback.unused_port()}")
+    with pytest.raises(TransientError, match=r"^https://server\.example: "):
+        post(client(), "https://server.example")

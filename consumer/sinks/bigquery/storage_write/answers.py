@@ -5,6 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigque
 """
 
 import enum
+import re
 from dataclasses import dataclass
 
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
@@ -58,6 +59,8 @@ _OF_THE_STREAM = frozenset(
 _AMBIGUOUS = frozenset(
     {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNKNOWN", "RESOURCE_EXHAUSTED"}
 )
+_PROXY_REFUSES = r"HTTP proxy returned response code 4(?!08|29)\d\d"
+"""gRPC's own words, for what else is an outage."""
 _SETTINGS = {
     "NOT_FOUND": "bigquery.dataset",
     "PERMISSION_DENIED": "bigquery.credentials",
@@ -92,6 +95,8 @@ def is_ambiguous(failure: CallFailed) -> bool:
 def delivery_error(failure: CallFailed, what: str) -> DeliveryError:
     """What a failure asks of the caller; `what` names the table."""
     text = f"{what}: {failure}"
+    if failure.code == "UNAVAILABLE" and re.search(_PROXY_REFUSES, failure.message):
+        return SetupError(text, setting="HTTPS_PROXY")
     if failure.code == "RESOURCE_EXHAUSTED":
         return Throttled(text)
     if failure.code in _AMBIGUOUS:

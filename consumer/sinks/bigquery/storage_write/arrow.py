@@ -129,7 +129,7 @@ def log_batch(keys: Sequence[str | None], times: Sequence[str], payloads: Sequen
         pieces += _padded([bits.to_bytes((len(keys) + 7) // 8, "little")])
     pieces += _padded([_offsets(texts)])
     pieces += _padded(texts)
-    pieces.append(array("q", map(_micros, times)).tobytes())
+    pieces.append(array("q", map(micros_of, times)).tobytes())
     pieces += _padded([_offsets(payloads)])
     pieces += _padded(payloads)
     return Pieces(*pieces)
@@ -155,6 +155,6 @@ def _padded(pieces: Sequence[bytes]) -> list[bytes]:
     return [*pieces, bytes(-sum(map(len, pieces)) % _ALIGNMENT)]
 
 
-def _micros(time: str) -> int:
-    """Since 1970."""
+def micros_of(time: str) -> int:
+    """Of an RFC 3339 time, since 1970."""
     return (datetime.datetime.fromisoformat(time) - _EPOCH) // _MICROSECOND

@@ -107,12 +107,12 @@ class FieldsRows:
             return None
         if not indices:
             return {}, []
-        found = self._finder.find(records, indices, most_unsure=len(indices))
-        if found is None:
-            return None
+        found = self._finder.find(records, indices)
         others, rejections = self._made_anew(records, found.unsure)
         if others is None:
             return None
+        for index, (_, text) in others.items():
+            found.places.put(index, text)
         return {
             rows.table: Rows(
                 rows.indices,
@@ -120,7 +120,7 @@ class FieldsRows:
                 rows.sizes,
                 TypedColumns(self._schema, self._finder.rules, found.places, rows.indices, rows.layout),
             )
-            for rows in found.by_table(others)
+            for rows in found.by_table({index: table for index, (table, _) in others.items()})
         }, rejections
 
     def _made_anew(
@@ -155,17 +155,11 @@ class FieldsRows:
                 for (name, convert), cell in zip(self._plain, cells, strict=True)
                 if cell is not None and (value := convert(cell)) is not None
             }
-        except _NotPlain:
-            return None
         except ArithmeticError as error:
             raise BadCells(str(error)) from None
         text = _encode(plain) + b"\n"
         is_sure = self._native.is_typed_row(text, len(text), self._schema.for_c, self._finder.rules)
         return text if is_sure else None
-
-
-class _NotPlain(ValueError):
-    """JSON has no word for the value."""
 
 
 def _plain(column: Column) -> Callable[[Any], Any]:
@@ -174,10 +168,11 @@ def _plain(column: Column) -> Callable[[Any], Any]:
         return lambda value: value.astimezone(datetime.UTC)
     if column.type == "JSON":
         return lambda value: None if bytes(value) == b"null" else value
-    return _finite if column.type == "FLOAT" else lambda value: value
+    return _float if column.type == "FLOAT" else lambda value: value
 
 
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise _NotPlain
-    return value
+def _float(value: float) -> float | str:
+    """JSON has no numbers for some; the C library knows their names."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

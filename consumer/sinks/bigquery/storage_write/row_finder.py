@@ -62,18 +62,18 @@ class RowFinder:
             arrival_day=-1,
         )
 
-    def find(self, records: Records, indices: Sequence[int], *, most_unsure: int) -> "FoundRows | None":
-        """The rows of the records with these indices, which grow; None where it is unsure of more records."""
+    def find(self, records: Records, indices: Sequence[int]) -> "FoundRows":
+        """The rows of the records with these indices, which grow."""
         choice = _Choice(indices, self._bytes_beside, self._layouts())
         places = Places(records)
-        unsure = self._unsure(records, choice.for_c(), places.for_c(), most_unsure)
-        return None if unsure is None else FoundRows(self._native, self._tables, choice, places, unsure)
+        unsure = self._unsure(records, choice.for_c(), places.for_c())
+        return FoundRows(self._native, self._tables, choice, places, unsure)
 
     def _layouts(self) -> "Array[library.TypedLayout] | None":
         count: int = 0 if self._schema is None else len(self._tables) * self._schema.count
         return (library.TypedLayout * count)() if 0 < count <= _MOST_LAYOUTS else None
 
-    def _unsure(self, records: Records, choice: Any, found: Any, most: int) -> list[int] | None:
+    def _unsure(self, records: Records, choice: Any, found: Any) -> list[int]:
         """Finds rows; the places in the choice of those records that have none."""
         cursor = library.ChoiceCursor()
         unsure: list[int] = []
@@ -92,10 +92,9 @@ class RowFinder:
                     continue
                 unsure.append(cursor.place)
                 cursor.place += 1
-                if len(unsure) > most:
-                    return None
             first += len(part)
-        return unsure if cursor.place == choice.count else None
+        assert cursor.place == choice.count, "the indices are those of the records"
+        return unsure
 
 
 class FoundRows:
@@ -116,18 +115,16 @@ class FoundRows:
         self.places = places
         self.unsure = choice.indices_at(unsure)
 
-    def by_table(self, others: Mapping[int, tuple[str, bytes]] | None = None) -> Iterator[TablePlaces]:
-        """`others` are rows of unsure records by their indices: the table, and a text with a line end that stands for
-        the record's own. Records that are unsure and have none are left out."""
-        choice, others = self._choice, others or {}
+    def by_table(self, others: Mapping[int, str]) -> Iterator[TablePlaces]:
+        """`others` are the tables of unsure records, by their indices, for which a text was put into the places.
+        Records that are unsure and have none are left out."""
+        choice = self._choice
         left_out: list[int] = []
-        mixed = {table for table, _ in others.values()}
+        mixed = set(others.values())
         numbers = {table: number for number, table in enumerate(self._tables)} if others else {}
         for place, index in zip(self._unsure_places, self.unsure, strict=True):
             if index in others:
-                table, text = others[index]
-                choice.tables[place] = numbers[table]
-                self.places.put(index, text)
+                choice.tables[place] = numbers[others[index]]
             else:
                 left_out.append(place)
         choice.leave_out(left_out)
@@ -202,6 +199,14 @@ class Places:
         self._texts.append(text)
         self._payloads[index] = library.address_of_bytes(text)
         self._sizes[index] = len(text) - 1
+
+    def put_log(self, index: int, log: bytes, key: bytes | None, time_us: int) -> None:
+        """The cells of a row in place of those of the record's text."""
+        self.put(index, b"%b%b\n" % (log, key or b""))
+        self._sizes[index] = len(log)
+        self._key_offsets[index] = library.NO_KEY if key is None else len(log)
+        self._key_sizes[index] = len(key or b"")
+        self._times_us[index] = time_us
 
     def for_c(self) -> library.RowPlaces:
         return library.RowPlaces(

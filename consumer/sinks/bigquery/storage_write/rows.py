@@ -17,7 +17,7 @@ from consumer.domain.routing import time_parser
 from consumer.native import library
 from consumer.sinks.bigquery.shapes import key_text
 from consumer.sinks.bigquery.slices import picked, records_at, slices_of
-from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
+from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema, micros_of
 from consumer.sinks.bigquery.storage_write.log_columns import LogColumns
 from consumer.sinks.bigquery.storage_write.routes import BadRow, TableRoutes
 from consumer.sinks.bigquery.storage_write.row_finder import RowFinder
@@ -31,9 +31,6 @@ MAX_ROW_BYTES = 9_500_000
 
 ROW_OVERHEAD_BYTES = 64
 MAX_RECORD_BYTES = MAX_ROW_BYTES - ROW_OVERHEAD_BYTES
-
-_FEW = 50
-"""Unsure records, and the part of all that may be so beside them: it costs a call for each to go on behind it."""
 
 
 class Columns(Protocol):
@@ -141,20 +138,21 @@ class LogRows:
         return log_batch(*rows.cells)
 
     def _found(self, records: Sequence[Record], indices: Sequence[int]) -> Made | None:
-        """All rows by the C library; None where one has to be made in Python, since rows of one table are either."""
+        """Rows that the C library finds, with those of the records that it is not sure of; None without it."""
         if self._finder is None or not isinstance(records, Records):
             return None
         if not indices:
             return {}, []
-        found = self._finder.find(records, indices, most_unsure=_FEW + len(indices) // _FEW)
-        if found is None:
-            return None
-        others, rejections = self._made(records, found.unsure)
-        if others:
-            return None
+        found = self._finder.find(records, indices)
+        made, rejections = self._made(records, found.unsure)
+        others: dict[int, str] = {}
+        for table, rows in made.items():
+            for index, key, time, log in zip(rows.indices, *rows.cells, strict=True):
+                found.places.put_log(index, log, None if key is None else key.encode(), micros_of(time))
+                others[index] = table
         return {
             rows.table: Rows(rows.indices, (), rows.sizes, LogColumns(found.places, rows.indices))
-            for rows in found.by_table()
+            for rows in found.by_table(others)
         }, rejections
 
     def _made(self, records: Sequence[Record], indices: Sequence[int]) -> Made:

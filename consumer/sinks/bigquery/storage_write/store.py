@@ -11,11 +11,10 @@ from typing import Any, Protocol
 import msgspec
 
 from consumer.domain.errors import SetupError, Superseded
+from consumer.domain.names import POSITIONS_HASH_KEY, POSITIONS_RANGE_KEY
 from consumer.domain.records import Position
 from consumer.sinks.aws import AWS_ERRORS, delivery_error, error_code
 
-HASH_KEY = "shard"
-RANGE_KEY = "item"
 SETTING = "bigquery.positions_table"
 
 _STATE = "state"
@@ -111,13 +110,15 @@ class DynamoPositions:
             page = self._ask(
                 "query",
                 KeyConditionExpression="#shard = :shard AND begins_with(#item, :refused)",
-                ExpressionAttributeNames={"#shard": HASH_KEY, "#item": RANGE_KEY},
+                ExpressionAttributeNames={"#shard": POSITIONS_HASH_KEY, "#item": POSITIONS_RANGE_KEY},
                 ExpressionAttributeValues={":shard": {"S": self._shard}, ":refused": {"S": _REFUSED}},
                 ConsistentRead=True,
                 **start,
             )
             for item in page["Items"]:
-                found[item[RANGE_KEY]["S"]] = msgspec.json.decode(item["rows"]["S"], type=list[Refused])
+                found[item[POSITIONS_RANGE_KEY]["S"]] = msgspec.json.decode(
+                    item["rows"]["S"], type=list[Refused]
+                )
             if not page.get("LastEvaluatedKey"):
                 return found
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
@@ -127,7 +128,7 @@ class DynamoPositions:
             self._ask("delete_item", Key=self._key(key))
 
     def _key(self, item: str) -> dict[str, Any]:
-        return {HASH_KEY: {"S": self._shard}, RANGE_KEY: {"S": item}}
+        return {POSITIONS_HASH_KEY: {"S": self._shard}, POSITIONS_RANGE_KEY: {"S": item}}
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
         try:

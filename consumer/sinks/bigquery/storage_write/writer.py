@@ -1,6 +1,7 @@
 """The Storage Write API over gRPC: one call an answer, no hidden repeats."""
 
 import math
+import os
 import queue
 import threading
 import time
@@ -16,9 +17,11 @@ from consumer.sinks.bigquery.storage_write import messages
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
 from consumer.sinks.bigquery.storage_write.arrow import Batch
 from consumer.sinks.bigquery.token import BearerToken
+from consumer.sinks.proxies import http_proxy_of
 
 DEFAULT_ENDPOINT = "https://bigquerystorage.googleapis.com"
 
+_OWN_PROXY = "grpc_proxy"
 _SERVICE = "/google.cloud.bigquery.storage.v1.BigQueryWrite/"
 _DETAILS = "grpc-status-details-bin"
 _STREAMS_A_CHANNEL = 50
@@ -152,11 +155,22 @@ class GrpcWriter:
         return self._channels[place]
 
     def _new_channel(self) -> Any:
+        """Raises SetupError for a proxy that is none."""
         target = self._endpoint.netloc
+        options = [*_OPTIONS, *_proxy_options(self._endpoint.geturl())]
         if self._endpoint.scheme == "http":
-            return grpc.insecure_channel(target, _OPTIONS)
+            return grpc.insecure_channel(target, options)
         target = target if self._endpoint.port else f"{target}:443"
-        return grpc.secure_channel(target, grpc.ssl_channel_credentials(), _OPTIONS)
+        return grpc.secure_channel(target, grpc.ssl_channel_credentials(), options)
+
+
+def _proxy_options(url: str) -> list[tuple[str, str | int]]:
+    """The proxy that every other request has. gRPC by itself reads the variables in lower case alone, takes http_proxy
+    for all that is not in https_proxy, and knows no `*` in no_proxy. What is set for it alone, counts more."""
+    if os.environ.get(_OWN_PROXY):
+        return []
+    proxy = http_proxy_of(url)
+    return [("grpc.enable_http_proxy", 0)] if proxy is None else [("grpc.http_proxy", proxy.url())]
 
 
 @dataclass(slots=True)

