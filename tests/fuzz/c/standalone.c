@@ -161,6 +161,24 @@ static uint64_t some_base64(byte *out) {
     return below(2) ? size : mutated(out, size);
 }
 
+/* A partition key with its quotes: mostly as Jackson writes it. */
+static uint64_t put_key(byte *out) {
+    static const char *const ESCAPED[] = {
+        "\\\"", "\\\\", "\\n", "\\u0001", "\\u00E9", "\\u20ac", "\\ud83d\\ude00", "\\ud83d", "\\ude00", "\xc3\xa9",
+        "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+    };
+    static const char *const WRONG[] = {
+        "\\", "\\x", "\\u12", "\\ud83d\\u", "\xed\xa0\x80", "\xc3", "\xf0\x9f", "\t", "\"",
+    };
+    uint64_t size = put_text(out, "\"");
+    for (uint64_t count = below(8); count; count--) {
+        if (!below(40)) size += put_text(out + size, WRONG[below(sizeof WRONG / sizeof *WRONG)]);
+        else if (below(3) == 0) size += put_text(out + size, ESCAPED[below(sizeof ESCAPED / sizeof *ESCAPED)]);
+        else out[size++] = (byte)('a' + below(26));
+    }
+    return size + put_text(out + size, "\"");
+}
+
 static uint64_t some_message(byte *out) {
     byte some[8000];
     uint64_t size = (uint64_t)sprintf((char *)out, "{\"action\":\"processRecords\",\"millisBehindLatest\":%s,\"records\":[",
@@ -168,10 +186,12 @@ static uint64_t some_message(byte *out) {
     for (uint64_t index = 0, count = below(6); index < count; index++) {
         size += put_text(out + size, index ? ",{\"data\":\"" : "{\"data\":\"");
         size += put_base64(out + size, some, some_payload(some));
+        size += put_text(out + size, "\",\"partitionKey\":");
+        size += put_key(out + size);
         size += (uint64_t)sprintf((char *)out + size,
-                                  "\",\"partitionKey\":\"\xc3\xa9%u\",\"sequenceNumber\":\"4957%u\",\"subSequenceNumber\":%u,"
+                                  ",\"sequenceNumber\":\"4957%u\",\"subSequenceNumber\":%u,"
                                   "\"approximateArrivalTimestamp\":17%011llu,\"action\":\"record\"}",
-                                  (unsigned)below(100), (unsigned)below(1u << 31), (unsigned)below(3),
+                                  (unsigned)below(1u << 31), (unsigned)below(3),
                                   (unsigned long long)below(100000000000));
     }
     size += put_text(out + size, "]}");
