@@ -1,0 +1,7 @@
+"""What bin/fuzz runs."""
+
+import sys
+
+from tests.fuzz.command import main
+
+sys.exit(main())
