@@ -3,7 +3,8 @@
 #
 # BASE needs Python 3.13 with venv; PIP_INDEX_URL names another package index. The image runs as user 10001 on a read-only
 # root file system and writes to /var/lib/consumer only (--read-only; --tmpfs or -v for that directory are optional).
-ARG BASE=python:3.13-slim-trixie
+# A tag is moved with every release, a digest stays: docs/ecs.md says how to go on to a newer one.
+ARG BASE=python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
 
 FROM ${BASE} AS build
 ARG PIP_INDEX_URL

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import google.auth.exceptions
+import requests
+import requests.adapters
 import requests.exceptions
 import urllib3.exceptions
 from google.api_core import exceptions as google_exceptions
+from google.auth.transport.requests import AuthorizedSession, Request
 from google.cloud import bigquery
 
 from consumer.daemon.preparation import Mendable, NotReady, Unreachable, Unusable
@@ -25,6 +28,7 @@ _TRANSIENT = (
     google_exceptions.RetryError,
     requests.exceptions.Timeout,
 )
+_TOKEN_RETRIES = 3
 _RATE_REASONS = ("rateLimitExceeded", "quotaExceeded")
 
 
@@ -55,6 +59,10 @@ class BigQueryApi:
                 raise NotReady(f"BigQuery at {self._where}: {_one_line(error)}") from error
             key = "bigquery.api_endpoint"
             raise Unreachable(f"{key}: nothing answers for BigQuery at {self._where}") from error
+        except requests.exceptions.TooManyRedirects as error:
+            raise Unusable(
+                f"bigquery.api_endpoint: BigQuery at {self._where} answers with a redirect, which is not followed"
+            ) from error
         except google.auth.exceptions.GoogleAuthError as error:
             blame_proxy(error)
             raise Unusable(f"bigquery.credentials: {_one_line(error)}") from error
@@ -88,14 +96,31 @@ def _client(settings: Settings) -> bigquery.Client:
     endpoint = settings.optional_text("bigquery.api_endpoint")
     options: dict[str, Any] = {"client_options": {"api_endpoint": endpoint}} if endpoint else {}
     try:
+        credentials = GoogleIdentity.of(settings).credentials()
         return bigquery.Client(
             project=settings.text("bigquery.project"),
             location=settings.text("bigquery.location"),
-            credentials=GoogleIdentity.of(settings).credentials(),
+            credentials=credentials,
+            _http=_session(credentials),
             **options,
         )
     except google.auth.exceptions.GoogleAuthError as error:
         raise Unusable(f"bigquery.credentials: {_one_line(error)}") from error
+
+
+def _session(credentials: Any) -> AuthorizedSession:
+    """As the library makes one, but for redirects."""
+    session = AuthorizedSession(credentials, auth_request=token_request())  # type: ignore[no-untyped-call]
+    session.max_redirects = 0
+    return session
+
+
+def token_request() -> Request:
+    """google-auth's way to ask for a token, which follows no redirect: what a token is given for would go along."""
+    session = requests.Session()
+    session.max_redirects = 0
+    session.mount("https://", requests.adapters.HTTPAdapter(max_retries=_TOKEN_RETRIES))
+    return Request(session)
 
 
 def _one_line(error: Exception) -> str:

@@ -6,9 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import google.auth.exceptions
-from google.auth.transport.requests import Request
 
-from consumer.daemon.bigquery_api import blame_proxy
+from consumer.daemon.bigquery_api import blame_proxy, token_request
 from consumer.daemon.bigquery_tables import BigQueryTables
 from consumer.daemon.preparation import Unusable, fault_lines
 from consumer.daemon.world import Check
@@ -36,7 +35,7 @@ def identity(wanted: GoogleIdentity) -> str:
         return "anonymous, which Google itself refuses (bigquery.credentials)"
     try:
         credentials = wanted.credentials()
-        credentials.refresh(Request())
+        credentials.refresh(token_request())
     except google.auth.exceptions.GoogleAuthError as error:
         blame_proxy(error)
         raise Unusable(f"bigquery.credentials: {' '.join(str(error).split())}") from error

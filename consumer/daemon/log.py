@@ -7,7 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from consumer.domain.events import Level
+from consumer.domain.excerpts import excerpt
 
+_LONGEST = 16 * 1024
+"""Characters of a message: as much as a traceback of the JVM in one line."""
 _RANKS: dict[Level, int] = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 
 
@@ -52,10 +55,15 @@ class Log:
         self._write = write
 
     def line(self, level: Level, message: str, *, shard: str | None = None) -> None:
+        """A message that is longer than any line should be is cut."""
         if _RANKS[level] >= self._least:
             self._write(
                 format_line(
-                    now=self._clock(), level=level, backend=self._backend, shard=shard, message=message
+                    now=self._clock(),
+                    level=level,
+                    backend=self._backend,
+                    shard=shard,
+                    message=excerpt(message, _LONGEST),
                 )
             )
 

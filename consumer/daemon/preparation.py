@@ -18,9 +18,12 @@ from typing import Protocol
 
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.log import Log
+from consumer.domain.excerpts import excerpt
 
 UNREACHABLE_SECONDS = 3.0
 
+_MESSAGE_CHARACTERS = 4000
+"""Room for what is wrong with each of several tables."""
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 10.0
 _UNREACHABLE_PAUSE_SECONDS = 1.0
@@ -29,9 +32,10 @@ _SUBJECTS_SHOWN = 2
 
 
 class Trouble(Exception):
-    """`subject` is what of several alike the message is about."""
+    """`subject` is what of several alike the message is about. A long message, in which a service is quoted, is cut."""
 
     def __init__(self, message: str, *, subject: str = "") -> None:
+        message = excerpt(message, _MESSAGE_CHARACTERS)
         self.message = message
         self.subject = subject
         super().__init__(f"{message} ({subject})" if subject else message)

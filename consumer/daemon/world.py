@@ -13,7 +13,8 @@ from consumer.daemon.own_directory import NotOurs, refuse_foreign
 from consumer.daemon.preparation import NotReady, Step, Unusable
 from consumer.daemon.proxies import metadata_warning, proxy_lines
 from consumer.daemon.state import directory_of
-from consumer.domain.errors import SetupError
+from consumer.domain.errors import MESSAGE_CHARACTERS, SetupError
+from consumer.domain.excerpts import excerpt
 from consumer.settings import Settings
 
 _AT_ONCE = 8
@@ -88,4 +89,5 @@ def _ask(check: Check) -> Answer:
     except (Unusable, NotReady) as error:
         return Answer(name=check.name, ok=False, message=str(error))
     except Exception as error:  # noqa: BLE001 - one check that fails in a new way must not hide the others
-        return Answer(name=check.name, ok=False, message=f"{type(error).__name__}: {error}")
+        said = excerpt(f"{type(error).__name__}: {error}", MESSAGE_CHARACTERS)
+        return Answer(name=check.name, ok=False, message=said)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from consumer.domain.excerpts import excerpt
 from consumer.domain.records import Record
 
 Reason = Literal[
@@ -27,13 +28,30 @@ Reason = Literal[
 ]
 
 
+DETAIL_CHARACTERS = 300
+"""Of the detail of a dead letter. It quotes what a service or a parser has said, which may be as long as the record;
+the record itself is in the payload."""
+
+
+def detail_of(text: str) -> str:
+    """As much of a text as a dead letter holds. What UTF-8 cannot hold (half a surrogate pair) stands there escaped."""
+    brief = excerpt(text, DETAIL_CHARACTERS)
+    if brief.isascii():
+        return brief
+    return excerpt(brief.encode("utf-8", "backslashreplace").decode("utf-8"), DETAIL_CHARACTERS)
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One record of a chunk (by its index there) that the backend cannot take."""
+    """One record of a chunk (by its index there) that the backend cannot take. The detail is cut to what a dead letter
+    holds."""
 
     index: int
     reason: Reason
     detail: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", detail_of(self.detail))
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -51,6 +69,9 @@ class DeadLetter(msgspec.Struct, frozen=True):
     detail: str
     payload: bytes
     """The record as it came; in base64 once it is JSON."""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "detail", detail_of(self.detail))
 
 
 def dead_letter(

@@ -9,9 +9,17 @@ Superseded                     another process owns the shard: end, without a ch
 ProtocolError                  the MultiLang conversation cannot go on: end the process
 """
 
+from consumer.domain.excerpts import excerpt
+
+MESSAGE_CHARACTERS = 1000
+"""Of what an error says, in which a service is quoted: it stands in log lines and in the status."""
+
 
 class DeliveryError(Exception):
-    """A request that did not become durable, or not certainly."""
+    """A request that did not become durable, or not certainly. A long message is cut."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(excerpt(message, MESSAGE_CHARACTERS))
 
 
 class TransientError(DeliveryError):
@@ -26,7 +34,8 @@ class SetupError(DeliveryError):
     """Somebody has to mend something; `setting` names the property to look at first."""
 
     def __init__(self, message: str, *, setting: str) -> None:
-        super().__init__(f"{message} (see {setting})")
+        see = f" (see {setting})"
+        super().__init__(excerpt(message, MESSAGE_CHARACTERS - len(see)) + see)
         self.setting = setting
 
 

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from consumer.domain.excerpts import excerpt
+
 type Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 MAX_DATAGRAM_BYTES = 64 * 1024
@@ -97,5 +99,4 @@ def _optional(text: str | None) -> str | None:
 
 
 def _text(text: str) -> str:
-    cut = text if len(text) <= _MAX_TEXT_CHARACTERS else text[:_MAX_TEXT_CHARACTERS] + "…"
-    return cut.encode("utf-8", "replace").decode("utf-8")
+    return excerpt(text, _MAX_TEXT_CHARACTERS).encode("utf-8", "replace").decode("utf-8")

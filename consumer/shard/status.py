@@ -13,6 +13,9 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import DeliveryError, SetupError
 from consumer.domain.events import Event, Level, LogEvent, StatusEvent, encode
+from consumer.domain.excerpts import excerpt
+
+_LONGEST_TEXT = 16 * 1024
 
 
 class Gauges(Protocol):
@@ -157,5 +160,5 @@ def send_to_stderr(event: Event) -> None:
 def say(text: str) -> None:
     """A line on stderr, unless its reader is gone: that must not keep the caller from going on or from ending."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{excerpt(text, _LONGEST_TEXT)}\n")
         sys.stderr.flush()

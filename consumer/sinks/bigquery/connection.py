@@ -1,7 +1,10 @@
 """BigQuery's REST API over HTTP, with or without credentials."""
 
+import re
 from typing import Protocol
+from urllib.parse import urlsplit
 
+from consumer.domain.errors import SetupError
 from consumer.sinks.bigquery.token import BearerToken
 from consumer.sinks.google_identity import GoogleIdentity
 from consumer.sinks.http_answers import Answer
@@ -46,8 +49,9 @@ class HttpConnection:
     def request(
         self, method: str, path: str, body: bytes | bytearray = b"", content_type: str = "application/json"
     ) -> Answer:
-        """`path` may be a whole address. Raises TransientError or SetupError where there is no answer."""
-        url = path if path.startswith("http") else f"{self._endpoint}{path}"
+        """`path` may be a whole address, where an answer has named one. Raises TransientError or SetupError where there
+        is no answer, or where that address is none for a token to go to."""
+        url = f"{self._endpoint}{path}" if path.startswith("/") else self._trusted(path)
         headers = {"Content-Type": content_type} if body else {}
         if self._token is None:
             return self._http.request(method, url, headers, body)
@@ -56,3 +60,40 @@ class HttpConnection:
             self._token.renew()
             answer = self._http.request(method, url, headers | self._token.headers(), body)
         return answer
+
+    def _trusted(self, url: str) -> str:
+        if not is_trusted(url, endpoint=self._endpoint):
+            raise SetupError(
+                f"an answer of {self._endpoint} says to go on at {_place(url)}, which is not BigQuery's: nothing is"
+                " sent there",
+                setting="bigquery.api_endpoint",
+            )
+        return url
+
+
+def is_trusted(url: str, *, endpoint: str) -> bool:
+    """Whether an address that an answer names is for what is sent to the endpoint: its own host and port, or one of
+    Google's where the endpoint is, and never without TLS where the endpoint has it."""
+    try:
+        there, here = urlsplit(url), urlsplit(endpoint)
+        same_place = (there.hostname, there.port) == (here.hostname, here.port)
+        plain_port = there.port in (None, 443)
+    except ValueError:
+        return False
+    if "@" in there.netloc or there.scheme not in ("https", here.scheme):
+        return False
+    if same_place and there.scheme == here.scheme:
+        return True
+    return (
+        there.scheme == "https" and plain_port and _is_googles(there.hostname) and _is_googles(here.hostname)
+    )
+
+
+def _is_googles(host: str | None) -> bool:
+    return re.fullmatch(r"([a-z0-9-]+\.)+googleapis\.com", host or "") is not None
+
+
+def _place(url: str) -> str:
+    """Without path and query, which let whoever has them go on."""
+    found = re.match(r"[^/?#]*//[^/?#]*", url)
+    return found[0] if found else "no address"

@@ -36,3 +36,11 @@ def test_lines_below_the_least_level_are_not_written() -> None:
     for level in levels:
         log.line(level, "m")
     assert [line.split()[1] for line in lines] == ["WARNING", "ERROR"]
+
+
+def test_a_message_without_end_is_cut() -> None:
+    lines: list[str] = []
+    Log(backend="s3", level="INFO", clock=lambda: 0.0, write=lines.append).error("x" * 8_000_000)
+    (line,) = lines
+    assert len(line) < 17_000
+    assert line.endswith("x…")

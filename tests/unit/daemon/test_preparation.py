@@ -196,3 +196,9 @@ def test_steps_run_at_once(patience: Patience, log: Log) -> None:
         return "met"
 
     prepare([step] * 4, patience=patience, log=log)
+
+
+def test_what_a_service_says_without_end_is_cut() -> None:
+    trouble = NotReady("x" * 8_000_000, subject="table t")
+    assert len(trouble.message) == 4000
+    assert str(trouble).endswith("x… (table t)")

@@ -163,6 +163,14 @@ def test_the_image_holds_what_the_task_names(backend: Backend) -> None:
     assert json.dumps([mount["containerPath"] for mount in container["mountPoints"]]) in dockerfile
 
 
+def test_what_the_image_is_built_on_is_named_by_its_digest() -> None:
+    dockerfile = (PROJECT_ROOT / "Dockerfile").read_text()
+    (base,) = re.findall(r"^ARG BASE=(.*)$", dockerfile, re.MULTILINE)
+    assert re.fullmatch(r"python:3\.13-slim-\w+@sha256:[0-9a-f]{64}", base)
+    images = re.findall(r"^FROM (\S+)|--from=(\S+)", dockerfile, re.MULTILINE)
+    assert {"".join(image) for image in images} == {"${BASE}", "build"}
+
+
 def test_systemd_waits_longer_than_the_daemon_takes_and_signals_the_supervisor_alone() -> None:
     unit = dict(re.findall(r"^(\w+)=(.*)$", UNIT.read_text(), re.MULTILINE))
     assert float(unit["TimeoutStopSec"]) > GRACE_SECONDS

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.domain.dead_letters import DeadLetter, Rejection, ShareGuard, ShareLimit, dead_letter
+from consumer.domain.dead_letters import (
+    DETAIL_CHARACTERS,
+    DeadLetter,
+    Rejection,
+    ShareGuard,
+    ShareLimit,
+    dead_letter,
+)
 from tests.unit.builders import ARRIVAL_MS, record
 
 
@@ -39,6 +46,25 @@ def test_the_payload_comes_back_byte_for_byte_from_the_line(data: bytes) -> None
     line = msgspec.json.encode(letter(data))
     assert b"\n" not in line
     assert msgspec.json.decode(line, type=DeadLetter).payload == data
+
+
+@pytest.mark.parametrize("text", ["x" * 8_000_000, "é" * 301, "\ud800" * 300, "x" * 299 + "\ud800"])
+def test_a_detail_that_is_too_long_ends_where_it_is_cut(text: str) -> None:
+    rejection = Rejection(0, "rejected", text)
+    made = msgspec.structs.replace(letter(), detail=text)
+    assert len(rejection.detail) == len(made.detail) == DETAIL_CHARACTERS
+    assert rejection.detail.endswith("…")
+    assert rejection.detail == made.detail
+    assert msgspec.json.decode(msgspec.json.encode(made), type=DeadLetter) == made
+
+
+@pytest.mark.parametrize("text", ["", "x" * DETAIL_CHARACTERS, "é" * DETAIL_CHARACTERS])
+def test_a_detail_that_fits_stays_as_it_is(text: str) -> None:
+    assert Rejection(0, "rejected", text).detail == text
+
+
+def test_half_a_surrogate_pair_in_a_detail_is_written_escaped() -> None:
+    assert Rejection(0, "rejected", "no \ud800").detail == "no \\ud800"
 
 
 @given(st.integers(0, 4_102_444_800_000))

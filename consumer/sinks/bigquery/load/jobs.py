@@ -23,7 +23,7 @@ class Connection(Protocol):
 
     def request(self, method: str, path: str, body: bytes = b"", content_type: str = _JSON) -> Answer:
         """`path` may be a whole address, as Google gives one to upload to. Raises TransientError or SetupError where
-        there is no answer."""
+        there is no answer, or where that address is none for a token to go to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from consumer.domain.chunks import Chunk
-from consumer.domain.dead_letters import Rejection, ShareGuard
+from consumer.domain.dead_letters import Rejection, ShareGuard, detail_of
 from consumer.domain.errors import SetupError, Superseded, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.base import Outcome, Prepared
@@ -31,8 +31,6 @@ from consumer.sinks.bigquery.storage_write.rows import RowMaker
 from consumer.sinks.bigquery.storage_write.rules import NEW_VERDICTS, VERSION, Rules
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
 from consumer.sinks.bigquery.storage_write.writer import Writer
-
-_DETAIL_LENGTH = 300
 
 
 class StorageWriteSink:
@@ -300,7 +298,7 @@ class StorageWriteSink:
         """Send the rest again without these rows, once it is kept that they are not among those written."""
         rows, shard = request.rows, self._shard
         assert shard is not None
-        bad = {fault.index: fault.message[:_DETAIL_LENGTH] for fault in faults}
+        bad = {fault.index: detail_of(fault.message) for fault in faults}
         if not bad.keys() <= set(range(len(rows.indices))):
             raise SetupError(
                 f"{request.table}: an error about a row that was not sent", setting="bigquery.method"

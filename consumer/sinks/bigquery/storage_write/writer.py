@@ -17,6 +17,7 @@ from consumer.sinks.bigquery.storage_write import messages
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
 from consumer.sinks.bigquery.storage_write.arrow import Batch
 from consumer.sinks.bigquery.token import BearerToken
+from consumer.sinks.http_answers import ANSWER_BYTES
 from consumer.sinks.proxies import http_proxy_of
 
 DEFAULT_ENDPOINT = "https://bigquerystorage.googleapis.com"
@@ -29,7 +30,7 @@ _STREAMS_A_CHANNEL = 50
 
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", ANSWER_BYTES),
     ("grpc.use_local_subchannel_pool", 1),
     # one attempt a call: repeating is the delivery's task
     ("grpc.enable_retries", 0),

@@ -10,7 +10,7 @@ from google.auth import exceptions as google_exceptions
 from google.oauth2 import credentials as google_credentials
 
 from consumer.domain.errors import SetupError, TransientError
-from consumer.sinks.bigquery.connection import DEFAULT_ENDPOINT, HttpConnection
+from consumer.sinks.bigquery.connection import DEFAULT_ENDPOINT, HttpConnection, is_trusted
 from consumer.sinks.google_identity import GoogleIdentity
 from tests.unit.sinks.bigquery import loopback
 from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status, unused_port
@@ -215,3 +215,61 @@ def test_any_method_and_type_can_be_sent_and_an_address_to_go_on_at_comes_back(s
     assert (first.path, first.headers["content-type"]) == ("/jobs", "application/json")
     assert (second.path, second.body) == ("/there?id=1", b"content")
     assert second.headers["content-type"] == "application/octet-stream"
+
+
+REGIONAL = "https://europe-west3-bigquery.googleapis.com"
+OWN = "https://gateway.example:8443"
+TEST = "http://127.0.0.1:9050"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url", "trusted"),
+    [
+        (DEFAULT_ENDPOINT, "https://bigquery.googleapis.com/upload?upload_id=x", True),
+        (DEFAULT_ENDPOINT, "https://www.googleapis.com/upload?upload_id=x", True),
+        (DEFAULT_ENDPOINT, "https://www.googleapis.com:443/upload", True),
+        (REGIONAL, "https://bigquery.googleapis.com/upload", True),
+        (OWN, "https://gateway.example:8443/upload", True),
+        (TEST, "http://127.0.0.1:9050/upload", True),
+        (DEFAULT_ENDPOINT, "http://bigquery.googleapis.com/upload", False),
+        (DEFAULT_ENDPOINT, "https://bigquery.googleapis.com:8443/upload", False),
+        (DEFAULT_ENDPOINT, "https://evil.example/bigquery.googleapis.com", False),
+        (DEFAULT_ENDPOINT, "https://evil.example?.googleapis.com", False),
+        (DEFAULT_ENDPOINT, "https://evil.example#.googleapis.com", False),
+        (DEFAULT_ENDPOINT, "https://evil.example\\.googleapis.com/", False),
+        (DEFAULT_ENDPOINT, "https://evilgoogleapis.com/upload", False),
+        (DEFAULT_ENDPOINT, "https://googleapis.com.evil.example/upload", False),
+        (DEFAULT_ENDPOINT, "https://bigquery.googleapis.com@evil.example/upload", False),
+        (DEFAULT_ENDPOINT, "https://x@bigquery.googleapis.com/upload", False),
+        (DEFAULT_ENDPOINT, "https://bigquery.googleapis.com:port/upload", False),
+        (DEFAULT_ENDPOINT, "https://[bigquery.googleapis.com/upload", False),
+        (DEFAULT_ENDPOINT, "ftp://bigquery.googleapis.com/upload", False),
+        (DEFAULT_ENDPOINT, "bigquery.googleapis.com/upload", False),
+        (DEFAULT_ENDPOINT, "", False),
+        (OWN, "https://www.googleapis.com/upload", False),
+        (OWN, "https://gateway.example/upload", False),
+        (OWN, "http://gateway.example:8443/upload", False),
+        (TEST, "http://127.0.0.1:9051/upload", False),
+        (TEST, "https://127.0.0.1:9050/upload", False),
+        (TEST, "https://www.googleapis.com/upload", False),
+    ],
+)
+def test_an_answer_leads_to_the_endpoint_or_from_google_to_google_alone(
+    endpoint: str, url: str, trusted: bool
+) -> None:
+    assert is_trusted(url, endpoint=endpoint) == trusted
+
+
+def test_a_token_goes_where_an_answer_leads_only_if_that_is_trusted(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(google.auth, "default", give(make_credentials(token="secret")))
+    bigquery = connection(server.url, credentials="default")
+    assert bigquery.request("PUT", f"{server.url}/upload?upload_id=x", b"rows").status == 200
+    with loopback_server() as other:
+        expected = f"says to go on at {other.url}, which is not BigQuery's"
+        with pytest.raises(SetupError, match=expected) as caught:
+            bigquery.request("PUT", f"{other.url}/upload?upload_id=x", b"rows")
+        assert other.seen == []
+    assert caught.value.setting == "bigquery.api_endpoint"
+    assert "upload_id" not in str(caught.value)

@@ -72,6 +72,7 @@ class FakeBigQuery:
 
     streams: dict[str, FakeStream] = field(default_factory=dict)
     refused: frozenset[int] = frozenset()
+    refusal: str = "refused"
     troubles: list[CallFailed | str | None] = field(default_factory=list)
     finalize_failures: list[CallFailed] = field(default_factory=list)
     appends: list[tuple[str, int, int]] = field(default_factory=list)
@@ -121,7 +122,7 @@ class FakeBigQuery:
             raise CallFailed(code="ALREADY_EXISTS", message="exists")
         if offset > len(stream.rows):
             raise CallFailed(code="OUT_OF_RANGE", message="beyond the end")
-        faults = tuple(RowFault(place, "refused") for place, row in enumerate(rows) if row in self.refused)
+        faults = tuple(RowFault(place, self.refusal) for place, row in enumerate(rows) if row in self.refused)
         if faults:
             raise CallFailed(code="INVALID_ARGUMENT", message="bad rows", rows=faults)
         stream.rows += rows

@@ -4,7 +4,7 @@ import pytest
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.columns import Records
-from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
+from consumer.domain.dead_letters import DETAIL_CHARACTERS, Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, StorageCode
@@ -202,6 +202,15 @@ def test_refused_rows_are_kept_before_the_rest_is_sent(bench: Bench) -> None:
     assert outcome.rejections == [Rejection(1, "rejected", "refused")]
     sink.send(outcome.again[0])
     assert bench.rows() == [1, 3]
+
+
+def test_of_what_is_said_about_a_row_as_much_is_kept_as_a_dead_letter_holds(bench: Bench) -> None:
+    bench.bigquery.refused = frozenset({2})
+    bench.bigquery.refusal = "x" * 8_000_000
+    rejections = deliver(bench.sink(), 1, 2, 3)
+    ((kept,),) = bench.store.rows.values()
+    assert rejections == [Rejection(1, "rejected", kept.detail)]
+    assert kept.detail == "x" * (DETAIL_CHARACTERS - 1) + "…"
 
 
 def test_a_refused_row_is_refused_again_in_a_replay_though_the_server_would_take_it(bench: Bench) -> None:

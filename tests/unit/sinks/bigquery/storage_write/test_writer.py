@@ -12,6 +12,7 @@ from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, 
 from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
 from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
 from consumer.sinks.bigquery.token import BearerToken
+from consumer.sinks.http_answers import ANSWER_BYTES
 from tests.functional.harness.storage_write_stub import (
     Aborted,
     Codes,
@@ -114,6 +115,15 @@ def test_bad_rows_come_by_index(writer: GrpcWriter, google: StorageWriteStub) ->
     with pytest.raises(CallFailed) as failure:
         append(writer, stream, 0, "a", "b")
     assert failure.value.rows == (RowFault(1, "row 1 is bad"),)
+
+
+def test_an_answer_without_end_is_not_taken(writer: GrpcWriter, google: StorageWriteStub) -> None:
+    stream = writer.create(TABLE)
+    answer = refusal(Code.INVALID_ARGUMENT, None, 0)
+    answer.row_errors[0].message = "x" * (ANSWER_BYTES + 1)
+    google.fault = lambda append: answer
+    with pytest.raises(CallFailed, match="larger than max"):
+        append(writer, stream, 0, "a")
 
 
 def test_nobody_at_the_endpoint_is_unavailable() -> None:
