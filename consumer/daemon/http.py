@@ -22,7 +22,7 @@ from consumer.daemon.status import Status, encode
 _CONNECTIONS = 64
 """At once: more than health checks and people open, and few of the 256 descriptors that a process has where it has
 least. The rest is for what the supervisor opens itself, above all to start a JVM or a fork server."""
-_WAITING = 128
+_WAITING = 1024
 """Connections that the kernel keeps until they are accepted; they take no descriptor."""
 _HEAD_BYTES = 8 * 1024
 _SECONDS = 5.0
