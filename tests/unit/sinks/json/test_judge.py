@@ -1,8 +1,10 @@
 """What counts as JSON: the rule, the C library's copy of it, and the look that spares most payloads the rule."""
 
 import json
+import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import example, given, settings
@@ -363,3 +365,37 @@ def test_the_detail_says_what_is_wrong_and_where(payload: bytes, detail: str) ->
 def test_python_reads_what_is_taken(payload: bytes) -> None:
     assert reason(payload) is None
     json.loads(payload)
+
+
+def called_deeply(levels: int, what: Callable[[], object]) -> object:
+    return what() if levels == 0 else called_deeply(levels - 1, what)
+
+
+def in_a_small_stack(what: Callable[[], object]) -> object:
+    """In a thread of 256 KiB, in which decoders without a limit of their own end the process."""
+    found: list[object] = []
+    before = threading.stack_size(256 * 1024)
+    try:
+        thread = threading.Thread(target=lambda: found.append(what()))
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+@pytest.mark.parametrize("depth", [498, 500, 502, 9_988, 9_990, 100_000])
+def test_a_verdict_hangs_on_no_stack(kind: str, depth: int) -> None:
+    head, middle, tail = LEVELS[kind]
+    payload = head * depth + middle + tail * depth
+    judges = [Judge(BIGQUERY), without_library(BIGQUERY)]
+
+    def verdicts() -> object:
+        return [judge(payload, BIGQUERY), *(each.fault(payload) for each in judges)]
+
+    usual = verdicts()
+    assert called_deeply(900, verdicts) == usual
+    assert in_a_small_stack(verdicts) == usual
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(verdicts).result() == usual
