@@ -1,7 +1,8 @@
-"""Tests run alike everywhere: no deadlines of Hypothesis, since machines are shared, and no proxy of the environment
-between tests and their servers on the loopback interface."""
+"""Tests run alike everywhere: no deadlines of Hypothesis, since machines are shared, no proxy of the environment
+between tests and their servers on the loopback interface, and signals that do what they do on a terminal."""
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -12,3 +13,8 @@ settings.load_profile("consumer")
 
 for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[name]
+
+# a shell that starts this in the background, or nohup, has them ignored, and what tests start would inherit that
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
