@@ -1,4 +1,4 @@
-/* Whether a payload is one JSON value within limits: the rule of sinks/json/judge.py, to the byte of the fault.
+/* Whether a payload is one JSON value within limits: the rule of sinks/json/rule.py, to the byte of the fault.
  *
  * json_value of json.c takes most payloads at first sight; this has the last word about the others.
  */

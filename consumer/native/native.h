@@ -58,7 +58,7 @@ typedef struct {
     int32_t stage, has_action, has_records, has_millis;
 } message_progress;
 
-/* What sinks/json/judge.py says of a payload, and sinks/json/fields.py of the members that decide where it goes. */
+/* What sinks/json/rule.py says of a payload, and sinks/json/fields.py of the members that decide where it goes. */
 typedef enum {
     FINE = 0,
     NOT_JSON = 1,
@@ -75,7 +75,7 @@ typedef struct {
     int64_t unicode_only, doubles_only;
 } json_limits;
 
-/* Any limits of judge.py allow what keeps to these, so that json.c is sure of it whatever they are. */
+/* Any limits of rule.py allow what keeps to these, so that json.c is sure of it whatever they are. */
 enum { SURE_DEPTH = 64, SURE_NAME_BYTES = 65536, SURE_DIGITS = 200, SURE_EXPONENT_DIGITS = 2 };
 
 /* What `has_escape` holds. */

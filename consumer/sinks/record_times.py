@@ -9,7 +9,7 @@ from consumer.domain.columns import PART_RECORDS, Records
 from consumer.domain.routing import epoch_ms, time_parser
 from consumer.native import library
 from consumer.sinks.json.fields import FieldReader
-from consumer.sinks.json.judge import Limits
+from consumer.sinks.json.rule import Limits
 
 _NO_NAME = b'"'
 """A quote stands in no name as it is."""

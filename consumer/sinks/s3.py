@@ -13,8 +13,9 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.routing import PartitionPaths
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered
-from consumer.sinks.json.judge import Judge, Limits
+from consumer.sinks.json.judge import Judge
 from consumer.sinks.json.lines import GZIP_WINDOW_BITS, Lines, join_lines
+from consumer.sinks.json.rule import Limits
 from consumer.sinks.record_times import RecordTimes
 
 

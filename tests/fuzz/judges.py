@@ -14,7 +14,8 @@ from unittest.mock import patch
 
 from consumer.native import library
 from consumer.sinks.json.fields import FieldReader
-from consumer.sinks.json.judge import BIGQUERY, LEAST_DEPTH, Fault, Judge, Limits, judge
+from consumer.sinks.json.judge import Judge
+from consumer.sinks.json.rule import BIGQUERY, LEAST_DEPTH, Fault, Limits, judge
 from tests.fuzz.inputs import Input
 
 ALL_LIMITS = (

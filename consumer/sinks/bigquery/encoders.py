@@ -9,7 +9,7 @@ from consumer.sinks.bigquery.rows import RowEncoder
 from consumer.sinks.bigquery.shapes import FieldsRow, LogRow, RowShape, Wrapping
 from consumer.sinks.bigquery.times import PartitionTimes
 from consumer.sinks.json.fields import FieldReader
-from consumer.sinks.json.judge import BIGQUERY
+from consumer.sinks.json.rule import BIGQUERY
 
 
 def row_encoder(

@@ -17,8 +17,9 @@ import msgspec
 
 from consumer.domain.dead_letters import Rejection
 from consumer.native import library
-from consumer.sinks.json.judge import REASONS, Fault, Judge, Limits
+from consumer.sinks.json.judge import Judge
 from consumer.sinks.json.members import is_named, kind_of, members, text_of
+from consumer.sinks.json.rule import REASONS, Fault, Limits
 
 type Key = str | msgspec.Raw | None
 """A text; None for null and where there is no such member; anything else as it is spelled."""
@@ -32,7 +33,7 @@ _LONGEST_NUMBER = 400
 
 class Found(NamedTuple):
     """Where in a payload the two values are: offsets, and sizes that are 0 where there is none. `verdict` is 0, the
-    number of a fault as judge.py has them, or one of the two below; `offset` is that of what is at fault."""
+    number of a fault as rule.py has them, or one of the two below; `offset` is that of what is at fault."""
 
     verdict: int
     offset: int = 0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from consumer.sinks.json.judge import text_end
+from consumer.sinks.json.rule import text_end
 
 _encode = msgspec.json.Encoder().encode
 _decode_text = msgspec.json.Decoder(str).decode

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer.native import library
-from consumer.sinks.json.judge import BIGQUERY, judge
+from consumer.sinks.json.rule import BIGQUERY, judge
 from tests.unit.native.mutations import mutated
 from tests.unit.sinks.json_bytes import payloads, spelled, values
 

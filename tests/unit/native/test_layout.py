@@ -11,7 +11,7 @@ import pytest
 from consumer.native import library
 from consumer.shard import message_text
 from consumer.sinks.bigquery import row_size
-from consumer.sinks.json import fields, judge
+from consumer.sinks.json import fields, rule
 from tests.unit.native.compilers import compiled, compiler_with
 from tests.unit.native.declarations import Declarations, declarations
 
@@ -39,16 +39,16 @@ def structures() -> dict[str, type[Structure]]:
 
 
 ELSEWHERE: dict[str, int] = {
-    **{reason.upper(): number for number, reason in enumerate(judge.REASONS, 1)},
+    **{reason.upper(): number for number, reason in enumerate(rule.REASONS, 1)},
     "NOT_AN_OBJECT": fields.NOT_AN_OBJECT,
     "REPEATED_FIELD": fields.REPEATED_FIELD,
-    "SURE_DEPTH": judge.LEAST_DEPTH,
-    "SURE_NAME_BYTES": judge.LEAST_NAME_BYTES,
+    "SURE_DEPTH": rule.LEAST_DEPTH,
+    "SURE_NAME_BYTES": rule.LEAST_NAME_BYTES,
     "MOST_MEMBERS": row_size.MOST_MEMBERS,
     "LAST_TIME_MS": message_text._LAST_ARRIVAL_MS,
-    "LARGEST_ORDER": judge._LARGEST_ORDER,
-    "EXPONENT_DIGITS": judge._EXPONENT_DIGITS,
-    "SURE_DIGITS": judge._PLAIN_DIGITS,
+    "LARGEST_ORDER": rule._LARGEST_ORDER,
+    "EXPONENT_DIGITS": rule._EXPONENT_DIGITS,
+    "SURE_DIGITS": rule._PLAIN_DIGITS,
 }
 """What Python has as well, in modules that stand for themselves."""
 

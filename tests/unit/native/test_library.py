@@ -20,7 +20,8 @@ from consumer.native import library
 from consumer.shard.line_reader import LineReader
 from consumer.shard.message_parser import MessageParser
 from consumer.shard.protocol import MessageIO
-from consumer.sinks.json.judge import Judge, Limits
+from consumer.sinks.json.judge import Judge
+from consumer.sinks.json.rule import Limits
 from consumer.sinks.s3 import S3Sink
 from tests.unit.native.messages import kcl_lines, odd_lines
 from tests.unit.native.mutations import mutated

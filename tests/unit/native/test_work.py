@@ -27,7 +27,8 @@ from consumer.sinks.bigquery.storage_write.fields_rows import FieldsRows
 from consumer.sinks.bigquery.storage_write.rows import LogRows
 from consumer.sinks.bigquery.storage_write.typed_columns import TypedSchema
 from consumer.sinks.json.fields import FieldReader
-from consumer.sinks.json.judge import BIGQUERY, Judge
+from consumer.sinks.json.judge import Judge
+from consumer.sinks.json.rule import BIGQUERY
 from consumer.sinks.record_times import RecordTimes
 from tests.unit.builders import record
 from tests.unit.native.compilers import compiled, compiler_with

@@ -24,7 +24,7 @@ from consumer.sinks.bigquery.storage_write.row_finder import RowFinder
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.times import OutOfRange, PartitionTimes
 from consumer.sinks.json.fields import FieldReader, Fields
-from consumer.sinks.json.judge import BIGQUERY
+from consumer.sinks.json.rule import BIGQUERY
 
 MAX_ROW_BYTES = 9_500_000
 """AppendRows takes requests under 10 MB. A constant, since the verdict on a record must not change with a setting."""

@@ -12,7 +12,7 @@ from consumer.settings.values import Value
 
 VERSION = 2
 """To be raised when the code turns a record into another row, or into none, under the same settings: the version of
-the judge of JSON (sinks/json/judge.py) and of all that follows it."""
+the judge of JSON (sinks/json/rule.py) and of all that follows it."""
 
 NEW_VERDICTS: frozenset[Reason] = frozenset(
     {"too_deep", "long_name", "not_unicode", "bad_number", "repeated_field", "too_many_values"}

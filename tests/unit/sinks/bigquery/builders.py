@@ -9,7 +9,7 @@ from consumer.sinks.bigquery.rows import RowEncoder
 from consumer.sinks.bigquery.shapes import FieldsRow, LogRow, RowShape
 from consumer.sinks.bigquery.times import PartitionTimes
 from consumer.sinks.json.fields import FieldReader
-from consumer.sinks.json.judge import BIGQUERY
+from consumer.sinks.json.rule import BIGQUERY
 from tests.unit.builders import record
 
 SHARD = "shardId-000000000003"

@@ -12,7 +12,7 @@ from consumer.domain.records import Record
 from consumer.domain.routing import table_names
 from consumer.sinks.bigquery.rows import RowEncoder
 from consumer.sinks.bigquery.shapes import RowShape
-from consumer.sinks.json.judge import BIGQUERY, judge
+from consumer.sinks.json.rule import BIGQUERY, judge
 from tests.unit.builders import ARRIVAL_MS, chunk_of, record
 from tests.unit.sinks.bigquery.builders import encoder, fields_row, log_row
 from tests.unit.sinks.json_bytes import is_json, payloads, scalars, spelled, texts, values

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from consumer.native import library
 from consumer.sinks.json.fields import FieldReader
-from consumer.sinks.json.judge import BIGQUERY, Limits, judge
+from consumer.sinks.json.rule import BIGQUERY, Limits, judge
 from tests.unit.native.mutations import mutated as with_faults
 from tests.unit.sinks.json_bytes import payloads, scalars, spelled, texts, values
 

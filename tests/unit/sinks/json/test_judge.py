@@ -11,12 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consumer.native import library
-from consumer.sinks.json.judge import (
+from consumer.sinks.json.judge import Judge
+from consumer.sinks.json.rule import (
     BIGQUERY,
     BIGQUERY_DEPTH,
     NO_LIMIT,
     Fault,
-    Judge,
     Limits,
     has_half_surrogate,
     is_beyond_doubles,

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from consumer.domain.dead_letters import Rejection
 from consumer.native import library
-from consumer.sinks.json.judge import Judge, Limits
+from consumer.sinks.json.judge import Judge
 from consumer.sinks.json.lines import Lines, join_lines
+from consumer.sinks.json.rule import Limits
 from tests.unit.sinks.json_bytes import is_json, payloads, spelled, values
 
 
