@@ -27,8 +27,8 @@ from consumer.daemon.aws import (
     sts_service,
 )
 from consumer.daemon.aws_checks import check_bucket, check_stream, stream_of
+from consumer.daemon.check import Check
 from consumer.daemon.preparation import Unusable
-from consumer.daemon.world import Check
 from consumer.settings import Settings
 from consumer.sinks.aws import encryption_options, object_options
 

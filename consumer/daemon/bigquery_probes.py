@@ -9,8 +9,8 @@ import google.auth.exceptions
 
 from consumer.daemon.bigquery_api import blame_proxy, token_request
 from consumer.daemon.bigquery_tables import BigQueryTables
+from consumer.daemon.check import Check
 from consumer.daemon.preparation import Unusable, fault_lines
-from consumer.daemon.world import Check
 from consumer.settings import Settings
 from consumer.sinks.google_identity import GoogleIdentity, describe
 

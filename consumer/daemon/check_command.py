@@ -17,8 +17,9 @@ from consumer.daemon.arguments import (
     find_embedded_stack,
     load_settings,
 )
+from consumer.daemon.check import Answer
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.world import Answer, ask_all, checks_of
+from consumer.daemon.world import ask_all, checks_of
 from consumer.settings import Finding, Settings, SettingsError, Severity
 
 EXIT_FAILED = 1

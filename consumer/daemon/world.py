@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+from consumer.daemon.check import Answer, Check
 from consumer.daemon.java import worker_id
 from consumer.daemon.own_directory import NotOurs, refuse_foreign
-from consumer.daemon.preparation import NotReady, Step, Unusable
+from consumer.daemon.preparation import NotReady, Unusable
 from consumer.daemon.proxies import metadata_warning, proxy_lines
 from consumer.daemon.state import directory_of
 from consumer.domain.errors import MESSAGE_CHARACTERS, SetupError
@@ -18,23 +18,6 @@ from consumer.domain.excerpts import excerpt
 from consumer.settings import Settings
 
 _AT_ONCE = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One question. `step` returns the line of a good answer and raises Unusable or NotReady for a bad one."""
-
-    name: str
-    step: Step
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a check found; `message` says what is there, or what to do."""
-
-    name: str
-    ok: bool
-    message: str
 
 
 def checks_of(settings: Settings, *, now: Callable[[], float]) -> list[Check]:

@@ -80,6 +80,11 @@ class Settings:
         return PROJECT_ROOT / self._typed(key, str)
 
     @property
+    def stream_name(self) -> str:
+        """Of the stream that is read, whether it is set by its name or by its ARN."""
+        return self.optional_text("streamName") or self.text("streamArn").rsplit("/", 1)[-1]
+
+    @property
     def explicit(self) -> frozenset[str]:
         """The keys that a file, the environment or the command line set."""
         return frozenset(key for key, origin in self.origins.items() if origin != DEFAULT_ORIGIN)

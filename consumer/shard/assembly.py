@@ -115,10 +115,6 @@ def drain_seconds(settings: Settings) -> float:
     return grace_seconds * DRAIN_SHARE_OF_GRACE
 
 
-def stream_name(settings: Settings) -> str:
-    return settings.optional_text("streamName") or settings.text("streamArn").rsplit("/", 1)[-1]
-
-
 def _sink(settings: Settings, shard: str, start: Position | None) -> Sink[Any]:
     if settings.backend == "s3":
         return _s3_sink(settings, shard)
@@ -155,7 +151,7 @@ def _s3_sink(settings: Settings, shard: str) -> Sink[Any]:
         bucket=settings.text("s3.bucket"),
         prefix=settings.text("s3.prefix"),
         partition=settings.text("s3.partition"),
-        object_stem=f"{stream_name(settings)}-{shard}",
+        object_stem=f"{settings.stream_name}-{shard}",
         compression_level=settings.integer("s3.compression_level"),
         validate_json=settings.flag("s3.validate_json"),
         max_depth=settings.integer("s3.max_depth"),
@@ -213,7 +209,7 @@ def _dead_letters(settings: Settings, shard: str) -> DeadLetterSink:
         bucket=settings.text("deadletter.bucket"),
         prefix=settings.text("deadletter.prefix"),
         application=settings.text("applicationName"),
-        stream=stream_name(settings),
+        stream=settings.stream_name,
         shard=shard,
     )
     return DeadLetterSink(place, lambda: _s3_client(settings), put_options=encryption_options(settings))

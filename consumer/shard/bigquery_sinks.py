@@ -7,7 +7,6 @@ import gevent
 
 from consumer.settings import Settings
 from consumer.settings.columns import schema_columns
-from consumer.shard.assembly import stream_name
 from consumer.sinks.base import Sink
 from consumer.sinks.bigquery.connection import HttpConnection
 from consumer.sinks.bigquery.encoders import row_encoder
@@ -44,7 +43,7 @@ def load_sink(settings: Settings, shard: str) -> Sink[Any]:
         project=settings.text("bigquery.project"),
         dataset=settings.text("bigquery.dataset"),
         location=settings.text("bigquery.location"),
-        stream=stream_name(settings),
+        stream=settings.stream_name,
         shard=shard,
         prefix=settings.text("bigquery.load_job_prefix"),
         ignore_unknown=settings.text("bigquery.unknown_fields") == "ignore",
@@ -79,7 +78,7 @@ def _encoder(
     return row_encoder(
         settings,
         schema_columns(settings),
-        stream=stream_name(settings),
+        stream=settings.stream_name,
         shard=shard,
         wrapping=wrapping,
         max_row_bytes=max_row_bytes,

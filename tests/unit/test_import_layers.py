@@ -248,3 +248,45 @@ def test_an_import_that_the_tables_allow_passes(module: str, text: str) -> None:
 def test_a_relative_import_is_refused() -> None:
     with pytest.raises(AssertionError, match="relative"):
         list(imports_of("consumer.shard.entry", "from . import pipeline"))
+
+
+def modules_of_the_package() -> dict[str, Path]:
+    """By their names."""
+    paths = [path for path in (ROOT / "consumer").rglob("*.py") if "__pycache__" not in path.parts]
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in paths
+    }
+
+
+def circle_in(edges: dict[str, set[str]]) -> list[str]:
+    """The modules of a circle, the first one again at its end; empty where there is none."""
+    done: set[str] = set()
+
+    def walk(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module in done:
+            return []
+        for target in sorted(edges[module]):
+            if found := walk(target, [*way, module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in sorted(edges) if (found := walk(module, []))), [])
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports inside of functions count: where they hide a circle, two modules are one."""
+    modules = modules_of_the_package()
+    edges: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        targets = {edge.target for edge in imports_of(module, path.read_text(encoding="utf-8"))}
+        nearest = {target if target in modules else target.rpartition(".")[0] for target in targets}
+        edges[module] = (nearest & modules.keys()) - {module}
+    assert circle_in(edges) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]

@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 from consumer.daemon.arguments import Embedded
+from consumer.daemon.check import Answer, Check
 from consumer.daemon.check_command import check_main
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.preparation import NotReady, Unusable
-from consumer.daemon.world import Answer, Check, ask_all, check_state_directory
+from consumer.daemon.world import ask_all, check_state_directory
 from consumer.settings import Settings
 
 
