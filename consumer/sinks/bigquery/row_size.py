@@ -13,6 +13,8 @@ the same number."""
 MOST_VALUES = 100_000
 """In the repeated and nested columns of a row together."""
 
+_LEAST_MEMBER_BYTES = len('"":0,')
+
 
 class Unfit(ValueError):
     """A record that makes no row of fields."""
@@ -20,9 +22,13 @@ class Unfit(ValueError):
     reason: Reason = "too_many_values"
 
 
+SURE_BYTES = min(_LEAST_MEMBER_BYTES * MOST_MEMBERS, MOST_VALUES)
+"""An object of no more has no more members and values than it may."""
+
+
 def check_members(data: bytes) -> None:
     """Raises Unfit where an object has more than MOST_MEMBERS, however often a name is there."""
-    if data.count(b":") > MOST_MEMBERS:
+    if len(data) > _LEAST_MEMBER_BYTES * MOST_MEMBERS and data.count(b":") > MOST_MEMBERS:
         count = sum(1 for _ in members(data))
         if count > MOST_MEMBERS:
             raise Unfit(f"{count} fields; a row takes {MOST_MEMBERS}")
@@ -30,7 +36,7 @@ def check_members(data: bytes) -> None:
 
 def check_values(data: bytes, columns: Sequence[Column]) -> None:
     """Raises Unfit where the repeated and nested columns of an object have more than MOST_VALUES."""
-    if data.count(b",") <= MOST_VALUES:
+    if len(data) <= MOST_VALUES:  # each of them takes a byte at least
         return
     large = {column.name.lower() for column in columns if column.mode == "REPEATED" or column.fields}
     count = sum(

@@ -15,6 +15,9 @@ def slices_of(records: Sequence[Record], indices: Sequence[int]) -> Iterator[Seq
     sizes = records.sizes() if isinstance(records, Records) else [len(record.data) for record in records]
     for start in range(0, len(indices), PART_RECORDS):
         some = indices[start : start + PART_RECORDS]
+        if sum(map(sizes.__getitem__, some)) <= SLICE_BYTES:
+            yield some
+            continue
         begin = size = 0
         for place, index in enumerate(some):
             if place > begin and size + sizes[index] > SLICE_BYTES:

@@ -9,7 +9,7 @@ BigQuery's JSON columns keep the first.
 
 import struct
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -44,12 +44,14 @@ class Found(NamedTuple):
 
 
 _JOINED_BYTES = 1024 * 1024
+_USUAL_BYTES = 200
+"""Of a key and a time, as they are spelled."""
 
 NOT_AN_OBJECT, REPEATED_FIELD = 6, 7
 _FOUND = struct.Struct("6I")
 
 
-class Fields(NamedTuple):
+class Fields(msgspec.Struct, gc=False):
     """What one record says."""
 
     key: Key
@@ -64,6 +66,7 @@ class FieldReader:
         self._key_field = key_field
         self.time_field = time_field
         self._judge = Judge(limits)
+        self._decode_texts = _texts_decoder(key_field, time_field)
         native = library.load()
         self._read_fields: Any = None if native is None else native.read_fields
         self._texts = library.Texts()
@@ -75,10 +78,23 @@ class FieldReader:
 
     def read(self, payloads: Sequence[bytes]) -> tuple[list[Any], list[Rejection]]:
         """Fields of each payload, None for each rejected one."""
+        found = self._find(payloads)
+        if self._decode_texts is not None and self._are_usual(found):
+            try:
+                # in one go, as most are: two texts, and nothing wrong with any record
+                return list(map(self._decode_texts, payloads)), []
+            except msgspec.MsgspecError:
+                pass
+        return self._read(payloads, found)
+
+    def _read(
+        self, payloads: Sequence[bytes], found: "array[int]"
+    ) -> tuple[list[Fields | None], list[Rejection]]:
         fields: list[Fields | None] = []
         rejections: list[Rejection] = []
-        for index, (payload, found) in enumerate(zip(payloads, self._find(payloads), strict=True)):
-            verdict, offset, key_begin, key_size, time_begin, time_size = found
+        rows = _FOUND.iter_unpack(memoryview(found).cast("B"))
+        for index, (payload, each) in enumerate(zip(payloads, rows, strict=True)):
+            verdict, offset, key_begin, key_size, time_begin, time_size = each
             if verdict:
                 fields.append(None)
                 rejections.append(self._rejection(index, payload, verdict, offset))
@@ -88,18 +104,27 @@ class FieldReader:
             fields.append(Fields(key, time))
         return fields, rejections
 
-    def _find(self, payloads: Sequence[bytes]) -> Iterable[tuple[int, ...]]:
+    def _are_usual(self, found: "array[int]") -> bool:
+        """Whether nothing is wrong with any record, and no key and no time is large."""
+        verdicts, key_sizes, time_sizes = found[0::6], found[3::6], found[5::6]
+        return bool(found) and not any(verdicts) and max(key_sizes) + max(time_sizes) <= _USUAL_BYTES
+
+    def _find(self, payloads: Sequence[bytes]) -> "array[int]":
+        """A Found for each payload, number by number."""
         if self._read_fields is None:
-            return [
-                find_fields(payload, self._key_field, self.time_field, self._judge) for payload in payloads
-            ]
+            judge = self._judge
+            places = [find_fields(each, self._key_field, self.time_field, judge) for each in payloads]
+            return array("I", chain.from_iterable(places))
         if sum(map(len, payloads)) <= _JOINED_BYTES:
             return self._found(b"\n".join([*payloads, b""]), array("I", map(len, payloads)))
         # what is large is looked at where it is: Python's bytes end with a zero, which ends a scan as well
-        return chain.from_iterable(self._found(one, array("I", [len(one)])) for one in payloads)
+        found = array("I")
+        for one in payloads:
+            found += self._found(one, array("I", [len(one)]))
+        return found
 
-    def _found(self, text: bytes, sizes: "array[int]") -> Iterable[tuple[int, ...]]:
-        found = bytearray(_FOUND.size * len(sizes))
+    def _found(self, text: bytes, sizes: "array[int]") -> "array[int]":
+        found = array("I", bytes(_FOUND.size * len(sizes)))
         if sizes:
             self._read_fields(
                 self._rules,
@@ -110,7 +135,7 @@ class FieldReader:
                 len(sizes),
                 library.address(found),
             )
-        return _FOUND.iter_unpack(found)
+        return found
 
     def _rejection(self, index: int, payload: bytes, verdict: int, offset: int) -> Rejection:
         if verdict == NOT_AN_OBJECT:
@@ -120,6 +145,19 @@ class FieldReader:
             return Rejection(index, "repeated_field", f"{names} is there a second time at byte {offset}")
         detail = Fault(REASONS[verdict - 1], offset).detail(payload, self._judge.limits)
         return Rejection(index, REASONS[verdict - 1], detail)
+
+
+def _texts_decoder(key_field: str | None, time_field: str) -> Callable[[bytes], Any] | None:
+    """From payloads to objects like Fields, where both fields are texts or missing; None where a name has characters
+    that no setting allows."""
+    if key_field is None or not (key_field.isidentifier() and time_field.isidentifier()):
+        return None
+    names = {"key": key_field, "time": time_field}
+    shape = msgspec.defstruct(
+        "Texts", [("key", str | None, None), ("time", str | None, None)], rename=names, gc=False
+    )
+    decode: Callable[[bytes], Any] = msgspec.json.Decoder(shape).decode
+    return decode
 
 
 def find_fields(payload: bytes, key_field: str | None, time_field: str, judge: Judge) -> Found:

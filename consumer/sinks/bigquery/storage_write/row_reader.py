@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from consumer.domain.dead_letters import Reason
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.row_size import Unfit, check_members, check_values
+from consumer.sinks.bigquery.row_size import SURE_BYTES, Unfit, check_members, check_values
 
 _JSON_TYPES: dict[str, Any] = {
     "STRING": str,
@@ -62,19 +62,18 @@ class RowReader:
         """With `refuse_unknown`, a field without a column makes a row bad; otherwise it is left out."""
         self._columns = columns
         self._fields = _Fields(columns, keeps_unknown=refuse_unknown)
+        self._is_narrow = self._fields.widest <= _LEAST_MEMBER_BYTES * _MOST_LOOKS
         # a field without a column may be one whose name has other letters, so it is always looked at twice
         self._decode_exact = _decoder(columns, refuse_unknown=True)
         self._decode_rewritten = _decoder(columns, refuse_unknown=refuse_unknown)
 
     def read(self, row: bytes) -> Any:
         """Raises BadCells."""
+        if len(row) > SURE_BYTES:
+            self._check_size(row)
         try:
-            check_members(row)
-            check_values(row, self._columns)
-        except Unfit as error:
-            raise BadCells(str(error), error.reason) from None
-        try:
-            return self._decode_exact(row if self._is_soon_decoded(row) else _in_order(row, self._fields))
+            is_soon_decoded = self._is_narrow or self._is_soon_decoded(row)
+            return self._decode_exact(row if is_soon_decoded else _in_order(row, self._fields))
         except _NOT_DECODED:
             pass
         try:
@@ -82,12 +81,17 @@ class RowReader:
         except _NOT_DECODED as error:
             raise BadCells(str(error)) from None
 
+    def _check_size(self, row: bytes) -> None:
+        try:
+            check_members(row)
+            check_values(row, self._columns)
+        except Unfit as error:
+            raise BadCells(str(error), error.reason) from None
+
     def _is_soon_decoded(self, row: bytes) -> bool:
         """Whether it takes few looks at a column's name for each byte of the row and for each column, however the
         members are named."""
         widest = self._fields.widest
-        if widest <= _LEAST_MEMBER_BYTES * _MOST_LOOKS:
-            return True
         return row.count(b":") * widest <= _MOST_LOOKS * (len(row) + widest)
 
 
