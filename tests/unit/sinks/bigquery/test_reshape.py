@@ -118,7 +118,7 @@ def test_an_object_of_more_fields_than_a_table_has_columns_makes_no_row(head: by
     reshaper = Reshaper(COLUMNS, json_as_text=True, overflow="o")
     most = b",".join(b'"%x":0' % number for number in range(MOST_MEMBERS))
     reshaper(head + most + tail)
-    with pytest.raises(Unfit, match="10001 fields"):
+    with pytest.raises(Unfit, match="more than 10000 fields"):
         reshaper(head + most + b',"one more":0' + tail)
     with pytest.raises(Unfit):
         reshaper(head + b'"a":0,' * MOST_MEMBERS + b'"a":0' + tail)

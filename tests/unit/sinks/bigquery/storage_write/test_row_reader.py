@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -88,14 +89,24 @@ def text_of(value: Any) -> str:
     return json.dumps(value)
 
 
+def plain(value: Any) -> Any:
+    """Whichever decoder has made it."""
+    if isinstance(value, msgspec.Struct):
+        return [plain(cell) for cell in msgspec.structs.astuple(value)]
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return bytes(value) if isinstance(value, msgspec.Raw) else value
+
+
 @given(row=st.lists(st.tuples(names, values), max_size=8).map(tuple), refuse=st.booleans())
+@example(row=(("a", []), ("a", None)), refuse=False)
 @example(row=(("many", [[[[]]]]), ("one", [])), refuse=False)
 def test_members_in_order_say_the_same(row: Any, refuse: bool) -> None:
     reader = RowReader(COLUMNS, refuse_unknown=refuse)
 
     def read() -> Any:
         try:
-            return reader.read(text_of(row).encode())
+            return plain(reader.read(text_of(row).encode()))
         except BadCells:
             return None
 
