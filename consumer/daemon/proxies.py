@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from consumer.settings import Settings
-from consumer.sinks.proxies import Proxy, http_proxy_of, proxy_of
+from consumer.sinks.proxies import Proxy, http_proxy_of, proxy_of, unusable
 
 _NO_PROXY = ("no_proxy", "NO_PROXY")
 _OWN_KEYS = (
@@ -81,7 +81,11 @@ def _with_stars(hosts: str) -> Iterator[str]:
 
 def _proxy_for_aws(url: str) -> Proxy | None:
     proxy = proxy_of(url)
-    return None if proxy is not None and proxy.is_for_all else proxy
+    if proxy is None or proxy.is_for_all:
+        return None
+    if proxy.scheme not in ("http", "https"):
+        raise unusable(proxy, url)
+    return proxy
 
 
 def _aws(settings: Settings) -> Iterator[_Asked]:

@@ -65,11 +65,16 @@ def http_proxy_of(url: str) -> Proxy | None:
     """As `proxy_of`, for clients that speak to a proxy itself without TLS. Raises SetupError for any other proxy."""
     proxy = proxy_of(url)
     if proxy is not None and proxy.scheme != "http":
-        raise SetupError(
-            f"a proxy of {proxy.scheme}:// cannot be used for {urlsplit(url).hostname}, one of http:// can",
-            setting=proxy.variable,
-        )
+        raise unusable(proxy, url)
     return proxy
+
+
+def unusable(proxy: Proxy, url: str) -> SetupError:
+    """For a proxy of a kind that the client of an address does not know."""
+    return SetupError(
+        f"a proxy of {proxy.scheme}:// cannot be used for {urlsplit(url).hostname}, one of http:// can",
+        setting=proxy.variable,
+    )
 
 
 def refused_by(proxy: Proxy, status: int, host: str) -> SetupError:

@@ -75,6 +75,16 @@ def test_an_endpoint_of_ones_own_counts(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
+def test_a_proxy_that_is_of_no_use_is_said_for_s3_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://proxy.example:1080")
+    assert proxy_lines(settings("s3")) == []
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example:1080")
+    with pytest.raises(SetupError, match=r"socks5:// cannot be used for kinesis\..*HTTPS_PROXY"):
+        proxy_lines(settings("s3"))
+    monkeypatch.setenv("HTTPS_PROXY", "https://proxy.example")
+    assert proxy_lines(settings("s3"))[0].endswith("by the proxy proxy.example:443")
+
+
 @pytest.mark.parametrize("value", ["socks5://proxy.example:1080", "http://me:secret@:1"])
 def test_a_proxy_that_cannot_be_used_ends_the_start_and_the_check(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str
