@@ -75,8 +75,9 @@ typedef struct {
     int64_t unicode_only, doubles_only;
 } json_limits;
 
-/* Any limits of rule.py allow what keeps to these, so that json.c is sure of it whatever they are. */
-enum { SURE_DEPTH = 64, SURE_NAME_BYTES = 65536, SURE_DIGITS = 200, SURE_EXPONENT_DIGITS = 2 };
+/* Any limits of rule.py allow what keeps to these, so that json.c is sure of it whatever they are. The least of rule.py is
+ * one level more than SURE_DEPTH: around the value of a member that json_value looks at stands an object. */
+enum { SURE_DEPTH = 63, SURE_NAME_BYTES = 65536, SURE_DIGITS = 200, SURE_EXPONENT_DIGITS = 2 };
 
 /* What `has_escape` holds. */
 enum { AN_ESCAPE = 1, HALF_A_PAIR = 2 };

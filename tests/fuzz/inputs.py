@@ -11,6 +11,7 @@ from random import Random
 
 from consumer.local.hostile.kinds import KINDS
 from consumer.local.hostile.payloads import Mark
+from consumer.sinks.json.rule import LEAST_DEPTH
 
 CHOICE_BYTES = 8
 SEPARATOR = b"\x1e"
@@ -284,7 +285,8 @@ class Maker:
     def _nested(self) -> str:
         """One value deep inside."""
         random = self.random
-        depth = random.randint(1, self.deepest - 1)
+        around = min(LEAST_DEPTH + random.randint(-3, 1), self.deepest - 1)
+        depth = random.choice((around, random.randint(1, self.deepest - 1)))
         made = self._value(0)
         for _ in range(depth):
             made = f"[{made}]" if random.randrange(2) else f'{{"a":{made}}}'

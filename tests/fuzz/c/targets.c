@@ -145,7 +145,7 @@ static void forget_rules(row_rules *rules) {
 /* json.c, judge.c and fields.c */
 
 static json_limits some_limits(void) {
-    return (json_limits){SURE_DEPTH + below(100), below(2) ? INT64_MAX : SURE_NAME_BYTES, below(2), below(2)};
+    return (json_limits){SURE_DEPTH + 1 + below(3), below(2) ? INT64_MAX : SURE_NAME_BYTES, below(2), below(2)};
 }
 
 static void check_fields(const byte *payload, uint64_t size, const record_fields *found, int verdict, uint64_t offset) {

@@ -15,7 +15,7 @@ from consumer.sinks.json.rule import BIGQUERY, judge
 from tests.unit.native.mutations import mutated
 from tests.unit.sinks.json_bytes import payloads, spelled, values
 
-DEEPEST = 64
+DEEPEST = 63
 LONGEST_NAME = 65_536
 
 

@@ -42,7 +42,7 @@ ELSEWHERE: dict[str, int] = {
     **{reason.upper(): number for number, reason in enumerate(rule.REASONS, 1)},
     "NOT_AN_OBJECT": fields.NOT_AN_OBJECT,
     "REPEATED_FIELD": fields.REPEATED_FIELD,
-    "SURE_DEPTH": rule.LEAST_DEPTH,
+    "SURE_DEPTH": rule.LEAST_DEPTH - 1,
     "SURE_NAME_BYTES": rule.LEAST_NAME_BYTES,
     "MOST_MEMBERS": row_size.MOST_MEMBERS,
     "LAST_TIME_MS": message_text._LAST_ARRIVAL_MS,

@@ -43,6 +43,19 @@ def test_both_ways_find_the_same_times(batch: list[bytes]) -> None:
         ) == list(found)
 
 
+@pytest.mark.parametrize("levels", [64, 65, 66])
+@pytest.mark.parametrize("native", [True, False])
+def test_a_record_that_is_too_deep_has_the_time_of_its_arrival(
+    native: bool, levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not native:
+        monkeypatch.setattr(library, "load", lambda: None)
+    inside = levels - 1
+    payload = b'{"x":%b%b,"t":"1970-01-01T00:00:01Z"}' % (b"[" * inside, b"]" * inside)
+    times = RecordTimes(time_field="t", time_format="iso8601", max_depth=64)
+    assert list(times.times_ms(records_of([payload]))) == [1000 if levels <= 64 else ARRIVAL_MS]
+
+
 def test_times_in_the_own_notation_are_left_to_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     times = RecordTimes(time_field="t", time_format="iso8601", max_depth=500)
     monkeypatch.setattr(times, "_reader", None)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from consumer.native import library
 from consumer.sinks.json.fields import FieldReader
-from consumer.sinks.json.rule import BIGQUERY, Limits, judge
+from consumer.sinks.json.rule import BIGQUERY, LEAST_DEPTH, Limits, judge
 from tests.unit.native.mutations import mutated as with_faults
 from tests.unit.sinks.json_bytes import payloads, scalars, spelled, texts, values
 
@@ -108,6 +108,18 @@ def read_one(payload: bytes, **options: Any) -> tuple[object, object] | str:
 )
 def test_the_routing_fields_of_one_payload(payload: bytes, expected: tuple[object, object] | str) -> None:
     assert read_one(payload) == expected
+
+
+@pytest.mark.parametrize("field", [b"k", b"t", b"x"])
+@pytest.mark.parametrize(("head", "tail"), [(b"[", b"]"), (b'{"a":', b"}")])
+@pytest.mark.parametrize("levels", range(LEAST_DEPTH - 2, LEAST_DEPTH + 3))
+def test_the_least_limit_of_depth_counts_the_object_around_a_member(
+    field: bytes, head: bytes, tail: bytes, levels: int
+) -> None:
+    inside = levels - 1
+    payload = b'{"%b":%b1%b}' % (field, head * inside, tail * inside)
+    found = read_one(payload, limits=Limits(max_depth=LEAST_DEPTH))
+    assert (found == "too_deep") == (levels > LEAST_DEPTH)
 
 
 def test_a_payload_that_is_no_object_says_what_it_is() -> None:
