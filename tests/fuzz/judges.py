@@ -181,20 +181,22 @@ def _is_sure_line(payload: bytes) -> bool:
 
 
 def _check_fields(payloads: list[bytes]) -> None:
-    """The members that decide where a record goes are the same with and without C, alone and among others."""
-    with_it = _fields(payloads)
-    alone = [_fields([payload]) for payload in payloads]
-    assert with_it == [fields for [fields] in alone], "other fields than alone"
-    with patch.object(library, "load", lambda: None):
-        assert _fields(payloads) == with_it, "other fields without C"
+    """The members that decide where a record goes are the same with and without C, alone and among others,
+    whatever the limits."""
+    for limits in (BIGQUERY, STRICTEST):
+        with_it = _fields(payloads, limits)
+        alone = [_fields([payload], limits) for payload in payloads]
+        assert with_it == [fields for [fields] in alone], "other fields than alone"
+        with patch.object(library, "load", lambda: None):
+            assert _fields(payloads, limits) == with_it, f"other fields without C: {limits}"
 
 
-def _fields(payloads: list[bytes]) -> list[str]:
-    reader = FieldReader(key_field="player_id", time_field="time", limits=BIGQUERY)
+def _fields(payloads: list[bytes], limits: Limits) -> list[str]:
+    reader = FieldReader(key_field="player_id", time_field="time", limits=limits)
     fields, rejections = reader.read(payloads)
     found = {rejection.index: f"{rejection.reason}: {rejection.detail}" for rejection in rejections}
     return [
-        found[index] if one is None else repr([_shown(part) for part in one])
+        found[index] if one is None else repr((_shown(one.key), _shown(one.time)))
         for index, one in enumerate(fields)
     ]
 
