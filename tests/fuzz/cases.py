@@ -20,7 +20,7 @@ from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from consumer.sinks.record_times import RecordTimes
 from consumer.sinks.s3 import S3Sink
-from tests.unit.sinks.bigquery.storage_write.builders import SHARD, decoded, field_rules
+from tests.unit.sinks.bigquery.storage_write.builders import SHARD, SIMPLE, decoded, field_rules
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore
 
 type Place = tuple[int, str, str]
@@ -157,20 +157,6 @@ def _unused() -> Any:
     """A request is prepared without it."""
     return None
 
-
-SIMPLE = (
-    Column("player_id", "STRING"),
-    Column("time", "TIMESTAMP", "REQUIRED"),
-    Column("score", "INTEGER"),
-    Column("ratio", "FLOAT"),
-    Column("won", "BOOLEAN"),
-    Column("born", "DATE"),
-    Column("seen", "TIMESTAMP"),
-    Column("Näme", "STRING"),
-    Column("note", "JSON"),
-    Column("place", "GEOGRAPHY"),
-)
-"""The C library can write them all."""
 
 _FIELDS = (Column("x", "INTEGER"), Column("y", "STRING"))
 NESTED = (

@@ -27,12 +27,7 @@ static input corpus[MOST_INPUTS];
 static uint64_t corpus_size;
 static uint64_t state;
 
-static uint64_t below(uint64_t end) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state % end;
-}
+static uint64_t below(uint64_t end) { return number_below(&state, end); }
 
 static void fail(const char *what) {
     perror(what);

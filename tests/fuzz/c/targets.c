@@ -34,12 +34,7 @@ sureness was_sure[SURE_ABOUT] = {
 
 static uint64_t state;
 
-static uint64_t below(uint64_t end) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state % end;
-}
+static uint64_t below(uint64_t end) { return number_below(&state, end); }
 
 static void check(int holds, const char *what) {
     if (holds) return;

@@ -5,6 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A number below `end`; the same ones follow from the same state, which is not 0. */
+static inline uint64_t number_below(uint64_t *state, uint64_t end) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state % end;
+}
+
 /* Between the payloads of an input. It stands in no JSON, so that nothing is lost by it. */
 enum { SEPARATOR = 0x1E };
 

@@ -43,3 +43,18 @@ def decoded(own: RowMaker, rows: Rows) -> Any:
     found = pa.ipc.read_record_batch(pa.py_buffer(message[len(head) :]), schema)
     found.validate(full=True)
     return found
+
+
+SIMPLE = (
+    Column("player_id", "STRING"),
+    Column("time", "TIMESTAMP", "REQUIRED"),
+    Column("score", "INTEGER"),
+    Column("ratio", "FLOAT"),
+    Column("won", "BOOLEAN"),
+    Column("born", "DATE"),
+    Column("seen", "TIMESTAMP"),
+    Column("Näme", "STRING"),
+    Column("note", "JSON"),
+    Column("place", "GEOGRAPHY"),
+)
+"""Columns that the C library can write, all of them."""

@@ -24,7 +24,7 @@ from consumer.sinks.bigquery.storage_write.rows import MAX_ROW_BYTES, ROW_OVERHE
 from consumer.sinks.bigquery.storage_write.rules import Rules
 from consumer.sinks.bigquery.storage_write.typed_columns import TypedColumns
 from consumer.sinks.bigquery.storage_write.typed_rows import TypedRows
-from tests.unit.sinks.bigquery.storage_write.builders import SHARD, decoded, field_rules
+from tests.unit.sinks.bigquery.storage_write.builders import SHARD, SIMPLE, decoded, field_rules
 from tests.unit.sinks.json_bytes import mutated, texts
 
 pytestmark = pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
@@ -34,19 +34,6 @@ ARRIVAL_MS = 1_767_322_000_000
 
 LAST_ARRIVAL_MS = 7_258_118_399_999
 DAY_MS = 86_400_000
-
-SCHEMA = (
-    Column("player_id", "STRING"),
-    Column("time", "TIMESTAMP", "REQUIRED"),
-    Column("score", "INTEGER"),
-    Column("ratio", "FLOAT"),
-    Column("won", "BOOLEAN"),
-    Column("born", "DATE"),
-    Column("seen", "TIMESTAMP"),
-    Column("Näme", "STRING"),
-    Column("note", "JSON"),
-    Column("place", "GEOGRAPHY"),
-)
 
 
 def record(payload: bytes | dict[str, Any], arrival_ms: int = ARRIVAL_MS) -> Record:
@@ -178,14 +165,14 @@ odd = st.builds(record, odd_payloads, arrivals | st.sampled_from([0, LAST_ARRIVA
 
 @pytest.mark.parametrize("number", [0, -(2**63), 2**63 - 1, 10**18, -(10**18), 999_999_999_999_999_999])
 def test_numbers_of_any_size_are_written_by_the_c_library(number: int) -> None:
-    assert BothWays(field_rules(SCHEMA)).make([record({"player_id": "a", "score": number})])
+    assert BothWays(field_rules(SIMPLE)).make([record({"player_id": "a", "score": number})])
 
 
 @given(records=st.lists(usual, min_size=1, max_size=30), digits=st.integers(0, 2), data=st.data())
 def test_usual_records_are_written_by_the_c_library(
     records: list[Record], digits: int, data: st.DataObject
 ) -> None:
-    both = BothWays(field_rules(SCHEMA, bigquery__key_digits=digits))
+    both = BothWays(field_rules(SIMPLE, bigquery__key_digits=digits))
     chosen = data.draw(st.sets(st.sampled_from(range(len(records)))).map(sorted))
     assert both.make(records)
     assert both.make(records, chosen)
@@ -193,13 +180,13 @@ def test_usual_records_are_written_by_the_c_library(
 
 @given(records=st.lists(usual | odd, max_size=12), unknown=st.sampled_from(["reject", "ignore"]))
 def test_odd_records_make_the_same_rows_and_rejections(records: list[Record], unknown: str) -> None:
-    BothWays(field_rules(SCHEMA, bigquery__unknown_fields=unknown)).make(records)
+    BothWays(field_rules(SIMPLE, bigquery__unknown_fields=unknown)).make(records)
 
 
 @given(payload=odd_payloads, unknown=st.sampled_from(["reject", "ignore"]))
 @example(b'{"player_id":"a","ratio":"Infinity"}', "reject")
 def test_each_odd_record_alone(payload: bytes, unknown: str) -> None:
-    BothWays(field_rules(SCHEMA, bigquery__unknown_fields=unknown, bigquery__key_digits=0)).make(
+    BothWays(field_rules(SIMPLE, bigquery__unknown_fields=unknown, bigquery__key_digits=0)).make(
         [record(payload)]
     )
 
@@ -207,7 +194,7 @@ def test_each_odd_record_alone(payload: bytes, unknown: str) -> None:
 @pytest.mark.parametrize("number", ["01", "-01", "00", "-", "1.", "1e", "1 2", "1a", "+1", ".5", "0x1", ""])
 @pytest.mark.parametrize("column", ["score", "ratio", "unknown"])
 def test_what_is_no_number_is_no_row(number: str, column: str) -> None:
-    both = BothWays(field_rules(SCHEMA, bigquery__unknown_fields="ignore"))
+    both = BothWays(field_rules(SIMPLE, bigquery__unknown_fields="ignore"))
     bad = record(f'{{"player_id":"a","{column}":{number}}}'.encode())
     assert both.make([bad, record({"player_id": "a"})])
     _, [rejection] = both.own.make(Records.of([bad]), [0])
@@ -221,7 +208,7 @@ def test_numbers_are_the_same_to_the_last_bit(number: float, data: st.DataObject
         | st.integers(0, 25).map(lambda digits: f"{number:.{digits}f}")
         | st.integers(0, 25).map(lambda digits: f"{number:.{digits}e}")
     )
-    BothWays(field_rules(SCHEMA)).make([record(f'{{"player_id":"a","ratio":{text}}}'.encode())])
+    BothWays(field_rules(SIMPLE)).make([record(f'{{"player_id":"a","ratio":{text}}}'.encode())])
 
 
 def test_what_is_written_anew_is_written_by_the_c_library() -> None:
@@ -237,7 +224,7 @@ def test_what_is_written_anew_is_written_by_the_c_library() -> None:
     ]
     made = [record({"player_id": "a", **one}) for one in odd_ones]
     usual_one = record({"player_id": "b1", "score": 7})
-    assert BothWays(field_rules(SCHEMA)).make([usual_one, *made, usual_one])
+    assert BothWays(field_rules(SIMPLE)).make([usual_one, *made, usual_one])
 
 
 @pytest.mark.parametrize(
@@ -254,14 +241,14 @@ def test_what_is_written_anew_is_written_by_the_c_library() -> None:
     ],
 )
 def test_what_the_c_library_is_not_sure_of_takes_no_other_row_along(members: bytes) -> None:
-    both = BothWays(field_rules(SCHEMA))
+    both = BothWays(field_rules(SIMPLE))
     odd_one = record(b'{"player_id":"a",%b}' % members)
     assert both.make([record({"player_id": "a"}), odd_one, record({"player_id": "a", "score": 1})])
 
 
 @given(records=st.lists(usual | odd, min_size=1, max_size=30), data=st.data())
 def test_parts_and_rests_hold_the_same_rows(records: list[Record], data: st.DataObject) -> None:
-    both = BothWays(field_rules(SCHEMA, bigquery__key_digits=0))
+    both = BothWays(field_rules(SIMPLE, bigquery__key_digits=0))
     records = [*records, record({"player_id": "a"})]
     ((mine,), (theirs,)) = (
         maker.make(some, range(len(records)))[0].values()
@@ -286,7 +273,7 @@ def test_chunks_of_several_parts(first: Record, seed: Random) -> None:
         )
         for number in range(2 * PART_RECORDS + 1)
     ]
-    both = BothWays(field_rules(SCHEMA))
+    both = BothWays(field_rules(SIMPLE))
     assert both.make(records)
     assert both.make(records, sorted(seed.sample(range(len(records)), seed.randrange(len(records)))))
 
@@ -295,11 +282,11 @@ def test_chunks_of_several_parts(first: Record, seed: Random) -> None:
 def test_the_largest_row(spare: int) -> None:
     head, end = b'{"player_id":"a","place":"', b'"}'
     payload = head + b"x" * (MAX_ROW_BYTES - ROW_OVERHEAD_BYTES - len(head) - len(end) - spare) + end
-    assert BothWays(field_rules(SCHEMA)).make([record(payload), record({"player_id": "a"})])
+    assert BothWays(field_rules(SIMPLE)).make([record(payload), record({"player_id": "a"})])
 
 
 def test_a_required_column_wants_a_value() -> None:
-    schema = (*SCHEMA[:2], Column("score", "INTEGER", "REQUIRED"))
+    schema = (*SIMPLE[:2], Column("score", "INTEGER", "REQUIRED"))
     both = BothWays(field_rules(schema))
     assert both.make([record({"player_id": "a", "score": score}) for score in (1, None)])
     assert both.make([record({"player_id": "a"}), record({"player_id": "a", "score": 2})])
@@ -308,15 +295,15 @@ def test_a_required_column_wants_a_value() -> None:
 @pytest.mark.parametrize(
     ("changes", "schema"),
     [
-        ({"bigquery__unknown_fields": "overflow"}, SCHEMA),
-        ({"bigquery__metadata_columns": True}, SCHEMA),
-        ({"record__time_format": "epoch_ms"}, SCHEMA),
-        ({"record__time_field": "seen"}, SCHEMA),
-        ({}, (*SCHEMA, Column("x", "NUMERIC"))),
-        ({}, (*SCHEMA, Column("x", "INTEGER", "REPEATED"))),
-        ({}, (*SCHEMA, Column("x", "RECORD", fields=(Column("y", "STRING"),)))),
-        ({}, (SCHEMA[0], Column("time", "DATE"))),
-        ({}, (*SCHEMA, *(Column(f"c{number}", "STRING") for number in range(512)))),
+        ({"bigquery__unknown_fields": "overflow"}, SIMPLE),
+        ({"bigquery__metadata_columns": True}, SIMPLE),
+        ({"record__time_format": "epoch_ms"}, SIMPLE),
+        ({"record__time_field": "seen"}, SIMPLE),
+        ({}, (*SIMPLE, Column("x", "NUMERIC"))),
+        ({}, (*SIMPLE, Column("x", "INTEGER", "REPEATED"))),
+        ({}, (*SIMPLE, Column("x", "RECORD", fields=(Column("y", "STRING"),)))),
+        ({}, (SIMPLE[0], Column("time", "DATE"))),
+        ({}, (*SIMPLE, *(Column(f"c{number}", "STRING") for number in range(512)))),
     ],
 )
 def test_what_the_c_library_cannot_write(changes: dict[str, Value], schema: Sequence[Column]) -> None:
@@ -326,13 +313,13 @@ def test_what_the_c_library_cannot_write(changes: dict[str, Value], schema: Sequ
 @pytest.mark.parametrize("digits", [0, 1, 2])
 def test_as_many_columns_as_there_may_be(digits: int) -> None:
     names = [f"c{number}" for number in range(510)]
-    schema = (*SCHEMA[:2], *(Column(name, ("INTEGER", "STRING")[len(name) % 2]) for name in names))
+    schema = (*SIMPLE[:2], *(Column(name, ("INTEGER", "STRING")[len(name) % 2]) for name in names))
     both = BothWays(field_rules(schema, bigquery__key_digits=digits))
     values = {name: (len(name), name)[len(name) % 2] for name in names}
     assert both.make([record({"player_id": key, **values}) for key in ("a0", "a1", "b0", "a0")])
 
 
-MANY_COLUMNS = (*SCHEMA[:2], *(Column(f"c{number}", "INTEGER") for number in range(500)))
+MANY_COLUMNS = (*SIMPLE[:2], *(Column(f"c{number}", "INTEGER") for number in range(500)))
 
 
 @pytest.mark.parametrize("payload", [{"player_id": "a"}, {"player_id": "a", "C1": "7"}])
@@ -358,7 +345,7 @@ def test_a_record_that_is_written_anew_names_no_column_that_it_has_not() -> None
 
 
 def test_a_table_may_have_the_column_of_the_time_alone() -> None:
-    both = BothWays(field_rules([SCHEMA[1]], bigquery__key_digits=0, bigquery__unknown_fields="ignore"))
+    both = BothWays(field_rules([SIMPLE[1]], bigquery__key_digits=0, bigquery__unknown_fields="ignore"))
     assert both.make([record({}), record({"x": 1}), record({"TIME": "2026-01-02T03:04:05Z"})])
 
 
@@ -368,7 +355,7 @@ def test_records_that_make_no_row_are_left_out_at_once(monkeypatch: pytest.Monke
             raise AssertionError("moves whatever stands behind")
 
     monkeypatch.setattr(row_finder, "array", Undeletable)
-    both = BothWays(field_rules(SCHEMA))
+    both = BothWays(field_rules(SIMPLE))
     assert both.make([record({"player_id": key}) for key in ("a", "", "b", "no", "", "a")])
 
 
@@ -380,7 +367,7 @@ def test_usual_rows_take_no_pyarrow() -> None:
         "from consumer.settings.schema import Column\n"
         "from consumer.sinks.bigquery.storage_write.makers import row_maker\n"
         "from consumer.sinks.bigquery.storage_write.rules import Rules\n"
-        f"settings = {dict(field_rules(SCHEMA).settings)!r}\n"
+        f"settings = {dict(field_rules(SIMPLE).settings)!r}\n"
         "schema = (Column('player_id', 'STRING'), Column('time', 'TIMESTAMP'))\n"
         "own = row_maker(Rules(1, settings, schema), shard='shardId-7')\n"
         f"records = Records.of([Record(b'{{\"player_id\":\"a\"}}', 'k', '1', 0, {ARRIVAL_MS})])\n"
