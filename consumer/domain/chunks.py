@@ -152,8 +152,8 @@ class Chunker:
         return list(self.cut(records))
 
     def cut(self, records: Records) -> Iterator[Chunk]:
-        """As `add`, chunk by chunk, each of them copied when it is asked for; what was copied the records let go of.
-        Whoever does not ask for all of them has to discard the rest."""
+        """As `add`, chunk by chunk, each of them copied when it is asked for. Whoever does not ask for all of them has
+        to discard the rest."""
         if not records:
             return
         if self._holds_all_of(records):
@@ -224,7 +224,6 @@ class Chunker:
 
     def _seal_with(self, records: Records, begin: int, end: int) -> Chunk:
         self._open.extend(records, begin, end)
-        records.let_go(end)
         chunk = Chunk(self._open)
         self.discard()
         return chunk

@@ -1,7 +1,7 @@
 """Many records of a shard as columns, of which no object is made unless it is asked for."""
 
 from array import array
-from collections.abc import Buffer, Callable, Iterable, Iterator, Sequence
+from collections.abc import Buffer, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, groupby
 from typing import Any, overload
 
@@ -192,7 +192,7 @@ class Records(Sequence[Record]):
     they came. What `of_one` makes has one part of any size.
     """
 
-    __slots__ = ("_count", "_label_bytes", "_let_go", "_part_records", "parts", "payload_bytes")
+    __slots__ = ("_count", "_label_bytes", "_part_records", "parts", "payload_bytes")
 
     def __init__(self) -> None:
         """Empty, to be extended."""
@@ -200,7 +200,6 @@ class Records(Sequence[Record]):
         self._count = self._label_bytes = 0
         self.payload_bytes = 0
         self._part_records = PART_RECORDS
-        self._let_go: Callable[[int], None] | None = None
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> "Records":
@@ -213,21 +212,14 @@ class Records(Sequence[Record]):
         return made
 
     @classmethod
-    def of_one(cls, columns: Columns, let_go: Callable[[int], None] | None = None) -> "Records":
-        """A look at these; not to be extended. `let_go` is called with a number of records, from the first on, that
-        nobody looks at any more."""
+    def of_one(cls, columns: Columns) -> "Records":
+        """A look at these; not to be extended."""
         made = cls()
         made.parts = [columns] if len(columns) else []
         made._count = made._part_records = len(columns)
         made.payload_bytes = columns.payload_bytes
         made._label_bytes = len(columns.labels)
-        made._let_go = let_go
         return made
-
-    def let_go(self, count: int) -> None:
-        """Nobody looks at so many records, from the first on, any more: their memory may be used for something else."""
-        if self._let_go is not None:
-            self._let_go(count)
 
     def extend(self, records: "Records", begin: int = 0, end: int | None = None) -> None:
         """Take over others, or those of them from one index to before another."""

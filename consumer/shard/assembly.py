@@ -19,6 +19,7 @@ from consumer.settings import Settings
 from consumer.settings.table import Backend
 from consumer.shard.checkpointing import Checkpointing
 from consumer.shard.delivery import Delivery, Waiting, exit_soon
+from consumer.shard.message_parser import EARLY_BYTES
 from consumer.shard.pipeline import InFlightLimits, Pipeline
 from consumer.shard.status import ShardStatus
 from consumer.sinks.aws import encryption_options, object_options
@@ -67,6 +68,7 @@ def in_flight_limits(settings: Settings) -> InFlightLimits:
         max_chunks=settings.integer("delivery.max_in_flight_chunks"),
         max_bytes=settings.integer("delivery.max_in_flight_bytes"),
         footprint=_FOOTPRINTS[settings.backend],
+        message_bytes=EARLY_BYTES,
     )
 
 

@@ -53,9 +53,10 @@ class LineReader:
     def read_line(self, look_ahead: Callable[[memoryview], int] | None = None) -> memoryview:
         """The next line with its line end, or what is left before the end of input; empty at the end.
 
-        It is valid until the next call. `waiting_since` (wall clock, seconds) is not None while a call runs. Of a line
-        that comes in pieces, `look_ahead` is shown what is there after each, and a line end that is not its own. It
-        returns how many bytes of that it is done with: neither it nor the line shows them again.
+        It is valid until the next call. `waiting_since` (wall clock, seconds) is not None while a call waits for
+        something to come. Of a line that comes in pieces, `look_ahead` is shown what is there after each, and a line
+        end that is not its own. It returns how many bytes of that it is done with: neither it nor the line shows them
+        again. It may block as long as it likes.
         """
         self.waiting_since = self._now()
         try:
@@ -69,7 +70,9 @@ class LineReader:
         while (line_end := self._buffer.find(b"\n", self._begin + looked_at, self._end)) < 0:
             if self._begin < self._end and look_ahead is not None:
                 self._buffer[self._end] = _LINE_END
+                self.waiting_since = None
                 self._begin += look_ahead(memoryview(self._buffer)[self._begin : self._end + 1])
+                self.waiting_since = self._now()
             looked_at = self._end - self._begin
             if not self._read_more():
                 return self._give(self._end)

@@ -1,5 +1,7 @@
 """`processRecords` messages as columns, by the C library and, for what that is not sure of, by Python."""
 
+from collections.abc import Callable
+
 from consumer.domain.columns import Records
 from consumer.native import library
 from consumer.shard.message_text import GROUP_BYTES, OTHER, MessageText, malformed
@@ -10,11 +12,23 @@ _SMALL_BYTES = 64 * 1024
 have filled is given back."""
 
 
+EARLY_BYTES = 12 * 1024 * 1024
+"""Of memory. Answers of Kinesis hold 10 MB at most, and a message of usual records less than this. A KPL aggregate of
+very many tiny ones becomes many times as much, since each of them has its own key and sequence number here."""
+
+
 class MessageParser:
     """What it gives out is valid until the next message with records comes: a callback reads answers to its checkpoints
     while it has not yet looked at all of its own."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, take_early: Callable[[Records], None] | None = None, *, early_bytes: int = EARLY_BYTES
+    ) -> None:
+        """`take_early` gets the first records of a message that is still coming once they take more than
+        `early_bytes`, and then the next ones, so that its memory has an end however many there are. They are valid
+        until it returns; `parse` gives those that are left."""
+        self._take_early = take_early
+        self._early_bytes = early_bytes
         loaded = library.load()
         self._parse = None if loaded is None else loaded.parse_records
         self._progress = library.MessageProgress()
@@ -35,6 +49,9 @@ class MessageParser:
         if size <= self._wanted:
             return 0
         self._go_on(so_far)
+        if self._take_early is not None and self._memory.held_bytes > self._early_bytes:
+            self._take_early(self._memory.records())
+            self._memory.clear()
         progress = self._progress
         # what is read from its beginning again is read when there is half as much again: all of it three times at most
         unread = size - progress.offset

@@ -15,10 +15,6 @@ from consumer.domain.ledger import Ledger
 from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointer, Checkpointing
 from consumer.shard.status import ShardStatus
 
-USUAL_MESSAGE_BYTES = 12 * 1024 * 1024
-"""What a shard process has room for beside its limit: an answer of Kinesis holds 10 MB at most. A KPL aggregate of very
-many tiny records becomes several times as much, since each of them has its own key and sequence number here."""
-
 
 class ChunkDelivery(Protocol):
     def start(self, chunk: Chunk, on_durable: Callable[[], None]) -> None: ...
@@ -35,8 +31,8 @@ class Wakeup(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlightLimits:
     """At either of these a callback waits, and no chunk is started that would pass `max_bytes`: one that is larger
-    than that goes alone. Bytes are of memory, as `footprint` tells; those of a message beyond USUAL_MESSAGE_BYTES count
-    until the callback returns.
+    than that goes alone. Bytes are of memory, as `footprint` tells; those of a message beyond `message_bytes`, for
+    which a shard process has room beside its limit, count until they are taken.
 
     `max_chunks` counts from the watermark, so that one chunk that takes long bounds how much is delivered beyond
     it: after a crash all of that is delivered again, and BigQuery forgets an insertId after a minute.
@@ -45,6 +41,7 @@ class InFlightLimits:
     max_chunks: int
     max_bytes: int
     footprint: Footprint
+    message_bytes: int
 
 
 class Pipeline:
@@ -117,7 +114,14 @@ class Pipeline:
         finally:
             self._message_bytes = 0
 
-    def _take(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer) -> None:
+    def take_early(self, records: Records) -> None:
+        """Take records of a message that is still coming: as `accept`, but that nothing can be checkpointed yet."""
+        try:
+            self._take(records, None, None)
+        finally:
+            self._message_bytes = 0
+
+    def _take(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer | None) -> None:
         if self._takes_no_more():
             self._drop(bool(records))
             self._checkpoint_if_due(checkpointer)
@@ -127,7 +131,7 @@ class Pipeline:
         left = records.held_bytes + self._chunker.open_held_bytes
         for chunk in self._sealed(records, tip_seen_ms):
             left -= chunk.records.held_bytes
-            self._message_bytes = max(0, left - USUAL_MESSAGE_BYTES)
+            self._message_bytes = max(0, left - self._limits.message_bytes)
             self._wait(lambda chunk=chunk: self._has_room_for(chunk), checkpointer)  # type: ignore[misc]
             if self._takes_no_more():
                 # it was never tracked, so no checkpoint can pass it: the next owner reads it again
@@ -227,9 +231,10 @@ class Pipeline:
         return self._drain_until is not None and self._now() >= self._drain_until
 
     def _wait(
-        self, done: Callable[[], bool], checkpointer: Checkpointer, *, until: float | None = None
+        self, done: Callable[[], bool], checkpointer: Checkpointer | None, *, until: float | None = None
     ) -> None:
-        """Block until `done`, a lost lease, or `until` (monotonic); without `until`, a drain ends it as well."""
+        """Block until `done`, a lost lease, or `until` (monotonic); without `until`, a drain ends it as well. Without
+        a checkpointer nothing is checkpointed meanwhile."""
         while True:
             self._checkpoint_if_due(checkpointer)
             self._wakeup.clear()
@@ -237,12 +242,12 @@ class Pipeline:
                 return
             if self.is_draining() if until is None else self._now() >= until:
                 return
-            self._wakeup.wait(self._next_look(until))
+            self._wakeup.wait(self._next_look(until, may_checkpoint=checkpointer is not None))
 
-    def _next_look(self, until: float | None) -> float | None:
+    def _next_look(self, until: float | None, *, may_checkpoint: bool) -> float | None:
         """Seconds until there is something to do without a wake-up; None where there is nothing."""
         looks = [] if until is None else [until - self._now()]
-        if self._checkpoints.pending(self._ledger.watermark):
+        if may_checkpoint and self._checkpoints.pending(self._ledger.watermark):
             looks.append(self._checkpoints.seconds_until_due())
         return max(0.0, min(looks)) if looks else None
 
@@ -250,6 +255,6 @@ class Pipeline:
         self._wakeup.clear()
         self._wakeup.wait(seconds)
 
-    def _checkpoint_if_due(self, checkpointer: Checkpointer) -> None:
-        if not self._checkpoints.lease_lost:
+    def _checkpoint_if_due(self, checkpointer: Checkpointer | None) -> None:
+        if checkpointer is not None and not self._checkpoints.lease_lost:
             self._checkpoints.if_due(self._ledger.watermark, checkpointer)

@@ -5,6 +5,7 @@ from typing import Any
 
 from amazon_kclpy.v3 import processor as v3
 
+from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError
 from consumer.domain.records import Position
 from consumer.shard.pipeline import Pipeline
@@ -48,10 +49,17 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
         if self.drain_asked:
             self._parts[0].drain()
 
+    def take_early(self, records: Records) -> None:
+        """Of a message that is still coming."""
+        pipeline, status = self._started()
+        status.read(len(records), records.payload_bytes)
+        pipeline.take_early(records)
+
     def process_records(self, process_records_input: RecordsMessage) -> None:
         pipeline, status = self._started()
         message = process_records_input
-        status.callback(len(message.records), message.records.payload_bytes, message.millis_behind_latest)
+        status.read(len(message.records), message.records.payload_bytes)
+        status.millis_behind_latest = message.millis_behind_latest
         tip_seen_ms = self._tip.seen_ms(message.millis_behind_latest)
         pipeline.accept(message.records, tip_seen_ms, message.checkpointer)
         self._tip.answered()

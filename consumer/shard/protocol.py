@@ -15,7 +15,7 @@ from amazon_kclpy import dispatch, kcl, messages
 from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError
 from consumer.shard.line_reader import LineReader
-from consumer.shard.message_parser import MessageParser
+from consumer.shard.message_parser import EARLY_BYTES, MessageParser
 from consumer.shard.message_text import RECORDS_ACTION, malformed
 
 
@@ -26,9 +26,12 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 class Callbacks(Protocol):
-    """amazon_kclpy's v3 record processor."""
+    """amazon_kclpy's v3 record processor, and `take_early`: records of a message that is still coming, too long to be
+    held whole, and valid until it returns. `process_records` gets those that are left. No checkpoint can be made in
+    between: its answer comes behind the message."""
 
     def initialize(self, initialize_input: Any) -> None: ...
+    def take_early(self, records: Records) -> None: ...
     def process_records(self, process_records_input: Any) -> None: ...
     def lease_lost(self, lease_lost_input: Any) -> None: ...
     def shard_ended(self, shard_ended_input: Any) -> None: ...
@@ -63,11 +66,20 @@ class InputClosed(SystemExit):
 class MessageIO(kcl._IOHandler):  # type: ignore[misc]
     """What KCLProcess and its Checkpointer read and write through."""
 
-    def __init__(self, reader: LineReader, write: Callable[[bytes], None], error_file: Any) -> None:
+    def __init__(
+        self,
+        reader: LineReader,
+        write: Callable[[bytes], None],
+        error_file: Any,
+        take_early: Callable[[Records], None],
+        *,
+        early_bytes: int = EARLY_BYTES,
+    ) -> None:
+        """See MessageParser."""
         super().__init__(None, None, error_file)
         self._reader = reader
         self._write = write
-        self._parser = MessageParser()
+        self._parser = MessageParser(take_early, early_bytes=early_bytes)
 
     def read_line(self) -> memoryview:
         return self._reader.read_line(self._parser.look_ahead)
@@ -116,7 +128,7 @@ class ShardProcess(kcl.KCLProcess):  # type: ignore[misc]
         self, processor: Callbacks, *, reader: LineReader, write: Callable[[bytes], None], error_file: Any
     ) -> None:
         super().__init__(processor, None, None, error_file)
-        self.io_handler = MessageIO(reader, write, error_file)
+        self.io_handler = MessageIO(reader, write, error_file, processor.take_early)
         self.checkpointer = kcl.Checkpointer(self.io_handler)
 
     def _perform_action(self, action: Any) -> None:

@@ -30,8 +30,15 @@ class RecordMemory:
         self._memory: dict[str, mmap.mmap] = {}
         self._map_all()
 
+    @property
+    def held_bytes(self) -> int:
+        """What the records in it take."""
+        columns = self.columns
+        held: int = columns.text_bytes + columns.label_bytes + columns.count * RECORD_BYTES
+        return held
+
     def clear(self) -> None:
-        """For the next message."""
+        """For the next message, or the next records of one."""
         columns = self.columns
         columns.text_bytes = columns.label_bytes = columns.count = 0
 
@@ -72,25 +79,13 @@ class RecordMemory:
     def records(self) -> Records:
         columns = self.columns
         count = columns.count
-        self._filled = max(self._filled, columns.text_bytes + columns.label_bytes + count * RECORD_BYTES)
+        self._filled = max(self._filled, self.held_bytes)
         text = memoryview(self._memory["text"])[: columns.text_bytes]
         labels = memoryview(self._memory["labels"])[: columns.label_bytes]
         *numbers, text_begins, label_begins = self._items()
         numbers = [column[:count] for column in numbers]
         found = Columns(text, labels, *numbers, begins=(text_begins, label_begins))
-        return Records.of_one(found, self._let_go if found.held_bytes > _USUAL_BYTES else None)
-
-    def _let_go(self, count: int) -> None:
-        """Of whole pages before a record: a message of very many tiny ones is copied chunk by chunk, and would be here
-        twice otherwise."""
-        memory = self._memory
-        text_begins, label_begins = self._items()[-2:]
-        ends = {name: count * item_bytes for name, item_bytes in _ITEM_BYTES.items()}
-        ends |= {"text": text_begins[count], "labels": label_begins[count]}
-        for name, end in ends.items():
-            pages = end // mmap.PAGESIZE * mmap.PAGESIZE
-            if pages:
-                memory[name].madvise(mmap.MADV_DONTNEED, 0, pages)
+        return Records.of_one(found)
 
     def give_back(self, kept_bytes: int) -> None:
         """What messages have filled, if it is more than that."""

@@ -53,10 +53,9 @@ class ShardStatus:
     def count(self, name: str, amount: int = 1) -> None:
         self.counters[name] += amount
 
-    def callback(self, records: int, payload_bytes: int, millis_behind_latest: int | None) -> None:
+    def read(self, records: int, payload_bytes: int) -> None:
         self.count("records_read", records)
         self.count("bytes_read", payload_bytes)
-        self.millis_behind_latest = millis_behind_latest
 
     def delivered(self, chunk: Chunk, *, dead_letters: int) -> None:
         self.count("chunks_delivered")

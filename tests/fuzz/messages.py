@@ -7,10 +7,11 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
+from consumer.domain.records import Record
 from consumer.native import library
 from consumer.shard import message_parser
 from consumer.shard.line_reader import LineReader
-from consumer.shard.message_parser import MessageParser
+from consumer.shard.message_parser import EARLY_BYTES, MessageParser
 from consumer.shard.protocol import MessageIO
 from tests.fuzz.inputs import Input, Maker
 
@@ -49,19 +50,23 @@ def check(one: Input) -> None:
         assert _outcome(line) == with_it, "another message without the C library"
     with patch.object(message_parser, "_SMALL_BYTES", 0):
         assert _outcome(line, one.random()) == with_it, "another message in pieces"
+        assert _outcome(line, one.random(), early_bytes=1) == with_it, (
+            "another message when it is taken early"
+        )
 
 
-def _outcome(line: bytes, pieces: Random | None = None) -> Any:
+def _outcome(line: bytes, pieces: Random | None = None, *, early_bytes: int = EARLY_BYTES) -> Any:
     """What the message says, or which error it is."""
     reader: LineReader = object()  # type: ignore[assignment]
-    messages = MessageIO(reader, lambda data: None, io.StringIO())
+    early: list[Record] = []
+    messages = MessageIO(reader, lambda data: None, io.StringIO(), early.extend, early_bytes=early_bytes)
     try:
         done = 0 if pieces is None else _looked_at(messages._parser, line, pieces)
         message = messages.load_action(memoryview(bytearray(line[done:])))
     except Exception as error:  # noqa: BLE001 - whatever it is, it has to be the same
         return type(error).__name__
     with contextlib.suppress(AttributeError):
-        return list(message.records), message.millis_behind_latest
+        return [*early, *message.records], message.millis_behind_latest
     return type(message).__name__
 
 

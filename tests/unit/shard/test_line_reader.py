@@ -136,6 +136,21 @@ def test_it_is_known_since_when_a_line_is_waited_for() -> None:
         assert reader.waiting_since is None
 
 
+def test_nothing_is_waited_for_while_what_has_come_is_looked_at() -> None:
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading, now=Ticks())
+        os.write(pipe.writing, b"half a ")
+        seen: list[float | None] = []
+
+        def look_ahead(so_far: memoryview) -> int:
+            seen.append(reader.waiting_since)
+            os.write(pipe.writing, b"line\n")
+            return 0
+
+        assert bytes(reader.read_line(look_ahead)) == b"half a line\n"
+        assert seen == [None]
+
+
 def test_lines_longer_than_the_buffer_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_reader, "_BUFFER_BYTES", 4096)
     lines = [

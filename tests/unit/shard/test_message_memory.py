@@ -1,6 +1,7 @@
 """What messages of very many small records take in memory, and that it is given back."""
 
 from collections.abc import Callable
+from typing import Any
 
 import gevent
 import pytest
@@ -20,10 +21,10 @@ SMALL = b'{"action":"processRecords","records":[' + RECORD % 7 + b'],"millisBehi
 COUNT = 50_000
 
 
-def python_parser() -> MessageParser:
+def python_parser(*arguments: Any, **named: Any) -> MessageParser:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "load", lambda: None)
-        return MessageParser()
+        return MessageParser(*arguments, **named)
 
 
 PARSERS = pytest.mark.parametrize("make", [MessageParser, python_parser], ids=["C", "Python"])
@@ -53,6 +54,28 @@ def test_a_message_takes_what_its_records_are_said_to_hold(make: Callable[[], Me
         assert held == COUNT * (len("{}\n") + len('k"') + 56 + RECORD_BYTES)
         assert held <= touched(parser) < held + 200_000, "pages are filled to their ends"
         assert touched_bytes(reader._buffer) < 4_000_000
+
+
+@PARSERS
+def test_a_message_of_any_number_of_records_takes_no_more_than_is_taken_early(
+    make: Callable[..., MessageParser],
+) -> None:
+    """However many they are, and however long their keys."""
+    early_bytes, count = 1_000_000, 60_000
+    numbers: list[int] = []
+    parser = make(
+        lambda records: numbers.extend(one.sub_sequence_number for one in records), early_bytes=early_bytes
+    )
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading)
+        writer = gevent.spawn(write_without_blocking, pipe.writing, large_message(count))
+        found = parser.parse(reader.read_line(parser.look_ahead))
+        writer.get()
+    assert found is not None
+    numbers += [one.sub_sequence_number for one in found[0]]
+    assert numbers == list(range(count))
+    # one look is at what one read has brought, and at what was left of the one before
+    assert touched(parser) < early_bytes + 2_000_000 < count * (RECORD_BYTES + 56)
 
 
 @PARSERS

@@ -11,7 +11,6 @@ from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError, Superseded, TransientError
 from consumer.domain.ledger import Ledger
 from consumer.domain.records import Position, Record
-from consumer.shard import pipeline
 from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointing
 from consumer.shard.pipeline import InFlightLimits, Pipeline
 from tests.unit.shard.fakes import (
@@ -51,6 +50,7 @@ class Shard:
         max_bytes: int = 1_000,
         interval: float = 5,
         drain_seconds: float = 10,
+        message_bytes: int = 1_000_000,
     ) -> None:
         self.log = Log()
         self.clock = Clock()
@@ -68,7 +68,12 @@ class Shard:
             ledger=Ledger(),
             delivery=self.delivery,
             checkpoints=Checkpointing(state, status, before=self._keep, now=self.clock),
-            limits=InFlightLimits(max_chunks=max_chunks, max_bytes=max_bytes, footprint=PayloadsOnly()),
+            limits=InFlightLimits(
+                max_chunks=max_chunks,
+                max_bytes=max_bytes,
+                footprint=PayloadsOnly(),
+                message_bytes=message_bytes,
+            ),
             status=status,
             wakeup=self.wakeup,
             drain_seconds=drain_seconds,
@@ -77,6 +82,12 @@ class Shard:
 
     def accept(self, *some: Record, tip_seen_ms: int | None = None) -> list[str]:
         return self.accept_all(Records.of(some), tip_seen_ms)
+
+    def take_early(self, *some: Record) -> list[str]:
+        """No callback: a checkpoint would fail."""
+        started = len(self.log)
+        self.pipeline.take_early(Records.of(some))
+        return self.log.since(started)
 
     def accept_all(self, records: Records, tip_seen_ms: int | None = None) -> list[str]:
         with self._callback() as started:
@@ -413,11 +424,10 @@ def test_a_lost_lease_stops_checkpoints_and_drops_the_open_chunk() -> None:
     assert shard.pipeline.in_flight_bytes == 0
 
 
-def test_what_is_left_of_a_message_beyond_a_usual_one_takes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_of_a_message_beyond_a_usual_one_takes_room() -> None:
     some = numbered(1, 3)
     one = Records.of(some[:1]).held_bytes
-    monkeypatch.setattr(pipeline, "USUAL_MESSAGE_BYTES", one - 5)
-    shard = Shard(max_chunks=9, max_bytes=40, interval=60)
+    shard = Shard(max_chunks=9, max_bytes=40, interval=60, message_bytes=one - 5)
     shard.while_waiting(shard.durable(1))
     done = [act for act in shard.accept(*some) if act.startswith(("start", "durable"))]
     # two records are left beside the first chunk, one beside the second, and none beside the third
@@ -425,26 +435,43 @@ def test_what_is_left_of_a_message_beyond_a_usual_one_takes_room(monkeypatch: py
     assert shard.pipeline.in_flight_bytes == 20
 
 
-def test_a_message_larger_than_the_limit_is_delivered_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "USUAL_MESSAGE_BYTES", 0)
-    shard = Shard(max_chunks=9, max_bytes=40, interval=60)
+def test_a_message_larger_than_the_limit_is_delivered_chunk_by_chunk() -> None:
+    shard = Shard(max_chunks=9, max_bytes=40, interval=60, message_bytes=0)
     shard.while_waiting(shard.durable(1), shard.durable(2), shard.durable(3))
     done = [act for act in shard.accept(*numbered(1, 3)) if act.startswith(("start", "durable"))]
     assert done == ["start 1-1", "durable 1", "start 2-1", "durable 2", "start 3-1"]
 
 
-def test_a_message_lets_go_of_a_chunk_once_it_is_copied_and_not_before_there_is_room() -> None:
-    shard = Shard(max_chunks=1, interval=60)
-    message = Records.of_one(
-        Records.of(numbered(1, 3)).parts[0], lambda count: shard.log.append(f"let go of {count}")
-    )
-    shard.while_waiting(shard.durable(1), shard.durable(2), shard.durable(3))
-    acts = [act for act in shard.accept_all(message) if act.startswith(("let", "start", "durable"))]
-    assert acts == [
-        *("let go of 1", "start 1-1", "durable 1"),
-        *("let go of 2", "start 2-1", "durable 2"),
-        *("let go of 3", "start 3-1", "durable 3"),
+def test_records_of_a_message_that_is_still_coming_are_delivered_and_checkpointed_with_the_rest_of_it() -> (
+    None
+):
+    shard = Shard(max_chunks=2, interval=5)
+    shard.while_waiting(lambda: shard.passes(9), shard.durable(1), shard.durable(2))
+    # a checkpoint is due, but its answer would come behind the message
+    assert shard.take_early(*numbered(1, 3)) == [
+        *("start 1-1", "start 2-1", "wait", "wait", "durable 1", "start 3-1", "wait", "durable 2"),
     ]
+    shard.while_waiting(shard.durable(3))
+    assert shard.accept(*numbered(4, 4)) == ["checkpoint 2", "start 4-1", "wait", "durable 3"]
+
+
+def test_chunks_are_cut_alike_however_a_message_is_taken() -> None:
+    whole, early = Shard(chunk_records=3, max_chunks=9), Shard(chunk_records=3, max_chunks=9)
+    acts = whole.accept(*numbered(1, 10))
+    assert (
+        early.take_early(*numbered(1, 4)) + early.take_early(*numbered(5, 5)) + early.accept(*numbered(6, 10))
+        == acts
+        == ["start 1-3", "start 4-3", "start 7-3"]
+    )
+
+
+def test_a_drain_ends_the_wait_in_the_middle_of_a_message_and_its_rest_is_dropped() -> None:
+    shard = Shard(max_chunks=1)
+    shard.while_waiting(shard.pipeline.drain)
+    assert shard.take_early(*numbered(1, 3)) == ["start 1-1", "wait"]
+    assert shard.take_early(*numbered(4, 6)) == shard.accept(*numbered(7, 9)) == []
+    shard.while_waiting(shard.durable(1))
+    assert shard.shut_down() == ["wait 10s", "durable 1", "checkpoint 1"]
 
 
 # The end of a shard

@@ -9,10 +9,12 @@ from typing import Any
 import gevent
 import pytest
 
+from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError
 from consumer.shard.line_reader import LineReader
+from consumer.shard.message_parser import EARLY_BYTES
 from consumer.shard.protocol import InputClosed, RecordsMessage, ShardProcess, write_all
-from tests.unit.shard.pipes import Pipe
+from tests.unit.shard.pipes import Pipe, write_without_blocking
 
 INITIALIZE = b'{"action":"initialize","shardId":"s","sequenceNumber":"1","subSequenceNumber":0}\n'
 RECORD = {
@@ -44,6 +46,9 @@ class Recorder:
         if self.failure is not None:
             raise self.failure
         self.seen.append(("initialize", initialize_input.shard_id))
+
+    def take_early(self, records: Records) -> None:
+        self.seen.append(("early", [one.partition_key for one in records]))
 
     def process_records(self, process_records_input: RecordsMessage) -> None:
         self.seen.append(process_records_input)
@@ -96,6 +101,32 @@ def test_records_arrive_decoded_with_their_place_and_time() -> None:
     assert (one.data, one.partition_key, one.arrival_ms) == (b"meow", "cat", 1476889707000)
     assert str(one.position) == "456.2"
     assert message.millis_behind_latest == 0
+
+
+def test_a_message_too_long_to_be_held_is_taken_early_and_answered_once() -> None:
+    key = "cat" * 80
+    one, last = {**RECORD, "partitionKey": key}, {**RECORD, "partitionKey": "last"}
+    count = EARLY_BYTES // len(key)
+    line = json.dumps(
+        {"action": "processRecords", "records": [one] * count + [last], "millisBehindLatest": 5}
+    )
+    processor, written = Recorder(checkpoint_at="456"), bytearray()
+    answer = b'{"action":"checkpoint","sequenceNumber":"456","subSequenceNumber":0}\n'
+    with Pipe() as pipe:
+        reader = LineReader(pipe.reading)
+        incoming = INITIALIZE + line.encode() + b"\n" + answer
+        writer = gevent.spawn(write_without_blocking, pipe.writing, incoming)
+        writer.link(lambda _: pipe.close(pipe.writing))
+        process = ShardProcess(processor, reader=reader, write=written.extend, error_file=io.StringIO())
+        process.run()
+        writer.get()
+    _, (word, early), message = processor.seen
+    rest = [each.partition_key for each in message.records]
+    assert word == "early"
+    assert early + rest == [key] * count + ["last"]
+    assert message.millis_behind_latest == 5
+    asked = b'\n{"action": "checkpoint", "sequenceNumber": "456", "subSequenceNumber": null}\n'
+    assert written == status("initialize") + asked + status("processRecords")
 
 
 def test_an_empty_message_and_an_unknown_lag_are_fine() -> None:
