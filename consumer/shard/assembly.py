@@ -16,10 +16,8 @@ from consumer.domain.records import Position
 from consumer.domain.retries import RetryPolicy
 from consumer.native import library
 from consumer.settings import Settings
-from consumer.settings.table import Backend
 from consumer.shard.checkpointing import Checkpointing
 from consumer.shard.delivery import Delivery, Waiting, exit_soon
-from consumer.shard.message_parser import EARLY_BYTES
 from consumer.shard.pipeline import InFlightLimits, Pipeline
 from consumer.shard.status import ShardStatus
 from consumer.sinks.aws import encryption_options, object_options
@@ -30,12 +28,10 @@ DRAIN_SHARE_OF_GRACE = 0.7
 """The rest of shutdownGraceMillis is for the KCL: it asks the shards one after the other, then closes leases."""
 
 _FALLBACK_GRACE_SECONDS = 25.0
-_FOOTPRINTS: dict[Backend, Footprint] = {
-    "s3": Footprint(made_of_byte=0, made_of_record=0),
-    "bigquery": Footprint(made_of_byte=4, made_of_record=300),
-}
-"""S3's compressed object takes the place of the records. BigQuery's rows stand beside them: a row holds the record with
-escapes, and is copied on its way out; its identity and the request around it take some hundred bytes."""
+_MESSAGE_BYTES = 12 * 1024 * 1024
+"""What a shard process has room for beside its limit: an answer of Kinesis, which holds 10 MB at most."""
+_BYTES_OF_ROW, _BYTES_OF_METADATA = 300, 250
+"""A row's identity and what the request has around it; the metadata columns with their names."""
 
 
 def build_pipeline(
@@ -67,9 +63,18 @@ def in_flight_limits(settings: Settings) -> InFlightLimits:
     return InFlightLimits(
         max_chunks=settings.integer("delivery.max_in_flight_chunks"),
         max_bytes=settings.integer("delivery.max_in_flight_bytes"),
-        footprint=_FOOTPRINTS[settings.backend],
-        message_bytes=EARLY_BYTES,
+        footprint=_footprint(settings),
+        message_bytes=_MESSAGE_BYTES,
     )
+
+
+def _footprint(settings: Settings) -> Footprint:
+    if settings.backend == "s3":
+        # the compressed object takes the place of the records
+        return Footprint(made_of_byte=0, made_of_record=0)
+    # rows stand beside the records: a row holds the record with escapes, and is copied on its way out
+    metadata = _BYTES_OF_METADATA if settings.flag("bigquery.metadata_columns") else 0
+    return Footprint(made_of_byte=4, made_of_record=_BYTES_OF_ROW + metadata)
 
 
 def _chunk_limits(settings: Settings) -> ChunkLimits:

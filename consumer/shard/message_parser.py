@@ -12,9 +12,9 @@ _SMALL_BYTES = 64 * 1024
 have filled is given back."""
 
 
-EARLY_BYTES = 12 * 1024 * 1024
-"""Of memory. Answers of Kinesis hold 10 MB at most, and a message of usual records less than this. A KPL aggregate of
-very many tiny ones becomes many times as much, since each of them has its own key and sequence number here."""
+EARLY_BYTES = 8 * 1024 * 1024
+"""Of memory: 4,000 usual records take half of it. A KPL aggregate of very many tiny ones would take any number of times
+as much, since each of them has its own key and sequence number here."""
 
 
 class MessageParser:

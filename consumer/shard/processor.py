@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 from amazon_kclpy.v3 import processor as v3
 
 from consumer.domain.columns import Records
@@ -54,6 +55,7 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
         pipeline, status = self._started()
         status.read(len(records), records.payload_bytes)
         pipeline.take_early(records)
+        gevent.sleep(0)  # chunks that are complete become requests while the rest comes
 
     def process_records(self, process_records_input: RecordsMessage) -> None:
         pipeline, status = self._started()

@@ -12,6 +12,7 @@ FIRST_NUMBER = 10**11
 FLOOD = "half a million records"
 """A kind of message: what a KPL aggregate of tiny records becomes."""
 
+_KEY_BYTES = 32
 _FLOOD_RECORDS = 500_000
 _FLOOD_PIECE = 10_000
 _MESSAGE_BYTES = 4_000_000
@@ -20,7 +21,8 @@ _FIRST_ARRIVAL_MS = 1_700_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A record: `kind` is None where it is a good one, `digest` that of its text without line ends."""
+    """A record: `kind` is None where it is a good one, `digest` that of its text without line ends. Its size is that
+    which Kinesis counts: payload and partition key."""
 
     kind: Kind | None
     digest: str
@@ -56,7 +58,7 @@ class HostileInput:
         yield message([piece.encode() for piece in pieces])
         yield message([self._good()])
 
-    def payload_bytes(self) -> int:
+    def record_bytes(self) -> int:
         return sum(given.size_bytes for given in self.given)
 
     def _good(self) -> bytes:
@@ -70,12 +72,12 @@ class HostileInput:
 
     def _record(self, kind: Kind | None, payload: bytes) -> bytes:
         place = len(self.given)
-        self.given.append(Given(kind, digest_of(payload), len(payload)))
+        self.given.append(Given(kind, digest_of(payload), _KEY_BYTES + len(payload)))
         return record(payload, place=place, sub=0, arrival_ms=_FIRST_ARRIVAL_MS + place)
 
     def _tiny(self, first: int, place: int) -> str:
         payload = b'{"player_id":"a","number":%d}' % (FIRST_NUMBER + place)
-        self.given.append(Given(None, digest_of(payload), len(payload)))
+        self.given.append(Given(None, digest_of(payload), _KEY_BYTES + len(payload)))
         arrival_ms = _FIRST_ARRIVAL_MS + first
         return record(payload, place=first, sub=place - first, arrival_ms=arrival_ms).decode()
 

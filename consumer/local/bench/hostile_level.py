@@ -77,17 +77,17 @@ def _row(case: HostileCase, load: Load, done: Run) -> dict[str, Any]:
         "case": case.name,
         "kind": load.name,
         "record_bytes": load.size_bytes,
-        "payload_mb": round(done.payload_mb, 1),
+        "record_mb": round(done.record_mb, 1),
         "outcomes": dict(sorted(done.verdict.outcomes.items())),
         "peak_rss_mib": round(measured.peak_rss_bytes / MIB, 1) or None,
         "peak_pss_mib": round(measured.peak_pss_bytes / MIB, 1),
         "allowed_mib": done.allowed_mib,
         "cpu_seconds": round(measured.cpu_seconds, 2),
-        "cpu_seconds_per_mb": _a_megabyte(measured.cpu_seconds, done.payload_mb),
+        "cpu_seconds_per_mb": _a_megabyte(measured.cpu_seconds, done.record_mb),
         "faults": done.faults,
     }
 
 
-def _a_megabyte(seconds: float, payload_mb: float) -> float | None:
+def _a_megabyte(seconds: float, record_mb: float) -> float | None:
     """None for so little that all of it is what the first record costs."""
-    return round(seconds / payload_mb, 3) if payload_mb >= 1 else None
+    return round(seconds / record_mb, 3) if record_mb >= 1 else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from consumer.local.bench.backend import Backend, serving
 from consumer.local.bench.fork_level import LAUNCHER, fork_server, only_forked
-from consumer.local.bench.host_memory import PYARROW_MIB
+from consumer.local.bench.host_memory import PYARROW_MIB, shard_mib
 from consumer.local.bench.hostile_cases import HostileCase
 from consumer.local.bench.hostile_input import FLOOD, HostileInput
 from consumer.local.bench.hostile_verdict import Verdict, verdict
@@ -18,8 +18,6 @@ from consumer.local.bench.shard_level import MIB
 from consumer.local.bench.usage import cpu_time, descendants
 from consumer.local.hostile.kinds import LARGE_BYTES, SMALL_BYTES, Kind
 
-ALLOWANCE_MIB = 40
-"""Beside delivery.max_in_flight_bytes; and PYARROW_MIB where rows may take pyarrow and the process has imported it."""
 CPU_SECONDS_PER_MB = 0.5
 _CPU_SECONDS = 0.5
 """For what is imported and connected to when the first record and the first dead letter come."""
@@ -70,7 +68,7 @@ class Run:
 
     measured: Measured
     verdict: Verdict
-    payload_mb: float
+    record_mb: float
     allowed_mib: int
 
     @property
@@ -84,8 +82,8 @@ class Run:
             faults.append(
                 f"{measured.peak_rss_bytes / MIB:.0f} MiB of memory, {self.allowed_mib} are allowed"
             )
-        if measured.cpu_seconds > _CPU_SECONDS + CPU_SECONDS_PER_MB * self.payload_mb:
-            faults.append(f"{measured.cpu_seconds / self.payload_mb:.2f} s of CPU time a megabyte")
+        if measured.cpu_seconds > _CPU_SECONDS + CPU_SECONDS_PER_MB * self.record_mb:
+            faults.append(f"{measured.cpu_seconds / self.record_mb:.2f} s of CPU time a megabyte")
         return faults
 
     @property
@@ -123,7 +121,7 @@ def run(case: HostileCase, load: Load, place: Place) -> Run:
     return Run(
         measured=measured,
         verdict=verdict(given.given, kept, case.shape, shard=shard, size=load.size_bytes),
-        payload_mb=given.payload_bytes() / 1e6,
+        record_mb=given.record_bytes() / 1e6,
         allowed_mib=_allowed_mib(case, place, measured),
     )
 
@@ -180,6 +178,6 @@ def _environment(case: HostileCase, backend: Backend, folder: Path) -> dict[str,
 
 
 def _allowed_mib(case: HostileCase, place: Place, measured: Measured) -> int:
-    limit = case.settings_at(place.backend, place.folder).integer("delivery.max_in_flight_bytes")
-    pyarrow = PYARROW_MIB if case.arrow and measured.has_pyarrow else 0
-    return round(limit / MIB) + ALLOWANCE_MIB + pyarrow
+    """What the documents give a shard. pyarrow is imported only where a row is met that the C library cannot write."""
+    unused = PYARROW_MIB if case.arrow and not measured.has_pyarrow else 0
+    return round(shard_mib(case.settings_at(place.backend, place.folder))) - unused

@@ -16,10 +16,12 @@ from consumer.local.bench.cases import TARGETS, USUAL_SIZE, Case, settings_of, u
 from consumer.local.bench.counts import Behaviour
 from consumer.local.bench.fork_level import LAUNCHER, fork_server, only_forked
 from consumer.local.bench.hostile_cases import usual_hostile_cases
-from consumer.local.bench.hostile_run import ALLOWANCE_MIB
 from consumer.local.bench.inputs import Line
 from consumer.local.bench.kcl import BenchError, Child, MemoryWatch
 from consumer.local.bench.shard_level import MIB, check_arrived, environment_of, start
+
+ALLOWANCE_MIB = 40
+"""Beside delivery.max_in_flight_bytes."""
 
 _STILL_SECONDS = 3.0
 """A callback that has not returned for so long waits for room."""

@@ -59,6 +59,10 @@ class TableRows:
     indices: list[int] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
 
+    def extend(self, others: "TableRows") -> None:
+        self.indices += others.indices
+        self.rows += others.rows
+
 
 def insert_id_prefix(*, stream: str, shard: str) -> str:
     """The part of a row's identity (I3) that one shard's rows share; `-<sequence>-<sub-sequence>` follows.
@@ -143,11 +147,17 @@ class RowEncoder:
         """The rows of `records[i]` for the given indices, by table name, and the records that no table takes."""
         tables: dict[str, TableRows] = defaultdict(TableRows)
         rejections: list[Rejection] = []
-        for each in self.slices(records, indices, rejections):
-            table = tables[each.table]
-            table.indices.extend(each.indices)
-            table.rows.extend(map(_encode, self.rows(each.records, each.cells)))
+        for name, rows in self.encoded(records, indices, rejections):
+            tables[name].extend(rows)
         return dict(tables), rejections
+
+    def encoded(
+        self, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]
+    ) -> Iterator[tuple[str, TableRows]]:
+        """As `slices`: some rows of a table at a time."""
+        for each in self.slices(records, indices, rejections):
+            rows = list(map(_encode, self.rows(each.records, each.cells)))
+            yield each.table, TableRows(list(each.indices), rows)
 
     def _slices_of(
         self, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]

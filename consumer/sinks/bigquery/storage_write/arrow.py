@@ -117,8 +117,8 @@ def log_batch_head(*, rows: int, missing_keys: int, key_bytes: int, log_bytes: i
     return head, body_bytes
 
 
-def log_batch(keys: Sequence[str | None], times: Sequence[str], payloads: Sequence[bytes]) -> Batch:
-    """`times` are RFC 3339 in UTC, `payloads` valid UTF-8."""
+def log_batch(keys: Sequence[str | None], times: "array[int]", payloads: Sequence[bytes]) -> Batch:
+    """`times` are microseconds since 1970, 8 bytes each; `payloads` valid UTF-8."""
     texts = [(key or "").encode() for key in keys]
     missing = sum(key is None for key in keys)
     key_bytes, log_bytes = sum(map(len, texts)), sum(map(len, payloads))
@@ -129,7 +129,7 @@ def log_batch(keys: Sequence[str | None], times: Sequence[str], payloads: Sequen
         pieces += _padded([bits.to_bytes((len(keys) + 7) // 8, "little")])
     pieces += _padded([_offsets(texts)])
     pieces += _padded(texts)
-    pieces.append(array("q", map(micros_of, times)).tobytes())
+    pieces.append(times.tobytes())
     pieces += _padded([_offsets(payloads)])
     pieces += _padded(payloads)
     return Pieces(*pieces)

@@ -54,6 +54,17 @@ class ArrowWriter:
         return pa.record_batch(arrays, schema=self._fields)
 
 
+def joined(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+    """The rows of batches one after the other; nothing is copied."""
+    return pa.Table.from_batches(batches)
+
+
+def serialized(rows: pa.Table) -> pa.Buffer:
+    """Rows, one at least, as one batch in Arrow's IPC format."""
+    [batch] = rows.combine_chunks().to_batches()
+    return batch.serialize()
+
+
 def _arrow_field(column: Column) -> pa.Field:
     kind = pa.struct(map(_arrow_field, column.fields)) if column.fields else _ARROW_TYPES[column.type]
     if column.mode == "REPEATED":

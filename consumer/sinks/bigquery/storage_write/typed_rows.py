@@ -3,17 +3,22 @@
 Records become JSON rows as for the other methods, and those become Arrow by the columns of the tables.
 """
 
+from array import array
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from consumer.domain.columns import PART_RECORDS
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.settings.columns import row_columns
 from consumer.sinks.bigquery.encoders import row_encoder
 from consumer.sinks.bigquery.rows import TableRows
 from consumer.sinks.bigquery.shapes import LINES
+from consumer.sinks.bigquery.slices import SLICE_BYTES
 from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces, cells_bytes
-from consumer.sinks.bigquery.storage_write.cells import ArrowWriter
+from consumer.sinks.bigquery.storage_write.cells import ArrowWriter, joined, serialized
 from consumer.sinks.bigquery.storage_write.row_reader import BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows import (
     MAX_RECORD_BYTES,
@@ -43,26 +48,43 @@ class TypedRows:
         return self._writer.schema
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
-        tables, rejections = self._encoder.encode(records, indices)
-        made = {name: self._fitting(rows, rejections) for name, rows in tables.items()}
-        return {name: rows for name, rows in made.items() if rows.indices}, rejections
+        rejections: list[Rejection] = []
+        tables: dict[str, _Table] = defaultdict(_Table)
+        for name, rows in self._encoder.encoded(records, indices, rejections):
+            table = tables[name]
+            table.waiting.extend(rows)
+            table.waiting_bytes += sum(map(len, rows.rows))
+            if len(table.waiting.rows) >= PART_RECORDS or table.waiting_bytes >= SLICE_BYTES:
+                self._take(table, rejections)
+        for table in tables.values():
+            self._take(table, rejections)
+        rejections.sort(key=lambda rejection: rejection.index)
+        return {name: table.rows() for name, table in tables.items() if table.batches}, rejections
 
     def batch(self, rows: Rows) -> Batch:
         columns: Any = rows.columns
-        return Pieces(columns.serialize())
+        return Pieces(serialized(columns))
 
-    def _fitting(self, rows: TableRows, rejections: list[Rejection]) -> Rows:
-        """The rows without those that do not fit the columns, which are rejections."""
-        sizes = [len(row) + ROW_OVERHEAD_BYTES for row in rows.rows]
-        if max(sizes) <= MAX_ROW_BYTES:
+    def _take(self, table: "_Table", rejections: list[Rejection]) -> None:
+        """Make Arrow of the rows that wait; those that do not fit the columns are rejections."""
+        if not table.waiting.rows:
+            return
+        good, columns = self._fitting(table.waiting, rejections)
+        table.indices.extend(good.indices)
+        table.sizes.extend([len(row) + ROW_OVERHEAD_BYTES + self._cells_bytes for row in good.rows])
+        if good.rows:
+            table.batches.append(columns)
+        table.waiting, table.waiting_bytes = TableRows(), 0
+
+    def _fitting(self, rows: TableRows, rejections: list[Rejection]) -> tuple[TableRows, Any]:
+        if max(map(len, rows.rows)) <= MAX_RECORD_BYTES:
             try:
-                columns = self._columns(rows.rows)
-                return Rows(rows.indices, (), [size + self._cells_bytes for size in sizes], columns)
+                return rows, self._columns(rows.rows)
             except BadCells:  # one at least: which?
                 pass
-        kept = Rows([], (), [])
-        good: list[bytes] = []
-        for index, row, size in zip(rows.indices, rows.rows, sizes, strict=True):
+        good = TableRows()
+        for index, row in zip(rows.indices, rows.rows, strict=True):
+            size = len(row) + ROW_OVERHEAD_BYTES
             if size > MAX_ROW_BYTES:
                 rejections.append(too_large(index, size))
                 continue
@@ -71,12 +93,24 @@ class TypedRows:
             except BadCells as error:
                 rejections.append(Rejection(index, error.reason, str(error)))
                 continue
-            good.append(row)
-            kept.indices.append(index)
-            kept.sizes.append(size + self._cells_bytes)
-        kept.columns = self._columns(good)
-        return kept
+            good.indices.append(index)
+            good.rows.append(row)
+        return good, self._columns(good.rows)
 
     def _columns(self, rows: Sequence[bytes]) -> Any:
         """Raises BadCells."""
         return self._writer.batch(list(map(self._reader.read, rows)))
+
+
+@dataclass(slots=True)
+class _Table:
+    """Its rows so far. Before they are Arrow they take ten times as much memory, and so only some hundred are."""
+
+    indices: "array[int]" = field(default_factory=lambda: array("I"))
+    sizes: "array[int]" = field(default_factory=lambda: array("I"))
+    batches: list[Any] = field(default_factory=list)
+    waiting: TableRows = field(default_factory=TableRows)
+    waiting_bytes: int = 0
+
+    def rows(self) -> Rows:
+        return Rows(self.indices, (), self.sizes, joined(self.batches))

@@ -32,7 +32,10 @@ def test_a_record_is_found_again_by_sequence_number_and_digest() -> None:
     for record in records_of(given.messages(TWO, SMALL_BYTES, each=2)):
         payload = base64.b64decode(record["data"])
         one = given.given[place_of(record["sequenceNumber"], record["subSequenceNumber"])]
-        assert (one.digest, one.size_bytes) == (digest_of(payload), len(payload))
+        assert (one.digest, one.size_bytes) == (
+            digest_of(payload),
+            len(payload) + len(record["partitionKey"]),
+        )
 
 
 def test_large_records_come_in_messages_of_their_own_and_are_made_as_they_are_asked_for() -> None:

@@ -1,5 +1,6 @@
 """A BigQuery and a DynamoDB that do in memory what the sink counts on, and a row maker without Arrow."""
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -49,7 +50,7 @@ class NumberRows:
             if self._deep and number % self._deep == 0:
                 rejections.append(Rejection(index, "too_deep", "as the rules say"))
                 continue
-            rows = tables.setdefault(f"t{number % self._tables}", Rows([], ([],), []))
+            rows = tables.setdefault(f"t{number % self._tables}", Rows(array("I"), ([],), array("I")))
             rows.indices.append(index)
             rows.cells[0].append(number)
             rows.sizes.append(10)

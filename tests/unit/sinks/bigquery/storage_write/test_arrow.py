@@ -1,12 +1,20 @@
 """The messages that are written by hand, against pyarrow: it reads what was meant."""
 
+from array import array
 from typing import Any
 
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces, log_batch, log_batch_head, log_schema
+from consumer.sinks.bigquery.storage_write.arrow import (
+    Batch,
+    Pieces,
+    log_batch,
+    log_batch_head,
+    log_schema,
+    micros_of,
+)
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -49,7 +57,7 @@ def test_a_batch_is_the_one_that_pyarrow_makes(rows: list[tuple[str | None, str,
         [log for _, _, log in rows],
     )
     schema = log_schema(key_column="key", time_column="time")
-    found = read(log_batch(keys, times, [log.encode() for log in logs]), schema)
+    found = read(log_batch(keys, array("q", map(micros_of, times)), [log.encode() for log in logs]), schema)
     expected = [
         pa.array(keys, pa.string()),
         pa.array(times, pa.string()).cast(pa.timestamp("us", tz="UTC")),

@@ -1,5 +1,6 @@
 """gRPC calls against a real server that answers as Google documents."""
 
+from array import array
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -51,7 +52,7 @@ def writer_to(url: str) -> GrpcWriter:
 
 
 def batch(*keys: str) -> Batch:
-    return log_batch(keys, ["2026-01-02T03:04:05.678Z"] * len(keys), [b"{}"] * len(keys))
+    return log_batch(keys, array("q", [1_767_323_045_678_000] * len(keys)), [b"{}"] * len(keys))
 
 
 def append(writer: GrpcWriter, stream: str, offset: int, *keys: str) -> None:
