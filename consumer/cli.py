@@ -2,12 +2,15 @@
 
 import argparse
 import importlib
-from collections.abc import Callable, Sequence
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from consumer import __version__
+
 if TYPE_CHECKING:
-    from consumer.daemon.arguments import Embedded
+    from consumer.daemon.commands.arguments import Embedded
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,41 +30,55 @@ class Command:
 COMMANDS = {
     "start": Command("deliver a stream to a backend (s3 or bigquery)", "consumer.cli:start"),
     "check": Command("check a backend's settings, then what they point to", "consumer.cli:check"),
-    "health": Command("ask the daemons that run here", "consumer.daemon.health_command:health_main"),
+    "health": Command("ask the daemons that run here", "consumer.daemon.commands.health:health_main"),
     "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
     "put": Command("put records on a stream", "consumer.local.commands:put_main"),
     "demo": Command(
         "deliver records through everything and verify them", "consumer.local.commands:demo_main"
     ),
-    "chaos": Command(
-        "deliver under faults drawn by a seed, and verify", "consumer.local.commands:chaos_main"
-    ),
-    "bench": Command("measure what the parts cost", "consumer.local.commands:bench_main"),
 }
+_EMBEDDED_STACK = "consumer.local"
+"""Not in the image: nothing that the daemon needs at work."""
+
+
+def offered() -> dict[str, Command]:
+    """The commands that can run here, by name."""
+    has_stack = importlib.util.find_spec(_EMBEDDED_STACK) is not None
+    return {
+        name: command
+        for name, command in COMMANDS.items()
+        if has_stack or not command.entry.startswith(_EMBEDDED_STACK)
+    }
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs a command and returns its exit code; wrong usage ends with code 2, as argparse does."""
-    options = _parser().parse_args(arguments[:1])
-    return COMMANDS[options.command].load()(arguments[1:])
+    commands = offered()
+    options = _parser(commands).parse_args(arguments[:1])
+    return commands[options.command].load()(arguments[1:])
 
 
 def start(arguments: Sequence[str]) -> int:
-    from consumer.daemon.command import start_main
+    from consumer.daemon.commands.start import start_main
 
     return start_main(arguments, find_embedded=_find_embedded)
 
 
 def check(arguments: Sequence[str]) -> int:
-    from consumer.daemon.check_command import check_main
+    from consumer.daemon.commands.check import check_main
 
     return check_main(arguments, find_embedded=_find_embedded)
 
 
 def _find_embedded(backend: str) -> "Embedded":
     """The embedded stack behind `--local`: the daemon itself knows nothing of that stack."""
-    from consumer.daemon.arguments import Embedded
+    from consumer.daemon.commands.arguments import Embedded
     from consumer.daemon.errors import StartFailed
+
+    if importlib.util.find_spec(_EMBEDDED_STACK) is None:
+        raise StartFailed(
+            "--local: the embedded stack is not part of this image; run bin/local from a checkout"
+        )
     from consumer.local import stack
 
     try:
@@ -71,14 +88,15 @@ def _find_embedded(backend: str) -> "Embedded":
     return Embedded(overrides=stack.overrides(running, backend), environment=stack.environment(running))
 
 
-def _parser() -> argparse.ArgumentParser:
-    width = max(map(len, COMMANDS))
-    listed = "\n".join(f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items())
+def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+    width = max(map(len, commands))
+    listed = "\n".join(f"  {name:{width}}  {command.summary}" for name, command in commands.items())
     parser = argparse.ArgumentParser(
         prog="consumer",
         description="Delivers a Kinesis stream of player logs to S3 and BigQuery.",
         epilog=f"commands (each answers --help):\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    parser.add_argument("--version", action="version", version=f"consumer {__version__}")
+    parser.add_argument("command", choices=commands, metavar="COMMAND", help="one of those below")
     return parser

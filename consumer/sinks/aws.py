@@ -26,7 +26,7 @@ from botocore.loaders import Loader
 
 from consumer.domain.errors import DeliveryError, SetupError, Throttled, TransientError
 from consumer.settings import Settings
-from consumer.sinks.proxies import refused_tunnel
+from consumer.sinks.http.proxies import refused_tunnel
 
 THROTTLING_CODES = frozenset(
     {

@@ -6,9 +6,9 @@ import threading
 import time
 
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.log import Log
-from consumer.daemon.preparation import NotReady, Patience, Stopped
-from consumer.daemon.service import serve
+from consumer.daemon.prepare.preparation import NotReady, Patience, Stopped
+from consumer.daemon.report.log import Log
+from consumer.daemon.supervise.service import serve
 from consumer.settings import Settings, load
 
 

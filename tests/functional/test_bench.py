@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from consumer.local.bench import flat_level, fork_level
-from consumer.local.bench.backend import Backend, discarding
-from consumer.local.bench.cases import Case, Target, cases
-from consumer.local.bench.counts import Behaviour
-from consumer.local.bench.host_memory import APART_MIB, FORKED_MIB, SERVER_MIB
-from consumer.local.bench.inputs import Input, Line, number_sum
-from consumer.local.bench.kcl import BenchError
-from consumer.local.bench.page import section
-from consumer.local.bench.shard_level import check_arrived, measure, run, start
+from tests.bench import flat_level, fork_level
+from tests.bench.backend import Backend, discarding
+from tests.bench.cases import Case, Target, cases
+from tests.bench.counts import Behaviour
+from tests.bench.host_memory import APART_MIB, FORKED_MIB, SERVER_MIB
+from tests.bench.inputs import Input, Line, number_sum
+from tests.bench.kcl import BenchError
+from tests.bench.page import section
+from tests.bench.shard_level import check_arrived, measure, run, start
 
 CASES = [
     case

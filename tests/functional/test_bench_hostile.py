@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from consumer.local.bench import hostile_level
-from consumer.local.bench.backend import Backend, serving
-from consumer.local.bench.hostile_cases import HostileCase, hostile_cases, usual_hostile_cases
-from consumer.local.bench.hostile_input import HostileInput
-from consumer.local.bench.hostile_run import run, running, small_load
-from consumer.local.bench.kept import Kept
-from consumer.local.hostile.kinds import KINDS, Kind
+from tests.bench import hostile_level
+from tests.bench.backend import Backend, serving
+from tests.bench.hostile_cases import HostileCase, hostile_cases, usual_hostile_cases
+from tests.bench.hostile_input import HostileInput
+from tests.bench.hostile_run import run, running, small_load
+from tests.bench.kept import Kept
+from tests.hostile.kinds import KINDS, Kind
 
 INSERT = "/bigquery/v2/projects/p/datasets/d/tables/t/insertAll"
 UPLOAD = "/upload/bigquery/v2/projects/p/jobs?uploadType="
@@ -28,7 +28,7 @@ S3 = usual_hostile_cases()["s3"]
 
 @pytest.fixture(scope="module")
 def keeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    with serving("consumer.local.bench.keep", tmp_path_factory.mktemp("keep")) as backend:
+    with serving("tests.bench.keep", tmp_path_factory.mktemp("keep")) as backend:
         yield backend
 
 
@@ -131,7 +131,7 @@ class _Unfinished(HostileInput):
 def test_a_shard_process_that_ends_is_a_fault_and_its_kinds_are_tried_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumer.local.bench.hostile_run.HostileInput", _Unfinished)
+    monkeypatch.setattr("tests.bench.hostile_run.HostileInput", _Unfinished)
     rows = hostile_level.measure(
         [S3], pattern="^number-(hex|nan)$", sizes=("small",), folder=tmp_path, say=lambda line: None
     )

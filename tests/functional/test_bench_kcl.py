@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from consumer.local.bench import jvm
-from consumer.local.bench.arrivals import Acknowledged, Delivered
-from consumer.local.bench.backend import discarding
-from consumer.local.bench.inputs import Input
-from consumer.local.bench.kcl import BenchError, Child
-from consumer.local.bench.kinesis.answers import Script
-from consumer.local.bench.kinesis.stub import serving
 from consumer.settings import Settings, load
+from tests.bench import jvm
+from tests.bench.arrivals import Acknowledged, Delivered
+from tests.bench.backend import discarding
+from tests.bench.inputs import Input
+from tests.bench.kcl import BenchError, Child
+from tests.bench.kinesis.answers import Script
+from tests.bench.kinesis.stub import serving
 
 JAVA = """\
 #!/bin/sh
@@ -33,7 +33,7 @@ def settings_with(java: str, folder: Path) -> Settings:
 
 def test_the_acknowledging_child_counts_the_records_of_each_message(tmp_path: Path) -> None:
     counts = tmp_path / "counts"
-    program = ["consumer.local.bench.programs.acknowledge", str(counts)]
+    program = ["tests.bench.programs.acknowledge", str(counts)]
     with Child(program, tmp_path, {}) as child:
         child.initialize()
         for line in Input(record_bytes=700, count=4321).lines():

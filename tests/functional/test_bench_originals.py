@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from consumer.local.bench.backend import Backend, discarding
-from consumer.local.bench.cases import Case
-from consumer.local.bench.kcl import BenchError
-from consumer.local.bench.originals_level import TABLE_PER_PLAYER, Conditions, measure, run, systems
-from consumer.local.bench.originals_table import figures
-from consumer.local.bench.page import section
+from tests.bench.backend import Backend, discarding
+from tests.bench.cases import Case
+from tests.bench.kcl import BenchError
+from tests.bench.originals_level import TABLE_PER_PLAYER, Conditions, measure, run, systems
+from tests.bench.originals_table import figures
+from tests.bench.page import section
 
 CONDITIONS = Conditions(delay_ms=1, seconds=600, batch=20, players=3, new_table_seconds=0)
 SYSTEMS = systems(60)
@@ -44,7 +44,7 @@ def test_a_table_just_created_fails_its_batch(backend: Backend, tmp_path: Path) 
 
 
 def test_a_system_that_loses_a_record_voids_the_run(backend: Backend, tmp_path: Path) -> None:
-    losing = replace(PER_PLAYER, program=("consumer.local.bench.programs.acknowledge",))
+    losing = replace(PER_PLAYER, program=("tests.bench.programs.acknowledge",))
     with pytest.raises(BenchError, match="record 1 of 60 did not arrive"):
         run(losing, CONDITIONS, backend, tmp_path)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon.processes import session_members
+from consumer.daemon.supervise.processes import session_members
 from consumer.domain.events import SHARD_PROCESS_NAME
-from consumer.local.chaos.processes import tree
 from consumer.settings import Settings, load
+from tests.chaos.processes import tree
 from tests.functional.conftest import StartDaemon, StartShard
 from tests.functional.harness.bigquery_stub import BigQueryStub
 from tests.functional.harness.daemon import Daemon, await_end, runs
@@ -22,7 +22,7 @@ from tests.functional.harness.s3_stub import S3Stub
 from tests.functional.harness.shard_settings import ONE_RECORD_A_CHUNK, bigquery_settings, s3_settings
 from tests.unit.sinks.bigquery.forward_proxy import forward_proxy
 
-LAUNCHER = ("-S", "-s", "-m", "consumer.shard.launcher")
+LAUNCHER = ("-S", "-s", "-m", "consumer.shard.process.launcher")
 UNTOLD = 70
 
 type Launch = Callable[[], Kcl]
@@ -39,7 +39,7 @@ class Server:
             listener.bind(str(self.path))
             listener.listen()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "consumer.shard.fork_server"],
+                [sys.executable, "-m", "consumer.shard.process.fork_server"],
                 stdin=listener.fileno(),
                 env=child_environment(settings_file, None),
                 cwd=PROJECT,

@@ -3,11 +3,11 @@
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery as google_bigquery
 
-from consumer.local.chaos.hostile import small_kinds
-from consumer.local.hostile.kinds import DELIVERED, SMALL_BYTES, Kind
-from consumer.local.hostile.payloads import Mark
 from consumer.local.verify import canonical
+from tests.chaos.hostile import small_kinds
 from tests.functional.conftest import Embedded
+from tests.hostile.kinds import DELIVERED, SMALL_BYTES, Kind
+from tests.hostile.payloads import Mark
 
 TABLE = "local.player_logs.hostile"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from consumer.local.bench.hostile_cases import HostileCase, hostile_cases
-from consumer.local.bench.hostile_run import run, running, small_load
-from consumer.local.hostile.kinds import SMALL_BYTES, kinds_of
+from tests.bench.hostile_cases import HostileCase, hostile_cases
+from tests.bench.hostile_run import run, running, small_load
+from tests.hostile.kinds import SMALL_BYTES, kinds_of
 
 NAMES = (
     "s3, native",

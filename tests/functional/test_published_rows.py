@@ -17,7 +17,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from consumer.daemon.bigquery_tables import BigQueryTables
+from consumer.daemon.prepare.bigquery_tables import BigQueryTables
 from consumer.settings import Settings
 from tests.functional.conftest import Embedded, StartShard
 from tests.functional.harness.bigquery_stub import BigQueryStub

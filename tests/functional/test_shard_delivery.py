@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import pytest
 
 from consumer.settings import Settings
-from consumer.shard.tip import POLLED_AHEAD
+from consumer.shard.kcl.tip import POLLED_AHEAD
 from tests.functional.conftest import StartShard
 from tests.functional.harness.kcl import payload, record, records
 from tests.functional.harness.s3_stub import (

@@ -279,7 +279,7 @@ from gevent import monkey
 monkey.patch_all()
 import os
 import sys
-from consumer.sinks import s3
+from consumer.sinks.s3 import sink as s3
 prepare = s3.S3Sink.prepare
 def noisy(self, chunk):
     print("a print of a library", flush=True)
@@ -288,7 +288,7 @@ def noisy(self, chunk):
     os.system("echo from a program; cat")
     return prepare(self, chunk)
 s3.S3Sink.prepare = noisy
-from consumer.shard.entry import main
+from consumer.shard.process.entry import main
 main()
 """
 

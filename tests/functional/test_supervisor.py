@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon import health_command
-from consumer.daemon.health_command import health_main
+from consumer.daemon.commands import health as health_command
+from consumer.daemon.commands.health import health_main
 from tests.functional.conftest import StartDaemon
 from tests.functional.harness.daemon import DEADLINE_SECONDS, await_end, runs
 

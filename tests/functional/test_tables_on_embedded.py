@@ -3,10 +3,10 @@
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery as google_bigquery
 
-from consumer.daemon.bigquery_tables import BigQueryTables
-from consumer.daemon.bigquery_view import view_steps
-from consumer.daemon.log import Log
-from consumer.daemon.preparation import Patience, prepare
+from consumer.daemon.prepare.bigquery_tables import BigQueryTables
+from consumer.daemon.prepare.bigquery_view import view_steps
+from consumer.daemon.prepare.preparation import Patience, prepare
+from consumer.daemon.report.log import Log
 from consumer.settings import Settings
 from tests.functional.conftest import Embedded
 from tests.functional.harness.bigquery_stub import BigQueryStub

@@ -10,16 +10,16 @@ from typing import Any
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.encoders import row_encoder
+from consumer.sinks.bigquery.insert_all.requests import RequestLimits
+from consumer.sinks.bigquery.insert_all.sink import BigQuerySink
 from consumer.sinks.bigquery.load.sink import LoadSink
-from consumer.sinks.bigquery.requests import RequestLimits
-from consumer.sinks.bigquery.shapes import INSERT_ALL, LINES
-from consumer.sinks.bigquery.sink import BigQuerySink
-from consumer.sinks.bigquery.storage_write.makers import row_maker
-from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.rows.build import row_encoder
+from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES
+from consumer.sinks.bigquery.storage_write.rows.build import row_maker
+from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
-from consumer.sinks.record_times import RecordTimes
-from consumer.sinks.s3 import S3Sink
+from consumer.sinks.s3.record_times import RecordTimes
+from consumer.sinks.s3.sink import S3Sink
 from tests.unit.sinks.bigquery.storage_write.builders import SHARD, SIMPLE, decoded, field_rules
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore
 

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from consumer.local.hostile.kinds import KINDS
-from consumer.local.hostile.payloads import Mark
 from consumer.sinks.json.rule import LEAST_DEPTH
+from tests.hostile.kinds import KINDS
+from tests.hostile.payloads import Mark
 
 CHOICE_BYTES = 8
 SEPARATOR = b"\x1e"

@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 from consumer.domain.records import Record
 from consumer.native import library
-from consumer.shard import message_parser
-from consumer.shard.line_reader import LineReader
-from consumer.shard.message_parser import EARLY_BYTES, MessageParser
-from consumer.shard.protocol import MessageIO
+from consumer.shard.kcl import message_parser
+from consumer.shard.kcl.line_reader import LineReader
+from consumer.shard.kcl.message_parser import EARLY_BYTES, MessageParser
+from consumer.shard.kcl.protocol import MessageIO
 from tests.fuzz.inputs import Input, Maker
 
 

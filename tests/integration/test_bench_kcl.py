@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from consumer.local.bench.kcl_run import KclCase, run, world
+from tests.bench.kcl_run import KclCase, run, world
 
 pytestmark = pytest.mark.integration
 

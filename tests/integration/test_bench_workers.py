@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from consumer.local.bench.page import section
-from consumer.local.bench.workers_level import STEPS, Conditions, measure
+from tests.bench.page import section
+from tests.bench.workers_level import STEPS, Conditions, measure
 
 pytestmark = [
     pytest.mark.integration,

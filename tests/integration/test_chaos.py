@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from consumer.local.chaos.processes import tree
+from tests.chaos.processes import tree
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-CHAOS = [sys.executable, "-P", "-m", "consumer", "chaos"]
+CHAOS = [sys.executable, "-P", "-m", "tests.chaos"]
 
 
 def environment() -> dict[str, str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon.bigquery_tables import BigQueryTables
-from consumer.daemon.check import Answer
-from consumer.daemon.world import ask_all, checks_of
+from consumer.daemon.commands.questions import ask_all, checks_of
+from consumer.daemon.prepare.bigquery_tables import BigQueryTables
+from consumer.daemon.prepare.question import Answer
 from consumer.local import stack as stacks
 from consumer.local.stack import Stack
 from consumer.settings import PROJECT_ROOT, Backend, Settings, load

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from consumer.daemon.world import ask_all, checks_of
+from consumer.daemon.commands.questions import ask_all, checks_of
 from consumer.local import stack as stacks
 from consumer.local import tethered
 from consumer.local.child import tail

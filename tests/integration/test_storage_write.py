@@ -10,9 +10,9 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from consumer.daemon import positions
-from consumer.daemon.bigquery_tables import BigQueryTables
-from consumer.daemon.preparation import NotReady
+from consumer.daemon.prepare import positions
+from consumer.daemon.prepare.bigquery_tables import BigQueryTables
+from consumer.daemon.prepare.preparation import NotReady
 from consumer.local import stack as stacks
 from consumer.local.faults.control import FaultControl
 from consumer.local.faults.rules import LoseAnswer, Rule

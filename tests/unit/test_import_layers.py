@@ -29,7 +29,7 @@ LAYERS: dict[str, frozenset[str]] = {
 # Layers from which another may import these modules only.
 NARROWED: dict[tuple[str, str], frozenset[str]] = {
     ("consumer.daemon", "consumer.sinks"): frozenset(
-        {"consumer.sinks.aws", "consumer.sinks.google_identity", "consumer.sinks.proxies"}
+        {"consumer.sinks.aws", "consumer.sinks.bigquery.api.identity", "consumer.sinks.http.proxies"}
     ),  # the supervisor delivers nothing
 }
 
@@ -37,17 +37,15 @@ NARROWED: dict[tuple[str, str], frozenset[str]] = {
 LIBRARIES: dict[str, frozenset[str]] = {
     "amazon_kclpy": frozenset(
         {
-            "consumer.shard.checkpointing",
-            "consumer.shard.processor",
-            "consumer.shard.protocol",
-            "consumer.local.bench.programs",
+            "consumer.shard.delivery.checkpointing",
+            "consumer.shard.kcl.processor",
+            "consumer.shard.kcl.protocol",
         }
     ),
     "boto3": frozenset(
         {
             "consumer.sinks.aws",
-            "consumer.daemon.aws",
-            "consumer.local.bench.programs",
+            "consumer.daemon.prepare.aws",
             "consumer.local.put",
             "consumer.local.stack",
         }
@@ -55,44 +53,41 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "botocore": frozenset(
         {
             "consumer.sinks.aws",
-            "consumer.sinks.google_identity",
-            "consumer.daemon.aws",
-            "consumer.daemon.aws_checks",
-            "consumer.daemon.aws_probes",
-            "consumer.daemon.positions",
+            "consumer.sinks.bigquery.api.identity",
+            "consumer.daemon.prepare.aws",
+            "consumer.daemon.prepare.aws_checks",
+            "consumer.daemon.prepare.aws_probes",
+            "consumer.daemon.prepare.positions",
             "consumer.local",
         }
     ),
     "duckdb": frozenset({"consumer.local.bigquery"}),
-    "gevent": frozenset({"consumer.shard", "consumer.local.bench.programs"}),
+    "gevent": frozenset({"consumer.shard"}),
     "google": frozenset(
         {
             "consumer.sinks.bigquery.storage_write.messages",
-            "consumer.sinks.bigquery.token",
-            "consumer.sinks.google_identity",
-            "consumer.daemon.bigquery_api",
-            "consumer.daemon.bigquery_probes",
-            "consumer.daemon.bigquery_tables",
-            "consumer.daemon.bigquery_view",
+            "consumer.sinks.bigquery.api.token",
+            "consumer.sinks.bigquery.api.identity",
+            "consumer.daemon.prepare.bigquery_api",
+            "consumer.daemon.prepare.bigquery_probes",
+            "consumer.daemon.prepare.bigquery_tables",
+            "consumer.daemon.prepare.bigquery_view",
             "consumer.local",
         }
     ),
     "grpc": frozenset(
         {
-            "consumer.local.bench.storage_write",
             "consumer.local.bigquery.storage_write",
-            "consumer.shard.grpc_on_gevent",
+            "consumer.shard.process.grpc_on_gevent",
             "consumer.sinks.bigquery.storage_write.writer",
         }
     ),
-    "hpack": frozenset({"consumer.local.bench.kinesis"}),
     "hypercorn": frozenset({"consumer.local.aws"}),
     "local_bigquery": frozenset({"consumer.local.bigquery"}),
     "moto": frozenset({"consumer.local.aws"}),
     "pyarrow": frozenset(
         {
-            "consumer.sinks.bigquery.storage_write.cells",
-            "consumer.local.bench.storage_write",
+            "consumer.sinks.bigquery.storage_write.rows.cells",
             "consumer.local.bigquery",
         }
     ),
@@ -202,7 +197,7 @@ def test_the_command_line_imports_a_command_only_when_it_is_used() -> None:
     ("module", "text", "fault"),
     [
         ("consumer.domain.ledger", "from consumer.settings import load", "may not import consumer.settings"),
-        ("consumer.domain.ledger", "import consumer.sinks.s3", "may not import consumer.sinks"),
+        ("consumer.domain.ledger", "import consumer.sinks.s3.sink", "may not import consumer.sinks"),
         ("consumer.domain.ledger", "import orjson", "does not belong in the pure core"),
         (
             "consumer.local.demo",
@@ -211,15 +206,23 @@ def test_the_command_line_imports_a_command_only_when_it_is_used() -> None:
         ),
         ("consumer.local.demo", "from consumer import daemon", "may not import consumer.daemon"),
         (
-            "consumer.daemon.backend",
-            "from consumer.sinks.s3 import S3Sink",
-            "may not import consumer.sinks.s3",
+            "consumer.daemon.prepare.backend",
+            "from consumer.sinks.s3.sink import S3Sink",
+            "may not import consumer.sinks.s3.sink",
         ),
-        ("consumer.daemon.supervisor", "import gevent.pool", "gevent is not for this module"),
-        ("consumer.shard.delivery", "from boto3 import client", "boto3 is not for this module"),
-        ("consumer.daemon.command", "if TYPE_CHECKING:\n    import moto", "moto is not for this module"),
-        ("consumer.sinks.s3", "from local_bigquery.engine import database", "local_bigquery is not for this"),
-        ("consumer.cli", "from consumer.shard.entry import main", "may not import consumer.shard"),
+        ("consumer.daemon.supervise.supervisor", "import gevent.pool", "gevent is not for this module"),
+        ("consumer.shard.delivery.delivery", "from boto3 import client", "boto3 is not for this module"),
+        (
+            "consumer.daemon.commands.start",
+            "if TYPE_CHECKING:\n    import moto",
+            "moto is not for this module",
+        ),
+        (
+            "consumer.sinks.s3.sink",
+            "from local_bigquery.engine import database",
+            "local_bigquery is not for this",
+        ),
+        ("consumer.cli", "from consumer.shard.process.entry import main", "may not import consumer.shard"),
         ("consumer.other", "from consumer.shard import entry", "may not import consumer.shard"),
     ],
 )
@@ -236,8 +239,8 @@ def test_an_import_against_the_tables_is_found(module: str, text: str, fault: st
             "consumer.domain.ledger",
             "from collections import deque\nimport msgspec\nfrom consumer.domain import chunks",
         ),
-        ("consumer.shard.delivery", "import gevent\nfrom consumer.sinks import base"),
-        ("consumer.sinks.bigquery.rows", "import urllib3\nimport consumers_of_something_else"),
+        ("consumer.shard.delivery.delivery", "import gevent\nfrom consumer.sinks import base"),
+        ("consumer.sinks.bigquery.rows.encoder", "import urllib3\nimport consumers_of_something_else"),
         ("consumer.__main__", "from consumer.cli import main"),
     ],
 )
@@ -247,7 +250,7 @@ def test_an_import_that_the_tables_allow_passes(module: str, text: str) -> None:
 
 def test_a_relative_import_is_refused() -> None:
     with pytest.raises(AssertionError, match="relative"):
-        list(imports_of("consumer.shard.entry", "from . import pipeline"))
+        list(imports_of("consumer.shard.process.entry", "from . import pipeline"))
 
 
 def modules_of_the_package() -> dict[str, Path]:

@@ -12,8 +12,8 @@ from consumer.domain.routing import table_name, table_names, table_suffix
 from consumer.settings import SettingsError, load
 from consumer.settings.table import SETTINGS
 from consumer.sinks.dead_letters import DeadLetterPlace, DeadLetterSink
-from consumer.sinks.record_times import RecordTimes
-from consumer.sinks.s3 import S3Sink
+from consumer.sinks.s3.record_times import RecordTimes
+from consumer.sinks.s3.sink import S3Sink
 from tests.unit.builders import chunk_of_records, record
 from tests.unit.sinks.fake_s3 import FakeS3
 

@@ -10,12 +10,12 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionClosedError as ClosedError
 
-from consumer.daemon import aws_checks
-from consumer.daemon.aws import Service
-from consumer.daemon.aws_checks import aws_steps, check_bucket, check_stream
-from consumer.daemon.backend import count_open_shards, prepare_backend
-from consumer.daemon.log import Log
-from consumer.daemon.preparation import NotReady, Patience, Unreachable, Unusable
+from consumer.daemon.prepare import aws_checks
+from consumer.daemon.prepare.aws import Service
+from consumer.daemon.prepare.aws_checks import aws_steps, check_bucket, check_stream
+from consumer.daemon.prepare.backend import count_open_shards, prepare_backend
+from consumer.daemon.prepare.preparation import NotReady, Patience, Unreachable, Unusable
+from consumer.daemon.report.log import Log
 from consumer.settings import load
 
 S3 = Service(

@@ -4,9 +4,9 @@ from unittest.mock import Mock
 import pytest
 from botocore.exceptions import ClientError
 
-from consumer.daemon.aws import Service
-from consumer.daemon.aws_probes import check_clock, check_objects, check_table, lease_tables
-from consumer.daemon.preparation import NotReady, Unusable
+from consumer.daemon.prepare.aws import Service
+from consumer.daemon.prepare.aws_probes import check_clock, check_objects, check_table, lease_tables
+from consumer.daemon.prepare.preparation import NotReady, Unusable
 from consumer.settings import load
 
 DYNAMODB = Service(

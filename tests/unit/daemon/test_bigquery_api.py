@@ -7,8 +7,8 @@ import google.auth.exceptions
 import pytest
 import requests.exceptions
 
-from consumer.daemon.bigquery_api import BigQueryApi, blame_proxy, token_request
-from consumer.daemon.preparation import Mendable, Unusable
+from consumer.daemon.prepare.bigquery_api import BigQueryApi, blame_proxy, token_request
+from consumer.daemon.prepare.preparation import Mendable, Unusable
 from consumer.settings import load
 from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status
 

@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 from google.auth import exceptions
 
-from consumer.daemon.bigquery_probes import identity
-from consumer.daemon.preparation import Unusable
-from consumer.sinks.google_identity import GoogleIdentity
+from consumer.daemon.prepare.bigquery_probes import identity
+from consumer.daemon.prepare.preparation import Unusable
+from consumer.sinks.bigquery.api.identity import GoogleIdentity
 
 
 class Credentials:

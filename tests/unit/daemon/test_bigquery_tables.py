@@ -7,9 +7,17 @@ from google.api_core import exceptions as google_exceptions
 from google.cloud import bigquery
 from urllib3.exceptions import ProtocolError
 
-from consumer.daemon.bigquery_tables import BigQueryTables
-from consumer.daemon.log import Log
-from consumer.daemon.preparation import Mendable, NotReady, Patience, Step, Unreachable, Unusable, prepare
+from consumer.daemon.prepare.bigquery_tables import BigQueryTables
+from consumer.daemon.prepare.preparation import (
+    Mendable,
+    NotReady,
+    Patience,
+    Step,
+    Unreachable,
+    Unusable,
+    prepare,
+)
+from consumer.daemon.report.log import Log
 from consumer.settings import Settings, load
 
 REFUSED_ROW = [{"index": 0, "errors": [{"reason": "invalid", "message": "no such field"}]}]

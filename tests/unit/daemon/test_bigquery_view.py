@@ -4,8 +4,8 @@ import pytest
 from google.api_core import exceptions as google_exceptions
 from google.cloud import bigquery
 
-from consumer.daemon.bigquery_view import view_query, view_steps
-from consumer.daemon.preparation import Mendable
+from consumer.daemon.prepare.bigquery_view import view_query, view_steps
+from consumer.daemon.prepare.preparation import Mendable
 from consumer.settings import Settings, load
 
 

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon.arguments import Embedded
-from consumer.daemon.check import Answer, Check
-from consumer.daemon.check_command import check_main
+from consumer.daemon.commands.arguments import Embedded
+from consumer.daemon.commands.check import check_main
+from consumer.daemon.commands.questions import ask_all, check_state_directory
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.preparation import NotReady, Unusable
-from consumer.daemon.world import ask_all, check_state_directory
+from consumer.daemon.prepare.preparation import NotReady, Unusable
+from consumer.daemon.prepare.question import Answer, Check
 from consumer.settings import Settings
 
 

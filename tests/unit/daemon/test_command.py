@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon.arguments import Embedded
-from consumer.daemon.command import start_main
+from consumer.daemon.commands.arguments import Embedded
+from consumer.daemon.commands.start import start_main
 from consumer.daemon.errors import StartFailed
 
 

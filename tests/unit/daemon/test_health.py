@@ -1,7 +1,7 @@
 import pytest
 
-from consumer.daemon.health import SILENT_AFTER_SECONDS, Health, HealthPolicy, Phase, assess, hung_for
-from consumer.daemon.shards import Shards
+from consumer.daemon.report.health import SILENT_AFTER_SECONDS, Health, HealthPolicy, Phase, assess, hung_for
+from consumer.daemon.report.shards import Shards
 from consumer.domain.events import StatusEvent
 
 NOW = 1000.0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon.heap import LEAST_MIB, Heap, chosen_by, heap_for, memory_bytes, needed_mib
+from consumer.daemon.supervise.heap import LEAST_MIB, Heap, chosen_by, heap_for, memory_bytes, needed_mib
 
 GIB = 1 << 30
 

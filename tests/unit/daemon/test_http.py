@@ -10,10 +10,10 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from consumer.daemon import http
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.health import Health, Phase
-from consumer.daemon.status import Identity, Status
+from consumer.daemon.report import http
+from consumer.daemon.report.health import Health, Phase
+from consumer.daemon.report.status import Identity, Status
 from consumer.domain.events import StatusEvent
 
 HOST = "127.0.0.1"

@@ -5,8 +5,14 @@ from pathlib import Path
 import amazon_kclpy
 import pytest
 
-from consumer.daemon.java import MAIN_CLASS, java_command, java_executable, kcl_properties, worker_id
-from consumer.daemon.state import StateDirectory
+from consumer.daemon.supervise.java import (
+    MAIN_CLASS,
+    java_command,
+    java_executable,
+    kcl_properties,
+    worker_id,
+)
+from consumer.daemon.supervise.state import StateDirectory
 from consumer.settings import PROJECT_ROOT, Settings, load
 from consumer.settings.kcl_table import KCL_VERSION
 from consumer.settings.properties_file import Entry, parse
@@ -60,7 +66,9 @@ def test_the_kcls_file_holds_its_keys_and_what_follows_from_ours() -> None:
     assert entries["workerId"] == "me"
     assert entries["streamName"] == "some"
     assert entries["maxRecords"] == "5000"
-    assert entries["executableName"] == f"{Path(sys.executable).name} -S -s -m consumer.shard.launcher"
+    assert (
+        entries["executableName"] == f"{Path(sys.executable).name} -S -s -m consumer.shard.process.launcher"
+    )
     assert "/" not in entries["executableName"]
     assert not [key for key in entries if key.startswith(("s3.", "chunk."))]
 

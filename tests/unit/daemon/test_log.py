@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.daemon.log import Log, format_line
+from consumer.daemon.report.log import Log, format_line
 from consumer.domain.events import Level
 
 

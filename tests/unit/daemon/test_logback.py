@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon.logback import read_line, render, says_that_the_jvm_ends
+from consumer.daemon.supervise.logback import read_line, render, says_that_the_jvm_ends
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from consumer.daemon import positions
-from consumer.daemon.preparation import NotReady, Unusable
+from consumer.daemon.prepare import positions
+from consumer.daemon.prepare.preparation import NotReady, Unusable
 from consumer.settings import Settings, load
 
 KEYS = [{"AttributeName": "shard", "KeyType": "HASH"}, {"AttributeName": "item", "KeyType": "RANGE"}]

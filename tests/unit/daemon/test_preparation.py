@@ -4,8 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.log import Log
-from consumer.daemon.preparation import (
+from consumer.daemon.prepare.preparation import (
     UNREACHABLE_SECONDS,
     Mendable,
     NotReady,
@@ -15,6 +14,7 @@ from consumer.daemon.preparation import (
     Unusable,
     prepare,
 )
+from consumer.daemon.report.log import Log
 
 
 class Clock:

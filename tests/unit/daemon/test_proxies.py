@@ -4,14 +4,14 @@ import os
 
 import pytest
 
-from consumer.daemon import proxies
-from consumer.daemon.command import start_main
-from consumer.daemon.preparation import Unusable
-from consumer.daemon.proxies import metadata_warning, no_proxy_for_java, proxy_lines
-from consumer.daemon.world import check_proxies
+from consumer.daemon.commands.questions import check_proxies
+from consumer.daemon.commands.start import start_main
+from consumer.daemon.prepare import proxies
+from consumer.daemon.prepare.preparation import Unusable
+from consumer.daemon.prepare.proxies import metadata_warning, no_proxy_for_java, proxy_lines
 from consumer.domain.errors import SetupError
 from consumer.settings import Backend, Settings, load
-from consumer.sinks.bigquery.connection import DEFAULT_ENDPOINT
+from consumer.sinks.bigquery.api.connection import DEFAULT_ENDPOINT
 from consumer.sinks.bigquery.storage_write import writer
 
 OVERRIDES: dict[Backend, dict[str, str]] = {

@@ -1,6 +1,6 @@
 import pytest
 
-from consumer.daemon.restarts import RestartPolicy
+from consumer.daemon.supervise.restarts import RestartPolicy
 
 POLICY = RestartPolicy(base_seconds=1, max_seconds=60, reset_seconds=300, limit=3)
 

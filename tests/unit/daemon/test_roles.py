@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from consumer.daemon import aws
-from consumer.daemon.preparation import Unusable
-from consumer.daemon.roles import assume_role_request
+from consumer.daemon.prepare import aws
+from consumer.daemon.prepare.preparation import Unusable
+from consumer.daemon.prepare.roles import assume_role_request
 from consumer.settings import Settings, load
 
 ROLE = "arn:aws:iam::222222222222:role/stream-reader"

@@ -1,6 +1,6 @@
 import pytest
 
-from consumer.daemon.session import Lines, describe_exit
+from consumer.daemon.supervise.session import Lines, describe_exit
 
 
 @pytest.mark.parametrize("pieces", [[b"a\nb\n"], [b"a", b"\nb", b"\n"], [b"a\r\n", b"\n", b"  \n", b"b\n"]])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon import own_directory
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.state import StateDirectory, directory_of, locked
+from consumer.daemon.supervise import own_directory
+from consumer.daemon.supervise.state import StateDirectory, directory_of, locked
 from consumer.settings import load
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

@@ -1,6 +1,6 @@
 import pytest
 
-from consumer.daemon.table_schema import additions, differences, with_columns
+from consumer.daemon.prepare.table_schema import additions, differences, with_columns
 from consumer.settings import PROJECT_ROOT, Settings, load
 from consumer.settings.columns import expected_columns
 from consumer.settings.schema import Column, ColumnMode

@@ -16,7 +16,7 @@ import botocore.validate
 import pytest
 
 from consumer.cli import COMMANDS
-from consumer.daemon.aws_probes import PROBE_FOLDER, lease_tables
+from consumer.daemon.prepare.aws_probes import PROBE_FOLDER, lease_tables
 from consumer.settings import BACKENDS, PROJECT_ROOT, Backend, Settings, load
 from consumer.settings.kcl_table import KCL_VERSION
 

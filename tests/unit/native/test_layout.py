@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from consumer.native import library
-from consumer.shard import message_text
-from consumer.sinks.bigquery import row_size
+from consumer.shard.kcl import message_text
+from consumer.sinks.bigquery.rows import size as row_size
 from consumer.sinks.json import fields, rule
 from tests.unit.native.compilers import compiled, compiler_with
 from tests.unit.native.declarations import Declarations, declarations

@@ -17,12 +17,12 @@ from consumer.domain.columns import Records
 from consumer.domain.names import NATIVE_VARIABLE
 from consumer.domain.records import Record
 from consumer.native import library
-from consumer.shard.line_reader import LineReader
-from consumer.shard.message_parser import MessageParser
-from consumer.shard.protocol import MessageIO
+from consumer.shard.kcl.line_reader import LineReader
+from consumer.shard.kcl.message_parser import MessageParser
+from consumer.shard.kcl.protocol import MessageIO
 from consumer.sinks.json.judge import Judge
 from consumer.sinks.json.rule import Limits
-from consumer.sinks.s3 import S3Sink
+from consumer.sinks.s3.sink import S3Sink
 from tests.unit.native.messages import kcl_lines, odd_lines
 from tests.unit.native.mutations import mutated
 from tests.unit.sinks.json_bytes import payloads

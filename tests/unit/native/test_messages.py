@@ -13,8 +13,8 @@ from consumer.domain.columns import NUMBER_CODES, Columns, Records
 from consumer.domain.errors import ProtocolError
 from consumer.domain.records import Record
 from consumer.native import library
-from consumer.shard import record_memory
-from consumer.shard.message_parser import MessageParser
+from consumer.shard.kcl import record_memory
+from consumer.shard.kcl.message_parser import MessageParser
 from tests.unit.native.messages import (
     LAST_ARRIVAL_MS,
     LINE,

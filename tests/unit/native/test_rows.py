@@ -18,9 +18,9 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import table_names
 from consumer.native import library
-from consumer.sinks.bigquery.requests import LEAST_BILLED_BYTES
-from consumer.sinks.bigquery.rows import insert_id_prefix
-from consumer.sinks.bigquery.times import NEWEST_DAYS, OLDEST_DAYS
+from consumer.sinks.bigquery.insert_all.requests import LEAST_BILLED_BYTES
+from consumer.sinks.bigquery.rows.encoder import insert_id_prefix
+from consumer.sinks.bigquery.rows.times import NEWEST_DAYS, OLDEST_DAYS
 from tests.unit.builders import ARRIVAL_MS, record
 from tests.unit.native.mutations import mutated
 from tests.unit.sinks.bigquery.builders import SHARD, encoder, fields_row, log_row

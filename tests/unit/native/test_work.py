@@ -18,18 +18,18 @@ import pytest
 from consumer.domain.columns import Records
 from consumer.native import library
 from consumer.settings.schema import Column
-from consumer.shard import message_parser
-from consumer.shard.message_parser import MessageParser
-from consumer.sinks.bigquery.row_writer import RowWriter
-from consumer.sinks.bigquery.rows import RowEncoder
-from consumer.sinks.bigquery.shapes import RowShape
-from consumer.sinks.bigquery.storage_write.fields_rows import FieldsRows
-from consumer.sinks.bigquery.storage_write.rows import LogRows
-from consumer.sinks.bigquery.storage_write.typed_columns import TypedSchema
+from consumer.shard.kcl import message_parser
+from consumer.shard.kcl.message_parser import MessageParser
+from consumer.sinks.bigquery.insert_all.c_rows import RowWriter
+from consumer.sinks.bigquery.rows.encoder import RowEncoder
+from consumer.sinks.bigquery.rows.shapes import RowShape
+from consumer.sinks.bigquery.storage_write.rows.fields_rows import FieldsRows
+from consumer.sinks.bigquery.storage_write.rows.log_rows import LogRows
+from consumer.sinks.bigquery.storage_write.rows.typed_columns import TypedSchema
 from consumer.sinks.json.fields import FieldReader
 from consumer.sinks.json.judge import Judge
 from consumer.sinks.json.rule import BIGQUERY
-from consumer.sinks.record_times import RecordTimes
+from consumer.sinks.s3.record_times import RecordTimes
 from tests.unit.builders import record
 from tests.unit.native.compilers import compiled, compiler_with
 from tests.unit.native.messages import RECORD, as_line, as_message

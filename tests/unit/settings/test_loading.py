@@ -245,7 +245,7 @@ def test_a_finding_is_one_line_with_place_severity_and_key() -> None:
 
 
 def test_a_shard_process_is_told_how_the_kcl_fetches() -> None:
-    """The tip of a shard depends on it (consumer/shard/tip.py); unset, the KCL pushes."""
+    """The tip of a shard depends on it (consumer/shard/kcl/tip.py); unset, the KCL pushes."""
     file = PROJECT_ROOT / "properties" / "s3.properties"
     settings = load("s3", file=file, overrides={"s3.bucket": "bucket", "retrievalMode": "POLLING"})
     assert Settings.parse(settings.dump()).optional_text("retrievalMode") == "POLLING"

@@ -8,7 +8,7 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.columns import Records
 from consumer.domain.events import Event, LogEvent
 from consumer.domain.records import Record
-from consumer.shard.status import ShardStatus
+from consumer.shard.delivery.status import ShardStatus
 
 
 class Clock:

@@ -2,7 +2,7 @@
 
 from consumer.domain.columns import RECORD_BYTES, Records
 from consumer.settings import load
-from consumer.shard.assembly import in_flight_limits
+from consumer.shard.process.assembly import in_flight_limits
 from tests.unit.builders import record
 
 MEBIBYTE = 1024 * 1024

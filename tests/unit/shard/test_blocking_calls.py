@@ -9,7 +9,7 @@ import gevent.event
 import pytest
 from gevent import monkey
 
-from consumer.shard.blocking_calls import BlockingCalls
+from consumer.shard.process.blocking_calls import BlockingCalls
 
 _new_lock = monkey.get_original("_thread", "allocate_lock")
 

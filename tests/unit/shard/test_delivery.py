@@ -11,7 +11,7 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
 from consumer.domain.retries import RetryPolicy
-from consumer.shard.delivery import Delivery, Waiting
+from consumer.shard.delivery.delivery import Delivery, Waiting
 from consumer.sinks.base import Outcome, Prepared, Unordered
 from tests.unit.shard.fakes import Clock, Log, chunk_of, messages, quiet_status, record
 

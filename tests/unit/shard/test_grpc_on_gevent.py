@@ -7,7 +7,7 @@ import grpc
 import grpc._channel
 import pytest
 
-from consumer.shard.grpc_on_gevent import wait
+from consumer.shard.process.grpc_on_gevent import wait
 
 
 class Told:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from consumer.shard import fork_server, forked, launcher
-from consumer.shard.fork_server import ForkServer, shell_status
-from consumer.shard.forked import _agreed
-from consumer.shard.handover import (
+from consumer.shard.process import fork_server, forked, launcher
+from consumer.shard.process.fork_server import ForkServer, shell_status
+from consumer.shard.process.forked import _agreed
+from consumer.shard.process.handover import (
     GO,
     READY,
     HandoverError,

@@ -8,7 +8,7 @@ from consumer.settings import PROJECT_ROOT, load
 BUILD = """
 import sys
 from consumer.settings import Settings
-from consumer.shard.assembly import build_pipeline
+from consumer.shard.process.assembly import build_pipeline
 build_pipeline(Settings.parse(sys.stdin.buffer.read()), print, "shardId-000000000000")
 heavy = {"google.auth", "google.cloud.bigquery", "boto3", "grpc", "pyarrow"}
 print(*sorted(heavy & sys.modules.keys()))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.shard import line_reader
-from consumer.shard.line_reader import LineReader
-from consumer.shard.protocol import write_all
+from consumer.shard.kcl import line_reader
+from consumer.shard.kcl.line_reader import LineReader
+from consumer.shard.kcl.protocol import write_all
 from tests.unit.shard.pipes import Pipe, write_without_blocking
 from tests.unit.shard.touched import touched_bytes
 

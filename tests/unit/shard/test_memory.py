@@ -3,13 +3,13 @@
 import subprocess
 import sys
 
-from consumer.shard.memory import FreedMemory
+from consumer.shard.process.memory import FreedMemory
 
 MIB = 1024 * 1024
 
 CHILD = """
 from pathlib import Path
-from consumer.shard.memory import FreedMemory
+from consumer.shard.process.memory import FreedMemory
 
 def resident_mib():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 2**20

@@ -8,8 +8,8 @@ import pytest
 
 from consumer.domain.columns import RECORD_BYTES, Records
 from consumer.native import library
-from consumer.shard.line_reader import LineReader
-from consumer.shard.message_parser import MessageParser
+from consumer.shard.kcl.line_reader import LineReader
+from consumer.shard.kcl.message_parser import MessageParser
 from tests.unit.shard.pipes import Pipe, write_without_blocking
 from tests.unit.shard.touched import touched_bytes
 

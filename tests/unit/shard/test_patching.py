@@ -11,7 +11,7 @@ def refuse(**_):
 
 metadata.entry_points = metadata.Distribution.discover = refuse
 
-from consumer.shard.patching import patch_all
+from consumer.shard.process.patching import patch_all
 patch_all()
 
 import os, select, signal, socket, ssl, subprocess, threading, time

@@ -11,8 +11,8 @@ from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError, Superseded, TransientError
 from consumer.domain.ledger import Ledger
 from consumer.domain.records import Position, Record
-from consumer.shard.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointing
-from consumer.shard.pipeline import InFlightLimits, Pipeline
+from consumer.shard.delivery.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointing
+from consumer.shard.delivery.pipeline import InFlightLimits, Pipeline
 from tests.unit.shard.fakes import (
     Clock,
     FakeCheckpointer,

@@ -10,9 +10,9 @@ from consumer.domain.errors import ProtocolError
 from consumer.domain.events import Event, LogEvent, StatusEvent
 from consumer.native import library
 from consumer.settings import load
-from consumer.shard.assembly import DRAIN_SHARE_OF_GRACE, build_pipeline, drain_seconds
-from consumer.shard.processor import ShardProcessor
-from consumer.shard.tip import POLLED_AHEAD, Tip
+from consumer.shard.kcl.processor import ShardProcessor
+from consumer.shard.kcl.tip import POLLED_AHEAD, Tip
+from consumer.shard.process.assembly import DRAIN_SHARE_OF_GRACE, build_pipeline, drain_seconds
 
 
 @pytest.fixture

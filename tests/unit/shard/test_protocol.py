@@ -11,9 +11,9 @@ import pytest
 
 from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError
-from consumer.shard.line_reader import LineReader
-from consumer.shard.message_parser import EARLY_BYTES
-from consumer.shard.protocol import InputClosed, RecordsMessage, ShardProcess, write_all
+from consumer.shard.kcl.line_reader import LineReader
+from consumer.shard.kcl.message_parser import EARLY_BYTES
+from consumer.shard.kcl.protocol import InputClosed, RecordsMessage, ShardProcess, write_all
 from tests.unit.shard.pipes import Pipe, write_without_blocking
 
 INITIALIZE = b'{"action":"initialize","shardId":"s","sequenceNumber":"1","subSequenceNumber":0}\n'

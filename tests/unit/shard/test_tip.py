@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.shard.tip import POLLED_AHEAD, PUSHED_AHEAD, Tip, fetched_ahead
+from consumer.shard.kcl.tip import POLLED_AHEAD, PUSHED_AHEAD, Tip, fetched_ahead
 
 
 def seconds() -> Iterator[float]:

@@ -3,7 +3,7 @@
 import gevent
 import pytest
 
-from consumer.shard.turns import Turns
+from consumer.shard.delivery.lane_order import Turns
 
 SAFETY_SECONDS = 10
 

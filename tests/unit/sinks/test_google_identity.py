@@ -13,10 +13,10 @@ from google.auth.transport.urllib3 import Request
 
 from consumer.domain.errors import SetupError, TransientError
 from consumer.settings import load
-from consumer.sinks import google_identity
-from consumer.sinks.bigquery.connection import HttpConnection
-from consumer.sinks.bigquery.token import BearerToken
-from consumer.sinks.google_identity import FILE_VARIABLE, GoogleIdentity, describe
+from consumer.sinks.bigquery.api import identity as google_identity
+from consumer.sinks.bigquery.api.connection import HttpConnection
+from consumer.sinks.bigquery.api.identity import FILE_VARIABLE, GoogleIdentity, describe
+from consumer.sinks.bigquery.api.token import BearerToken
 from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, silence, status
 
 PROVIDER = "projects/123/locations/global/workloadIdentityPools/aws/providers/account"

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from consumer.domain.errors import SetupError, TransientError
-from consumer.sinks import http_answers
-from consumer.sinks.http_answers import Answer
-from consumer.sinks.http_client import HttpClient
+from consumer.sinks.http import answers as http_answers
+from consumer.sinks.http.answers import Answer
+from consumer.sinks.http.client import HttpClient
 from tests.unit.sinks.bigquery import loopback
 from tests.unit.sinks.bigquery.forward_proxy import ForwardProxy, forward_proxy
 from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status

@@ -3,7 +3,7 @@
 import pytest
 
 from consumer.domain.errors import SetupError
-from consumer.sinks.proxies import Proxy, http_proxy_of, proxy_of, refused_tunnel
+from consumer.sinks.http.proxies import Proxy, http_proxy_of, proxy_of, refused_tunnel
 
 GOOGLE = "https://bigquery.googleapis.com"
 HERE = "http://127.0.0.1:9050/path"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from consumer.domain.columns import Records
 from consumer.native import library
-from consumer.sinks.record_times import RecordTimes
+from consumer.sinks.s3.record_times import RecordTimes
 from tests.unit.builders import ARRIVAL_MS, record
 
 texts = st.one_of(

@@ -19,8 +19,8 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import SetupError, TransientError
 from consumer.native import library
 from consumer.sinks.aws import s3_client
-from consumer.sinks.record_times import RecordTimes
-from consumer.sinks.s3 import PutRequest, S3Sink
+from consumer.sinks.s3.record_times import RecordTimes
+from consumer.sinks.s3.sink import PutRequest, S3Sink
 from tests.unit.builders import chunk_of, chunk_of_records, record
 from tests.unit.sinks.fake_s3 import FakeS3
 from tests.unit.sinks.json_bytes import is_json, payloads

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
-from consumer.sinks.bigquery.answers import (
+from consumer.sinks.bigquery.api.errors import (
     SETUP_REASONS,
     SIZE_STATUS,
     THROTTLING_REASONS,

@@ -7,11 +7,12 @@ request is invalid and skipInvalidRows is not set: so every request carries one 
 import msgspec
 
 from consumer.domain.errors import SetupError, TransientError
-from consumer.sinks.bigquery.answers import InsertAllAnswer, RowError, request_error
-from consumer.sinks.bigquery.connection import Connection
+from consumer.sinks.bigquery.api.connection import Connection
+from consumer.sinks.bigquery.api.errors import RowError, request_error
+from consumer.sinks.bigquery.insert_all.answers import InsertAllAnswer
+from consumer.sinks.bigquery.insert_all.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
 from consumer.sinks.bigquery.load.requests import Destination, LoadRequest
-from consumer.sinks.bigquery.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
-from consumer.sinks.bigquery.rows import RowEncoder
+from consumer.sinks.bigquery.rows.encoder import RowEncoder
 
 _HARMLESS = frozenset({"stopped", None, ""})
 _POISON_ROOM = 1_000

@@ -11,7 +11,7 @@ from consumer.sinks.bigquery.load.answers import End
 from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import LoadRequest
 from consumer.sinks.bigquery.load.sieve import Sieve
-from consumer.sinks.bigquery.rows import RowEncoder
+from consumer.sinks.bigquery.rows.encoder import RowEncoder
 
 _LINE_ENDS = b"\r\n"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from consumer.domain.records import Position
 from consumer.sinks.bigquery.storage_write.positions import Counts, Replay, ShardState, Stream
-from consumer.sinks.bigquery.storage_write.rows import Rows
+from consumer.sinks.bigquery.storage_write.rows.log_rows import Rows
 
 
 @dataclass(slots=True)

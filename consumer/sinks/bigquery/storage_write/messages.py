@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
-from consumer.sinks.bigquery.storage_write.arrow import Batch
+from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 
 _PACKAGE = "consumer.bigquery.storage"
 _SCALARS = {

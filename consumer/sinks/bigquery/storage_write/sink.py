@@ -14,7 +14,7 @@ from consumer.domain.dead_letters import Rejection, ShareGuard, detail_of
 from consumer.domain.errors import SetupError, Superseded, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.base import Outcome, Prepared
-from consumer.sinks.bigquery.slices import records_at
+from consumer.sinks.bigquery.rows.slices import records_at
 from consumer.sinks.bigquery.storage_write import positions
 from consumer.sinks.bigquery.storage_write.answers import (
     CallFailed,
@@ -25,10 +25,10 @@ from consumer.sinks.bigquery.storage_write.answers import (
     meaning_of,
 )
 from consumer.sinks.bigquery.storage_write.appends import Append, Lane, OwnShard, Progress
-from consumer.sinks.bigquery.storage_write.arrow import Batch
 from consumer.sinks.bigquery.storage_write.positions import Gap, ShardState, Stream
-from consumer.sinks.bigquery.storage_write.rows import RowMaker
-from consumer.sinks.bigquery.storage_write.rules import NEW_VERDICTS, VERSION, Rules
+from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
+from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
+from consumer.sinks.bigquery.storage_write.rows.rules import NEW_VERDICTS, VERSION, Rules
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
 from consumer.sinks.bigquery.storage_write.writer import Writer
 

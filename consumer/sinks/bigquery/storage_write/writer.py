@@ -13,12 +13,12 @@ from urllib.parse import quote, urlsplit
 
 import grpc
 
+from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.bigquery.storage_write import messages
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
-from consumer.sinks.bigquery.storage_write.arrow import Batch
-from consumer.sinks.bigquery.token import BearerToken
-from consumer.sinks.http_answers import ANSWER_BYTES
-from consumer.sinks.proxies import http_proxy_of
+from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
+from consumer.sinks.http.answers import ANSWER_BYTES
+from consumer.sinks.http.proxies import http_proxy_of
 
 DEFAULT_ENDPOINT = "https://bigquerystorage.googleapis.com"
 

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from consumer.domain.routing import time_parser
-from consumer.sinks.bigquery.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
-from consumer.sinks.bigquery.rows import RowEncoder
-from consumer.sinks.bigquery.shapes import FieldsRow, LogRow, RowShape
-from consumer.sinks.bigquery.times import PartitionTimes
+from consumer.sinks.bigquery.insert_all.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
+from consumer.sinks.bigquery.rows.encoder import RowEncoder
+from consumer.sinks.bigquery.rows.shapes import FieldsRow, LogRow, RowShape
+from consumer.sinks.bigquery.rows.times import PartitionTimes
 from consumer.sinks.json.fields import FieldReader
 from consumer.sinks.json.rule import BIGQUERY
 from tests.unit.builders import record

@@ -7,8 +7,8 @@ import pytest
 
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
 from consumer.sinks.base import Outcome
-from consumer.sinks.bigquery.answers import outcome_of
-from consumer.sinks.bigquery.requests import InsertRequest
+from consumer.sinks.bigquery.insert_all.answers import outcome_of
+from consumer.sinks.bigquery.insert_all.requests import InsertRequest
 from tests.unit.sinks.bigquery.builders import request_of
 
 REQUEST = request_of(3)

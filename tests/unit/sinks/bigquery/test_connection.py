@@ -10,8 +10,8 @@ from google.auth import exceptions as google_exceptions
 from google.oauth2 import credentials as google_credentials
 
 from consumer.domain.errors import SetupError, TransientError
-from consumer.sinks.bigquery.connection import DEFAULT_ENDPOINT, HttpConnection, is_trusted
-from consumer.sinks.google_identity import GoogleIdentity
+from consumer.sinks.bigquery.api.connection import DEFAULT_ENDPOINT, HttpConnection, is_trusted
+from consumer.sinks.bigquery.api.identity import GoogleIdentity
 from tests.unit.sinks.bigquery import loopback
 from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status, unused_port
 

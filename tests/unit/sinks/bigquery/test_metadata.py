@@ -5,9 +5,9 @@ import json
 import pytest
 
 from consumer.domain.routing import time_parser
-from consumer.sinks.bigquery.metadata import Metadata
-from consumer.sinks.bigquery.shapes import LINES, FieldsRow, LogRow
-from consumer.sinks.bigquery.times import PartitionTimes
+from consumer.sinks.bigquery.rows.metadata import Metadata
+from consumer.sinks.bigquery.rows.shapes import LINES, FieldsRow, LogRow
+from consumer.sinks.bigquery.rows.times import PartitionTimes
 from tests.unit.builders import record
 from tests.unit.sinks.bigquery.builders import SHARD, encoder
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.records import Record
-from consumer.sinks.bigquery import requests as module
-from consumer.sinks.bigquery.requests import ENVELOPE_BYTES, Envelope, InsertRequest, OpenBody
+from consumer.sinks.bigquery.insert_all import requests as module
+from consumer.sinks.bigquery.insert_all.requests import ENVELOPE_BYTES, Envelope, InsertRequest, OpenBody
 from tests.unit.builders import chunk_of, record
 from tests.unit.sinks.bigquery.builders import encoder, fields_row, numbers_in, request_maker, request_of
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.reshape import Reshaper
-from consumer.sinks.bigquery.row_size import MOST_MEMBERS, Unfit
+from consumer.sinks.bigquery.rows.reshape import Reshaper
+from consumer.sinks.bigquery.rows.size import MOST_MEMBERS, Unfit
 from consumer.sinks.json.rule import BIGQUERY, judge
 from tests.unit.sinks.json_bytes import payloads, texts, values
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from consumer.sinks.bigquery import row_size
-from consumer.sinks.bigquery.row_size import MOST_MEMBERS, Unfit, check_members
+from consumer.sinks.bigquery.rows import size as row_size
+from consumer.sinks.bigquery.rows.size import MOST_MEMBERS, Unfit, check_members
 from consumer.sinks.json.members import Member, members
 
 

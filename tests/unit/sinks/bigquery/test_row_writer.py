@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from consumer.domain.columns import PART_RECORDS, Records
 from consumer.native import library
-from consumer.sinks.bigquery.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
-from consumer.sinks.bigquery.row_writer import RowWriter
-from consumer.sinks.bigquery.shapes import RowShape
+from consumer.sinks.bigquery.insert_all.c_rows import RowWriter
+from consumer.sinks.bigquery.insert_all.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
+from consumer.sinks.bigquery.rows.shapes import RowShape
 from tests.unit.builders import ARRIVAL_MS, record
 from tests.unit.sinks.bigquery.builders import encoder, fields_row, log_row
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from consumer.domain.records import Record
 from consumer.domain.routing import table_names
-from consumer.sinks.bigquery.rows import RowEncoder
-from consumer.sinks.bigquery.shapes import RowShape
+from consumer.sinks.bigquery.rows.encoder import RowEncoder
+from consumer.sinks.bigquery.rows.shapes import RowShape
 from consumer.sinks.json.rule import BIGQUERY, judge
 from tests.unit.builders import ARRIVAL_MS, chunk_of, record
 from tests.unit.sinks.bigquery.builders import encoder, fields_row, log_row

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import RequestRefused, TransientError
-from consumer.sinks.bigquery.requests import InsertRequest, RequestLimits
-from consumer.sinks.bigquery.sink import BigQuerySink
+from consumer.sinks.bigquery.insert_all.requests import InsertRequest, RequestLimits
+from consumer.sinks.bigquery.insert_all.sink import BigQuerySink
 from tests.unit.builders import chunk_of
 from tests.unit.sinks.bigquery.builders import encoder, numbers_in, request_of
 

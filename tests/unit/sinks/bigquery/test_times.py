@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.routing import time_parser
-from consumer.sinks.bigquery.times import NEWEST_DAYS, OLDEST_DAYS, OutOfRange, PartitionTimes
+from consumer.sinks.bigquery.rows.times import NEWEST_DAYS, OLDEST_DAYS, OutOfRange, PartitionTimes
 from tests.unit.builders import ARRIVAL_MS
 
 UTC = datetime.UTC

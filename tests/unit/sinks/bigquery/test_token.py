@@ -7,7 +7,7 @@ import urllib3
 from google.auth.credentials import Credentials
 
 from consumer.domain.errors import SetupError, TransientError
-from consumer.sinks.bigquery.token import BearerToken, TokenRequest
+from consumer.sinks.bigquery.api.token import BearerToken, TokenRequest
 from tests.unit.sinks.bigquery.forward_proxy import ForwardProxy, forward_proxy
 from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status
 

@@ -19,10 +19,10 @@ from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import Destination, LoadRequest
 from consumer.sinks.bigquery.load.sieve import Sieve
 from consumer.sinks.bigquery.load.sink import LoadSink
-from consumer.sinks.bigquery.rows import RowEncoder
-from consumer.sinks.bigquery.shapes import INSERT_ALL, LINES, LogRow, Wrapping
-from consumer.sinks.bigquery.times import PartitionTimes
-from consumer.sinks.http_answers import Answer
+from consumer.sinks.bigquery.rows.encoder import RowEncoder
+from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES, LogRow, Wrapping
+from consumer.sinks.bigquery.rows.times import PartitionTimes
+from consumer.sinks.http.answers import Answer
 from tests.unit.builders import chunk_of
 from tests.unit.sinks.bigquery.builders import SHARD, encoder
 from tests.unit.sinks.bigquery.load.fake_google import FakeGoogle, error

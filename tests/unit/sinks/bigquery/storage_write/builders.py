@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from consumer.settings.schema import Column
 from consumer.settings.values import Value
-from consumer.sinks.bigquery.storage_write.rows import RowMaker, Rows
-from consumer.sinks.bigquery.storage_write.rules import Rules
+from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker, Rows
+from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 
 SHARD = "shardId-7"
 

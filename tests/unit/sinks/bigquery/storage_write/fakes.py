@@ -11,9 +11,9 @@ from consumer.domain.errors import Superseded
 from consumer.domain.records import Record
 from consumer.settings.values import Value
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, StorageCode
-from consumer.sinks.bigquery.storage_write.arrow import Batch, Pieces
-from consumer.sinks.bigquery.storage_write.rows import Made, Rows
-from consumer.sinks.bigquery.storage_write.rules import VERSION, Rules
+from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, Pieces
+from consumer.sinks.bigquery.storage_write.rows.log_rows import Made, Rows
+from consumer.sinks.bigquery.storage_write.rows.rules import VERSION, Rules
 from consumer.sinks.bigquery.storage_write.store import Refused, Taken
 
 

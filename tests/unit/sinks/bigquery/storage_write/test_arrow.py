@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.sinks.bigquery.storage_write.arrow import (
+from consumer.sinks.bigquery.storage_write.rows.arrow import (
     Batch,
     Pieces,
     log_batch,

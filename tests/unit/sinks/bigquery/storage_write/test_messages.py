@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from consumer.sinks.bigquery.storage_write import messages
 from consumer.sinks.bigquery.storage_write.answers import StorageCode
-from consumer.sinks.bigquery.storage_write.arrow import Pieces
+from consumer.sinks.bigquery.storage_write.rows.arrow import Pieces
 
 PAIRS = {
     "AppendRowsRequest": types.AppendRowsRequest.pb().DESCRIPTOR,

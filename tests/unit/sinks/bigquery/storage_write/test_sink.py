@@ -10,7 +10,7 @@ from consumer.domain.records import Position, Record
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, StorageCode
 from consumer.sinks.bigquery.storage_write.appends import Append
 from consumer.sinks.bigquery.storage_write.positions import decode_state
-from consumer.sinks.bigquery.storage_write.rules import VERSION, Rules
+from consumer.sinks.bigquery.storage_write.rows.rules import VERSION, Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
 

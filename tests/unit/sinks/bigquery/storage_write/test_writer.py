@@ -9,11 +9,11 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from consumer.domain.errors import SetupError
+from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, delivery_error
-from consumer.sinks.bigquery.storage_write.arrow import Batch, log_batch, log_schema
+from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, log_schema
 from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
-from consumer.sinks.bigquery.token import BearerToken
-from consumer.sinks.http_answers import ANSWER_BYTES
+from consumer.sinks.http.answers import ANSWER_BYTES
 from tests.functional.harness.storage_write_stub import (
     Aborted,
     Codes,

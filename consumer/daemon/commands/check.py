@@ -1,0 +1,106 @@
+"""`check BACKEND`: every fault of the settings, then what the daemon will find when it starts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from consumer.daemon.commands.arguments import (
+    Embedded,
+    FindEmbedded,
+    add_settings_options,
+    find_embedded_stack,
+    load_settings,
+)
+from consumer.daemon.commands.questions import ask_all, checks_of
+from consumer.daemon.errors import StartFailed
+from consumer.daemon.prepare.question import Answer
+from consumer.settings import Finding, Settings, SettingsError, Severity
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+type AskWorld = Callable[[Settings], list[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was found; `world` is None where it was not asked: `--offline`, or settings that cannot be used."""
+
+    backend: str
+    findings: tuple[Finding, ...]
+    world: tuple[Answer, ...] | None = None
+
+    @property
+    def usable(self) -> bool:
+        return all(finding.severity is not Severity.ERROR for finding in self.findings)
+
+    @property
+    def ok(self) -> bool:
+        return self.usable and all(answer.ok for answer in self.world or ())
+
+    def exit_code(self) -> int:
+        """As `start` would end: 2 for its settings, 1 for anything else."""
+        return 0 if self.ok else EXIT_FAILED if self.usable else EXIT_USAGE
+
+    def lines(self) -> Iterator[str]:
+        yield from map(str, self.findings)
+        if self.usable:
+            yield f"ok     settings: {len(self.findings)} warnings"
+        for answer in self.world or ():
+            yield f"{'ok   ' if answer.ok else 'FAULT'}  {answer.name}: {answer.message}"
+        if not self.usable:
+            yield "the settings cannot be used, so nothing else was checked"
+
+    def json(self) -> str:
+        """One object."""
+        findings = [asdict(finding) for finding in self.findings]
+        world = None if self.world is None else [asdict(answer) for answer in self.world]
+        return json.dumps({"backend": self.backend, "ok": self.ok, "settings": findings, "world": world})
+
+
+def check_main(
+    arguments: Sequence[str], *, find_embedded: FindEmbedded | None = None, ask_world: AskWorld | None = None
+) -> int:
+    """Runs `check`; returns 0 when all is well, 1 when something outside of the settings is not, 2 when the
+    settings cannot be used."""
+    options = _parser().parse_args(arguments)
+    try:
+        embedded = find_embedded_stack(options, find_embedded)
+    except StartFailed as error:
+        print("\n".join(error.messages), file=sys.stderr)
+        return EXIT_FAILED
+    report = _report(options, embedded, ask_world or _ask_world)
+    print(report.json() if options.json else "\n".join(report.lines()))
+    return report.exit_code()
+
+
+def _report(options: argparse.Namespace, embedded: Embedded, ask_world: AskWorld) -> Report:
+    try:
+        settings = load_settings(options, embedded)
+    except SettingsError as error:
+        return Report(backend=options.backend, findings=error.findings)
+    if options.offline:
+        return Report(backend=options.backend, findings=settings.warnings)
+    os.environ.update(embedded.environment)
+    return Report(backend=options.backend, findings=settings.warnings, world=tuple(ask_world(settings)))
+
+
+def _ask_world(settings: Settings) -> list[Answer]:
+    return ask_all(checks_of(settings, now=time.time))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="check",
+        description="Reports every fault of a backend's settings, then asks AWS and Google what a start would find.",
+    )
+    add_settings_options(parser)
+    parser.add_argument("--offline", action="store_true", help="check the settings only")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser

@@ -1,0 +1,85 @@
+"""Whether the daemon is well, and why not: decided from what is known, without asking anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from consumer.daemon.report.shards import ShardStatus
+
+SILENT_AFTER_SECONDS = 30.0
+"""A shard process reports about once a second; one that has not for this long is stuck or stopped."""
+
+
+class Phase(StrEnum):
+    """What the supervisor is doing."""
+
+    PREPARING = "preparing"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthPolicy:
+    """A shard may keep a record for `undelivered_seconds`, which covers the time a chunk stays open by
+    design."""
+
+    undelivered_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """`reasons` says in a sentence each what is wrong; none when healthy. `notes` tells of what may become
+    so."""
+
+    phase: Phase
+    healthy: bool
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def assess(
+    *,
+    phase: Phase,
+    shards: Iterable[ShardStatus],
+    policy: HealthPolicy,
+    now: float,
+    faults: Iterable[str] = (),
+) -> Health:
+    """The health at `now`, in seconds since the epoch. A worker without shards is well: others may hold them.
+
+    `faults` is what keeps the preparation of the backend from its end until someone mends it.
+    """
+    statuses = tuple(shards)
+    reasons = [*faults, *(reason for status in statuses for reason in _reasons(status, policy, now))]
+    if phase is Phase.RESTARTING:
+        reasons.insert(0, "the JVM has ended and is not running again yet")
+    notes = tuple(
+        f"{status.event.shard}: trying again: {status.event.retrying}"
+        for status in statuses
+        if status.event.retrying is not None
+    )
+    return Health(phase=phase, healthy=not reasons, reasons=tuple(reasons), notes=notes)
+
+
+def hung_for(shards: Iterable[ShardStatus], *, now: float) -> float | None:
+    """Seconds since the KCL last called any shard process; None without shard processes."""
+    moments = [status.last_callback_at() for status in shards]
+    return now - max(moments) if moments else None
+
+
+def _reasons(status: ShardStatus, policy: HealthPolicy, now: float) -> Iterator[str]:
+    shard = status.event.shard
+    if now - status.last_at > SILENT_AFTER_SECONDS:
+        yield f"{shard}: no word from its process {status.event.pid} for {now - status.last_at:.0f} s"
+    if status.event.held is not None:
+        yield f"{shard}: held: {status.event.held}"
+    since = status.undelivered_since()
+    if since is not None and now - since > policy.undelivered_seconds:
+        yield f"{shard}: a record has waited for {now - since:.0f} s{_cause(status)}"
+
+
+def _cause(status: ShardStatus) -> str:
+    return "" if status.event.retrying is None else f"; trying again: {status.event.retrying}"

@@ -1,0 +1,1 @@
+"""Keeps the JVM and the fork server running, and ends them in order."""

@@ -1,0 +1,220 @@
+"""Builds the daemon of one backend from its settings and runs it: the place where the parts meet."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+
+from consumer.daemon.prepare.backend import count_open_shards, prepare_backend
+from consumer.daemon.prepare.preparation import Patience, Stopped
+from consumer.daemon.report import http
+from consumer.daemon.report.channel import Channel
+from consumer.daemon.report.health import HealthPolicy
+from consumer.daemon.report.log import Log
+from consumer.daemon.report.status import Identity, Status, encode
+from consumer.daemon.supervise import logback, processes
+from consumer.daemon.supervise.background import in_thread
+from consumer.daemon.supervise.fork_server import ForkServer
+from consumer.daemon.supervise.forked import Forked
+from consumer.daemon.supervise.java import FORK_SERVER, JavaCommand, java_command, kcl_properties, worker_id
+from consumer.daemon.supervise.jvm_command import Commands
+from consumer.daemon.supervise.restarts import RestartPolicy
+from consumer.daemon.supervise.state import StateDirectory, directory_of, locked
+from consumer.daemon.supervise.supervisor import EXIT_OK, Limits, Sources, Supervisor
+from consumer.settings import Settings
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+type Prepare = Callable[[Settings, Patience, Log], int | None]
+"""Makes the backend usable, and returns the number of the stream's open shards if it is known; blocks, and raises
+StartFailed, or Stopped when its patience says so."""
+
+type CountShards = Callable[[Settings], int | None]
+"""The number of the stream's open shards, None where it may not be asked for; blocks, and raises Trouble."""
+
+
+def serve(
+    settings: Settings,
+    *,
+    environment: Mapping[str, str],
+    log: Log,
+    prepare: Prepare = prepare_backend,
+    count_shards: CountShards = count_open_shards,
+) -> int:
+    """Runs the daemon in this process until it is told to stop; returns its exit code.
+
+    `environment` is what the JVM and the shard processes get. Raises StartFailed when it cannot start.
+    """
+    with locked(directory_of(settings, worker_id=worker_id(settings)), warn=log.warning) as state:
+        command = render_files(settings, state, environment)
+        with asyncio.Runner() as runner:
+            return runner.run(_serve(settings, state, command, prepare, count_shards, log))
+
+
+def render_files(settings: Settings, state: StateDirectory, environment: Mapping[str, str]) -> JavaCommand:
+    """Writes what the JVM and the shard processes read, and returns the JVM's command."""
+    state.write(state.settings_file, settings.dump())
+    state.write(state.kcl_properties, kcl_properties(settings).encode("ascii"))
+    logging = logback.render(log_file=state.kcl_log, level=settings.text("jvm.log_level"))
+    state.write(state.logback_file, logging.encode())
+    return java_command(settings, state, environment)
+
+
+async def _serve(
+    settings: Settings,
+    state: StateDirectory,
+    command: JavaCommand,
+    prepare: Prepare,
+    count_shards: CountShards,
+    log: Log,
+) -> int:
+    processes.adopt_orphans()
+    forked = Forked()
+    supervisor = _supervisor(settings, state, forked, log)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_signals_stop(supervisor))
+        if settings.integer("http.port"):
+            host, port = settings.text("http.host"), settings.integer("http.port")
+            await stack.enter_async_context(http.serving(host, port, supervisor.status, log.warning))
+        await stack.enter_async_context(_events(state, supervisor, log))
+        log.info(
+            f"application {settings.text('applicationName')} as {worker_id(settings)}, state in {state.path}"
+        )
+        if settings.flag(FORK_SERVER):
+            await stack.enter_async_context(_fork_server(settings, state, command, forked, log))
+        await stack.enter_async_context(supervisor.watching())
+        try:
+            open_shards = await _prepared(settings, prepare, supervisor, log)
+        except Stopped:
+            return EXIT_OK
+        commands = Commands(
+            command, settings, open_shards=open_shards, count=lambda: count_shards(settings), log=log
+        )
+        return await supervisor.run(commands)
+
+
+def _supervisor(settings: Settings, state: StateDirectory, forked: Forked, log: Log) -> Supervisor:
+    grace = settings.integer("shutdownGraceMillis") / 1000 + settings.seconds("supervisor.grace_margin")
+    open_chunk_seconds = settings.seconds("chunk.window") + settings.seconds("chunk.grace")
+    return Supervisor(
+        forked=forked,
+        restarts=_restarts(settings),
+        limits=Limits(grace_seconds=grace, hang_seconds=settings.seconds("supervisor.hang_timeout")),
+        health=HealthPolicy(
+            undelivered_seconds=open_chunk_seconds + settings.seconds("hold.unhealthy_after")
+        ),
+        identity=Identity(
+            backend=settings.backend,
+            application=settings.text("applicationName"),
+            worker_id=worker_id(settings),
+            pid=os.getpid(),
+        ),
+        sources=Sources(now=time.time, monotonic=time.monotonic, random=random.random),
+        log=log,
+        publish=_publisher(state, log),
+    )
+
+
+def _restarts(settings: Settings) -> RestartPolicy:
+    return RestartPolicy(
+        base_seconds=settings.seconds("supervisor.restart_base"),
+        max_seconds=settings.seconds("supervisor.restart_max"),
+        reset_seconds=settings.seconds("supervisor.restart_reset"),
+        limit=settings.integer("supervisor.restart_limit"),
+    )
+
+
+@asynccontextmanager
+async def _fork_server(
+    settings: Settings, state: StateDirectory, command: JavaCommand, forked: Forked, log: Log
+) -> AsyncIterator[None]:
+    """Runs while the block does. It has the environment of the JVM, whose children it stands in for."""
+    with state.listen_for_launchers() as listener:
+        server = ForkServer(
+            listener=listener,
+            environment=command.environment,
+            forked=forked,
+            restarts=_restarts(settings),
+            monotonic=time.monotonic,
+            random=random.random,
+            log=log,
+        )
+        keeping = asyncio.create_task(server.keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+
+
+def _publisher(state: StateDirectory, log: Log) -> Callable[[Status], None]:
+    """Writes status.json; a full disk is worth a line each time it begins, and no more."""
+    failing = False
+
+    def publish(status: Status) -> None:
+        nonlocal failing
+        try:
+            state.write(state.status_file, encode(status))
+            failing = False
+        except OSError as error:
+            if not failing:
+                log.error(f"worker.state_dir: cannot write {state.status_file}: {error.strerror}")
+            failing = True
+
+    return publish
+
+
+@contextmanager
+def _signals_stop(supervisor: Supervisor) -> Iterator[None]:
+    """Signals that ask for an end reach the supervisor; one that was ignored from the start (nohup) stays so."""
+    loop = asyncio.get_running_loop()
+    with ExitStack() as stack:
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, supervisor.stop, number.name)
+                stack.callback(loop.remove_signal_handler, number)
+        yield
+
+
+@asynccontextmanager
+async def _events(state: StateDirectory, supervisor: Supervisor, log: Log) -> AsyncIterator[None]:
+    listener: socket.socket = state.listen()
+    channel = Channel(
+        listener,
+        receive=supervisor.receive,
+        refuse=lambda reason: log.warning(f"a datagram that is no event: {reason}"),
+    )
+    channel.open()
+    try:
+        yield
+    finally:
+        channel.close()
+
+
+async def _prepared(settings: Settings, prepare: Prepare, supervisor: Supervisor, log: Log) -> int | None:
+    """Prepares the backend; returns the number of open shards. Raises Stopped when told to stop meanwhile."""
+    stop = threading.Event()
+    patience = Patience(
+        timeout_seconds=settings.seconds("supervisor.prepare_timeout"),
+        monotonic=time.monotonic,
+        pause=stop.wait,
+        tell=supervisor.hold_for,
+    )
+    done = in_thread(lambda: prepare(settings, patience, log))
+    stopping = asyncio.create_task(supervisor.stopping.wait())
+    await asyncio.wait((done, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not done.done():
+        stop.set()
+        done.cancel()
+        raise Stopped
+    return done.result()

@@ -1,0 +1,275 @@
+"""Keeps the JVM running until it is told to stop, and then ends everything in order.
+
+A first SIGTERM or SIGINT asks: shard processes get SIGTERM, which they take as "drain", and the JVM gets
+SIGTERM, which the KCL takes as a graceful shutdown. A second one, or the end of the grace, kills.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from consumer.daemon.report.health import HealthPolicy, Phase, assess, hung_for
+from consumer.daemon.report.log import Log
+from consumer.daemon.report.shards import Shards
+from consumer.daemon.report.status import Identity, Status
+from consumer.daemon.supervise import processes
+from consumer.daemon.supervise.forked import Forked
+from consumer.daemon.supervise.java import JavaCommand
+from consumer.daemon.supervise.jvm import Jvm
+from consumer.daemon.supervise.jvm_command import Commands
+from consumer.daemon.supervise.logback import read_line, says_that_the_jvm_ends
+from consumer.daemon.supervise.restarts import RestartPolicy
+from consumer.daemon.supervise.session import describe_exit
+from consumer.domain.events import Event, LogEvent, StatusEvent
+
+_ORDERLY_CODES = frozenset({0, 143, -signal.SIGTERM})
+"""A JVM ended by SIGTERM reports 143 after its shutdown hooks, or the signal itself before it has any."""
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Times of the supervisor, in seconds. `hang_seconds` of 0 never takes a JVM for hung.
+
+    After the failure of one shard process the KCL lets all others finish and then waits out shutdownGraceMillis for
+    the one that cannot; `crash_seconds` is what the others get before the JVM is killed to start again.
+    """
+
+    grace_seconds: float
+    hang_seconds: float
+    crash_seconds: float = 5.0
+    tick_seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where time and chance come from: seconds since the epoch, seconds that only grow, a number in [0, 1)."""
+
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+    random: Callable[[], float]
+
+
+class Supervisor:
+    """Runs one JVM after another. `publish` gets the status about once a second."""
+
+    def __init__(
+        self,
+        *,
+        forked: Forked,
+        restarts: RestartPolicy,
+        limits: Limits,
+        health: HealthPolicy,
+        identity: Identity,
+        sources: Sources,
+        log: Log,
+        publish: Callable[[Status], None],
+    ) -> None:
+        self._forked = forked
+        self._restarts = restarts
+        self._limits = limits
+        self._health = health
+        self._identity = identity
+        self._sources = sources
+        self._log = log
+        self._publish = publish
+        self._shards = Shards()
+        self._drained: set[int] = set()
+        self._jvm: Jvm | None = None
+        self._phase = Phase.PREPARING
+        self._faults: tuple[str, ...] = ()
+        self._restart_count = 0
+        self._started_at = sources.now()
+        self._stopping = asyncio.Event()
+        self._killing = asyncio.Event()
+
+    def stop(self, reason: str) -> None:
+        """Begins the orderly end; a second call makes it a quick one."""
+        if self._stopping.is_set():
+            self._log.warning(f"{reason} again: ending at once")
+            self._killing.set()
+            return
+        self._log.info(f"{reason}: ending in order within {self._limits.grace_seconds:.0f} s")
+        self._phase = Phase.STOPPING
+        self._stopping.set()
+
+    def hold_for(self, faults: tuple[str, ...]) -> None:
+        """The backend cannot be prepared until these are mended; none ends that. May be called from any thread."""
+        self._faults = faults
+
+    @property
+    def stopping(self) -> asyncio.Event:
+        return self._stopping
+
+    def receive(self, event: Event) -> None:
+        """Takes an event of a shard process."""
+        if isinstance(event, LogEvent):
+            self._log.line(event.level, event.message, shard=event.shard)
+            return
+        self._shards.update(event, self._sources.now())
+        if self._stopping.is_set():
+            self._drain(event)
+
+    def status(self) -> Status:
+        now = self._sources.now()
+        return Status(
+            identity=self._identity,
+            health=assess(
+                phase=self._phase, shards=self._shards, policy=self._health, now=now, faults=self._faults
+            ),
+            updated_at=now,
+            started_at=self._started_at,
+            jvm_pid=None if self._jvm is None else self._jvm.pid,
+            restarts=self._restart_count,
+            shards=tuple(status.event for status in self._shards),
+        )
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Publishes the status and looks for a hung JVM as long as the block runs, and once at its end."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+            self._tick()
+
+    async def run(self, commands: Commands) -> int:
+        """Runs until told to stop or until the JVM ends too often; returns the exit code of the daemon."""
+        rapid_ends = 0
+        command = commands.first()
+        while not self._stopping.is_set():
+            began = self._sources.monotonic()
+            code = await self._run_once(command)
+            if self._stopping.is_set():
+                return code
+            ran = self._sources.monotonic() - began
+            rapid_ends = self._restarts.after_end(ran_seconds=ran, rapid_ends=rapid_ends)
+            if self._restarts.gives_up(rapid_ends):
+                self._log.error(f"the JVM ended {rapid_ends} times in a row soon after its start: giving up")
+                return EXIT_FAILED
+            following = asyncio.create_task(commands.next())
+            await self._pause(rapid_ends)
+            await _first(following, self._stopping)
+            if not following.done():
+                following.cancel()
+                break
+            command = following.result()
+        return EXIT_OK
+
+    async def _run_once(self, command: JavaCommand) -> int:
+        """One life of the JVM; returns the daemon's exit code in case this was the last."""
+        try:
+            jvm = Jvm.start(command, self._relay, self._forked)
+        except OSError as error:
+            self._log.error(f"jvm.java: cannot run {command.arguments[0]}: {error.strerror}")
+            return EXIT_FAILED
+        self._jvm = jvm
+        if not self._stopping.is_set():
+            self._phase = Phase.RUNNING
+        self._log.info(f"the JVM runs as process {jvm.pid}")
+        try:
+            return await self._until_end(jvm)
+        finally:
+            self._jvm = None
+            self._shards.clear()
+            self._drained.clear()
+
+    async def _until_end(self, jvm: Jvm) -> int:
+        end = asyncio.create_task(jvm.wait())
+        await _first(end, self._stopping)
+        orderly = True
+        if self._stopping.is_set() and not end.done():
+            orderly = await self._end_in_order(jvm, end)
+        elif not self._stopping.is_set():
+            self._phase = Phase.RESTARTING
+        code = await end
+        stayed = await self._clean_up(jvm)
+        if not self._stopping.is_set():
+            self._log.error(f"the JVM ended with {describe_exit(code)}{stayed}")
+            return EXIT_FAILED
+        orderly = orderly and code in _ORDERLY_CODES
+        self._log.line("INFO" if orderly else "ERROR", f"ended; the JVM by {describe_exit(code)}{stayed}")
+        return EXIT_OK if orderly else EXIT_FAILED
+
+    async def _end_in_order(self, jvm: Jvm, end: asyncio.Task[int]) -> bool:
+        """Asks, waits, and kills what has not ended by then; whether killing was not needed."""
+        for status in self._shards:
+            self._drain(status.event)
+        jvm.terminate()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_first(end, self._killing), self._limits.grace_seconds)
+        if end.done():
+            return True
+        if not self._killing.is_set():
+            self._log.error(f"the JVM has not ended within {self._limits.grace_seconds:.0f} s: killing it")
+        jvm.kill()
+        return False
+
+    async def _clean_up(self, jvm: Jvm) -> str:
+        if self._killing.is_set():
+            jvm.kill()
+        stayed = await jvm.clean_up()
+        return "" if not stayed else f"; {stayed} shard processes had to be killed"
+
+    async def _pause(self, rapid_ends: int) -> None:
+        delay = self._restarts.delay_seconds(rapid_ends, self._sources.random)
+        self._restart_count += 1
+        self._log.warning(f"starting the JVM again in {delay:.1f} s")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), delay)
+
+    def _drain(self, event: StatusEvent) -> None:
+        """A process that has sent no status may not handle the signal yet, so only those that have get it,
+        once."""
+        if self._jvm is None or event.pid in self._drained or not self._jvm.owns(event.pid):
+            return
+        self._drained.add(event.pid)
+        processes.send(event.pid, signal.SIGTERM)
+
+    def _relay(self, line: str) -> None:
+        level, message = read_line(line)
+        self._log.line(level, message)
+        if says_that_the_jvm_ends(line) and self._jvm is not None:
+            asyncio.get_running_loop().call_later(self._limits.crash_seconds, self._end_crashed, self._jvm)
+
+    def _end_crashed(self, jvm: Jvm) -> None:
+        if jvm is self._jvm and not self._stopping.is_set():
+            self._log.warning("a shard process has failed and the JVM with it: killing what is left")
+            jvm.kill()
+
+    async def _watch(self) -> None:
+        while True:
+            self._tick()
+            await asyncio.sleep(self._limits.tick_seconds)
+
+    def _tick(self) -> None:
+        if self._jvm is not None:
+            self._shards.keep(self._jvm.owns)
+            self._end_if_hung(self._jvm)
+        self._publish(self.status())
+
+    def _end_if_hung(self, jvm: Jvm) -> None:
+        silent = hung_for(self._shards, now=self._sources.now())
+        limit = self._limits.hang_seconds
+        if limit and silent is not None and silent > limit and not self._stopping.is_set():
+            self._log.error(f"the JVM has called no shard process for {silent:.0f} s: killing it")
+            jvm.kill()
+
+
+async def _first(end: asyncio.Task[Any], event: asyncio.Event) -> None:
+    """Returns when the task is done or the event set."""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait((end, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()

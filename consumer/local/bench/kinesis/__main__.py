@@ -1,4 +1,0 @@
-from consumer.local.bench.kinesis.server import main
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,260 @@
+"""One shard's way from records to checkpoints: chunker, delivery, ledger.
+
+Every method runs inside a callback of the KCL, the only place where a checkpoint is legal. A callback returns when
+there is room for more; until then it waits, and checkpoints while it waits.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from consumer.domain.chunks import Chunk, Chunker, Footprint
+from consumer.domain.columns import Records
+from consumer.domain.ledger import Ledger
+from consumer.shard.delivery.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointer, Checkpointing
+from consumer.shard.delivery.status import ShardStatus
+
+
+class ChunkDelivery(Protocol):
+    def start(self, chunk: Chunk, on_durable: Callable[[], None]) -> None: ...
+
+
+class Wakeup(Protocol):
+    """gevent.event.Event, as far as it is used."""
+
+    def set(self) -> None: ...
+    def clear(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlightLimits:
+    """At either of these a callback waits, and no chunk is started that would pass `max_bytes`: one that is larger
+    than that goes alone. Bytes are of memory, as `footprint` tells; those of a message beyond `message_bytes`, for
+    which a shard process has room beside its limit, count until they are taken.
+
+    `max_chunks` counts from the watermark, so that one chunk that takes long bounds how much is delivered beyond
+    it: after a crash all of that is delivered again, and BigQuery forgets an insertId after a minute.
+    """
+
+    max_chunks: int
+    max_bytes: int
+    footprint: Footprint
+    message_bytes: int
+
+
+class Pipeline:
+    """The state of one shard between `initialize` and the end of the process."""
+
+    def __init__(
+        self,
+        *,
+        chunker: Chunker,
+        ledger: Ledger,
+        delivery: ChunkDelivery,
+        checkpoints: Checkpointing,
+        limits: InFlightLimits,
+        status: ShardStatus,
+        wakeup: Wakeup,
+        drain_seconds: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`drain_seconds` is how long a shutdown waits for chunks in flight."""
+        self._chunker = chunker
+        self._ledger = ledger
+        self._delivery = delivery
+        self._checkpoints = checkpoints
+        self._limits = limits
+        self._status = status
+        self._wakeup = wakeup
+        self._drain_seconds = drain_seconds
+        self._now = now
+        self._open_read_ms: int | None = None
+        self._drain_until: float | None = None
+        self._dropped = False
+        self._message_bytes = 0  # beyond what a usual message takes
+
+    # What the supervisor is told (status.Gauges)
+
+    @property
+    def state(self) -> str:
+        if self._checkpoints.lease_lost:
+            return "lease_lost"
+        return "running" if self._drain_until is None else "draining"
+
+    @property
+    def in_flight_chunks(self) -> int:
+        return self._ledger.in_flight_chunks
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Of memory, for records that are not durable yet."""
+        return self._ledger.in_flight_bytes + self._chunker.open_held_bytes + self._message_bytes
+
+    @property
+    def oldest_undelivered_ms(self) -> int | None:
+        oldest = self._ledger.oldest_ms
+        return self._chunker.open_since_ms if oldest is None else oldest
+
+    @property
+    def oldest_undelivered_read_ms(self) -> int | None:
+        oldest = self._ledger.oldest_read_ms
+        return self._open_read_ms if oldest is None else oldest
+
+    def is_draining(self) -> bool:
+        return self._drain_until is not None
+
+    # The callbacks
+
+    def accept(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer) -> None:
+        """Take records; `tip_seen_ms` as Chunker.seal_idle has it, None where the tip was not seen."""
+        try:
+            self._take(records, tip_seen_ms, checkpointer)
+        finally:
+            self._message_bytes = 0
+
+    def take_early(self, records: Records) -> None:
+        """Take records of a message that is still coming: as `accept`, but that nothing can be checkpointed yet."""
+        try:
+            self._take(records, None, None)
+        finally:
+            self._message_bytes = 0
+
+    def _take(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer | None) -> None:
+        if self._takes_no_more():
+            self._drop(bool(records))
+            self._checkpoint_if_due(checkpointer)
+            return
+        now_ms = self._status.now_ms()
+        read_ms = now_ms if self._open_read_ms is None else self._open_read_ms
+        left = records.held_bytes + self._chunker.open_held_bytes
+        for chunk in self._sealed(records, tip_seen_ms):
+            left -= chunk.records.held_bytes
+            self._message_bytes = max(0, left - self._limits.message_bytes)
+            self._wait(lambda chunk=chunk: self._has_room_for(chunk), checkpointer)  # type: ignore[misc]
+            if self._takes_no_more():
+                # it was never tracked, so no checkpoint can pass it: the next owner reads it again
+                self._drop(True)
+                return
+            self._start(chunk, read_ms)
+            read_ms = now_ms
+            self._wait(self._has_room, checkpointer)
+        self._open_read_ms = read_ms if self._chunker.open_records else None
+        self._checkpoint_if_due(checkpointer)
+
+    def end(self, checkpointer: Checkpointer) -> None:
+        """The shard has ended: deliver everything, then checkpoint its end, so that its children may start."""
+        read_ms = self._open_read_ms
+        last = None if self._takes_no_more() else self._chunker.seal()
+        if last is not None:
+            self._start(last, read_ms)
+        self._wait(self._is_idle, checkpointer)
+        if not self._is_idle() and self._drain_until is not None:
+            self._wait(self._is_idle, checkpointer, until=self._drain_until)
+        if self._dropped or not self._is_idle():
+            self._status.log("WARNING", "the shard's end is not checkpointed: not everything is delivered")
+            return
+        while not self._checkpoints.at_shard_end(checkpointer):
+            if self._checkpoints.lease_lost or self._past_drain():
+                return
+            self._pause(CHECKPOINT_RETRY_SECONDS)
+
+    def shut_down(self, checkpointer: Checkpointer) -> None:
+        """The lease will be given up: finish what is in flight, checkpoint, forget the open chunk."""
+        self.drain()
+        self._wait(self._is_idle, checkpointer, until=self._drain_until)
+        while self._checkpoints.pending(self._ledger.watermark):
+            self._checkpoints.at(self._ledger.watermark, checkpointer)
+            if not self._checkpoints.pending(self._ledger.watermark) or self._past_drain():
+                break
+            self._pause(CHECKPOINT_RETRY_SECONDS)
+        left = self._ledger.in_flight_chunks
+        self._status.log(
+            "INFO" if not left else "WARNING",
+            f"shut down at {self._checkpoints.confirmed or 'the checkpoint it started from'},"
+            f" {left} chunks left undelivered for the next owner",
+        )
+
+    def lose_lease(self) -> None:
+        """Writes in flight are harmless (I2, I3); checkpoints are not ours to make."""
+        self._checkpoints.lease_lost = True
+        self._drop(False)
+        self._wakeup.set()
+
+    def drain(self) -> None:
+        """Take no more records. Called by a signal as well, at any moment; ends every wait for room."""
+        if self._drain_until is None:
+            self._drain_until = self._now() + self._drain_seconds
+        self._drop(False)
+        self._wakeup.set()
+
+    # Inside
+
+    def _takes_no_more(self) -> bool:
+        return self.is_draining() or self._checkpoints.lease_lost
+
+    def _sealed(self, records: Records, tip_seen_ms: int | None) -> Iterator[Chunk]:
+        """The chunks that are complete now, each of them copied out of the message when it is asked for."""
+        yield from self._chunker.cut(records)
+        if tip_seen_ms is not None and (idle := self._chunker.seal_idle(tip_seen_ms)) is not None:
+            yield idle
+
+    def _start(self, chunk: Chunk, read_ms: int | None) -> None:
+        held_bytes = self._limits.footprint.of(chunk.records)
+        ticket = self._ledger.track(chunk, held_bytes=held_bytes, read_ms=read_ms)
+
+        def on_durable() -> None:
+            ticket.resolve()
+            self._wakeup.set()
+
+        self._delivery.start(chunk, on_durable)
+
+    def _drop(self, records_too: bool) -> None:
+        self._dropped = self._dropped or records_too or self._chunker.open_records > 0
+        self._chunker.discard()
+        self._open_read_ms = None
+
+    def _has_room(self) -> bool:
+        held = self._ledger.in_flight_bytes + self._message_bytes
+        has_bytes = self._is_idle() or held < self._limits.max_bytes
+        return has_bytes and self._ledger.unsettled_chunks < self._limits.max_chunks
+
+    def _has_room_for(self, chunk: Chunk) -> bool:
+        held = self._ledger.in_flight_bytes + self._message_bytes + self._limits.footprint.of(chunk.records)
+        return self._is_idle() or (held <= self._limits.max_bytes and self._has_room())
+
+    def _is_idle(self) -> bool:
+        return self._ledger.in_flight_chunks == 0
+
+    def _past_drain(self) -> bool:
+        return self._drain_until is not None and self._now() >= self._drain_until
+
+    def _wait(
+        self, done: Callable[[], bool], checkpointer: Checkpointer | None, *, until: float | None = None
+    ) -> None:
+        """Block until `done`, a lost lease, or `until` (monotonic); without `until`, a drain ends it as well. Without
+        a checkpointer nothing is checkpointed meanwhile."""
+        while True:
+            self._checkpoint_if_due(checkpointer)
+            self._wakeup.clear()
+            if done() or self._checkpoints.lease_lost:
+                return
+            if self.is_draining() if until is None else self._now() >= until:
+                return
+            self._wakeup.wait(self._next_look(until, may_checkpoint=checkpointer is not None))
+
+    def _next_look(self, until: float | None, *, may_checkpoint: bool) -> float | None:
+        """Seconds until there is something to do without a wake-up; None where there is nothing."""
+        looks = [] if until is None else [until - self._now()]
+        if may_checkpoint and self._checkpoints.pending(self._ledger.watermark):
+            looks.append(self._checkpoints.seconds_until_due())
+        return max(0.0, min(looks)) if looks else None
+
+    def _pause(self, seconds: float) -> None:
+        self._wakeup.clear()
+        self._wakeup.wait(seconds)
+
+    def _checkpoint_if_due(self, checkpointer: Checkpointer | None) -> None:
+        if checkpointer is not None and not self._checkpoints.lease_lost:
+            self._checkpoints.if_due(self._ledger.watermark, checkpointer)

@@ -1,0 +1,1 @@
+"""The shard process: how it starts, is forked and ends."""

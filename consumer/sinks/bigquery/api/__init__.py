@@ -1,0 +1,1 @@
+"""BigQuery's REST API: who asks, and by which connection."""

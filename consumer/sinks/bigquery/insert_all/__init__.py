@@ -1,0 +1,1 @@
+"""BigQuery by tabledata.insertAll."""

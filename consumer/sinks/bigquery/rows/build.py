@@ -1,0 +1,65 @@
+"""From the settings to the encoder of JSON rows that they ask for."""
+
+from consumer.domain.routing import time_parser
+from consumer.settings.columns import RowSettings
+from consumer.settings.schema import Column
+from consumer.sinks.bigquery.rows.encoder import RowEncoder
+from consumer.sinks.bigquery.rows.metadata import Metadata
+from consumer.sinks.bigquery.rows.reshape import Reshaper
+from consumer.sinks.bigquery.rows.shapes import FieldsRow, LogRow, RowShape, Wrapping
+from consumer.sinks.bigquery.rows.times import PartitionTimes
+from consumer.sinks.json.fields import FieldReader
+from consumer.sinks.json.rule import BIGQUERY
+
+
+def row_encoder(
+    settings: RowSettings,
+    schema: tuple[Column, ...],
+    *,
+    stream: str,
+    shard: str,
+    wrapping: Wrapping,
+    max_row_bytes: int | None = None,
+) -> RowEncoder:
+    """`schema` holds the columns of the schema file, for `bigquery.row = fields`; `max_row_bytes` as RowEncoder has
+    it."""
+    key_field = settings.text("record.key_field")
+    return RowEncoder(
+        reader=FieldReader(
+            key_field=key_field, time_field=settings.text("record.time_field"), limits=BIGQUERY
+        ),
+        shape=_shape(settings, schema, shard, wrapping),
+        stream=stream,
+        shard=shard,
+        table_prefix=settings.text("bigquery.table_prefix"),
+        key_field=key_field,
+        key_digits=settings.integer("bigquery.key_digits"),
+        wrapping=wrapping,
+        max_row_bytes=max_row_bytes,
+    )
+
+
+def _shape(settings: RowSettings, schema: tuple[Column, ...], shard: str, wrapping: Wrapping) -> RowShape:
+    time_column, time_format = settings.text("bigquery.partition_field"), settings.text("record.time_format")
+    times = PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
+    metadata = Metadata(shard=shard, times=times) if settings.flag("bigquery.metadata_columns") else None
+    if settings.text("bigquery.row") == "log":
+        return LogRow(
+            key_column=settings.text("record.key_field"),
+            time_column=time_column,
+            times=times,
+            wrapping=wrapping,
+            metadata=metadata,
+        )
+    overflows = settings.text("bigquery.unknown_fields") == "overflow"
+    return FieldsRow(
+        time_field=settings.text("record.time_field"),
+        time_column=time_column,
+        times=times,
+        metadata=metadata,
+        reshaper=Reshaper(
+            schema,
+            json_as_text=wrapping.json_as_text,
+            overflow=settings.text("bigquery.overflow_column") if overflows else None,
+        ),
+    )

@@ -1,0 +1,172 @@
+"""How a record becomes the cells of a row: the whole of it in one column, or each field in its own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from consumer.domain.records import Record
+from consumer.settings.schema import METADATA_COLUMNS
+from consumer.sinks.bigquery.rows.metadata import Metadata
+from consumer.sinks.bigquery.rows.reshape import Reshaper
+from consumer.sinks.bigquery.rows.times import PartitionTimes
+from consumer.sinks.json.fields import Key, Time
+from consumer.sinks.json.members import json_text, set_member
+
+_encode = msgspec.json.Encoder().encode
+
+_TIMESTAMP_BYTES = 8
+_TEXT_BYTES = 2
+"""Of a value, beside its characters. https://cloud.google.com/bigquery/pricing#data"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """What a method wants around a row, and of a JSON column's value."""
+
+    has_id: bool
+    json_as_text: bool
+
+
+INSERT_ALL = Wrapping(has_id=True, json_as_text=True)
+LINES = Wrapping(has_id=False, json_as_text=False)
+"""One object a line. https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-json"""
+
+
+@dataclass(frozen=True, slots=True)
+class RowTemplate:
+    """A row as JSON text around what comes from its record: `before_key` key `before_time` time `before_log` the record
+    as text `end`; or, where `is_whole`, `before_key` the record `end`."""
+
+    before_key: bytes
+    before_time: bytes
+    before_log: bytes
+    end: bytes
+    is_whole: bool
+    times: PartitionTimes
+    bytes_beside: int
+    """What BigQuery counts beside the record and, where that is not whole, the key."""
+
+
+class RowShape(Protocol):
+    """How records become rows."""
+
+    def template(self) -> RowTemplate | None:
+        """For records that need nothing else: their times are in BigQuery's own notation. None where there are none."""
+
+    def cells(
+        self,
+        records: Sequence[Record],
+        payloads: Sequence[bytes],
+        keys: Sequence[Key],
+        times: Sequence[Time],
+    ) -> tuple[Sequence[Any], Sequence[int]]:
+        """For each record the object with its row's columns, as msgspec encodes it, and the size of the values in it,
+        about as BigQuery counts them. `keys` and `times` are what FieldReader found in the payloads. Raises
+        OutOfRange or Unfit where that is true of any record, and nothing else."""
+
+
+class LogRow:
+    """`row = log`: the key, the time, and the whole record as text for a JSON column."""
+
+    def __init__(
+        self,
+        *,
+        key_column: str,
+        time_column: str,
+        times: PartitionTimes,
+        wrapping: Wrapping = INSERT_ALL,
+        metadata: Metadata | None = None,
+    ) -> None:
+        self._times = times
+        self._as_text = wrapping.json_as_text
+        self._metadata = metadata
+        columns = [key_column, time_column, "log", *(METADATA_COLUMNS if metadata else ())]
+        self._columns = columns
+        names = [f"column_{number}" for number in range(len(columns))]
+        self._cells: Callable[..., Any] = msgspec.defstruct(
+            "LogCells", names, rename=dict(zip(names, columns, strict=True)), gc=False
+        )
+
+    def template(self) -> RowTemplate | None:
+        if self._metadata is not None or not self._as_text or not self._times.is_iso8601:
+            return None
+        key, time, log = map(_encode, self._columns)
+        beside = _TIMESTAMP_BYTES + _TEXT_BYTES
+        return RowTemplate(b"{%b:" % key, b',%b:"' % time, b'",%b:"' % log, b'"}', False, self._times, beside)
+
+    def cells(
+        self,
+        records: Sequence[Record],
+        payloads: Sequence[bytes],
+        keys: Sequence[Key],
+        times: Sequence[Time],
+    ) -> tuple[Sequence[Any], Sequence[int]]:
+        texts = list(map(key_text, keys))
+        columns: list[Any] = [
+            texts,
+            self._times.texts(times, [record.arrival_ms for record in records]),
+            map(json_text if self._as_text else msgspec.Raw, payloads),
+        ]
+        if self._metadata is not None:
+            columns += zip(*map(self._metadata.values, records), strict=True)
+        beside = _TIMESTAMP_BYTES + _TEXT_BYTES
+        sizes = [
+            len(payload) + len(text or "") + beside for payload, text in zip(payloads, texts, strict=True)
+        ]
+        return list(map(self._cells, *columns)), sizes
+
+
+class FieldsRow:
+    """`row = fields`: the record itself is the row. Its bytes are spliced in as they came, unless the partition
+    column has to be filled or put into BigQuery's notation, or the columns ask for more (Reshaper)."""
+
+    def __init__(
+        self,
+        *,
+        time_field: str,
+        time_column: str,
+        times: PartitionTimes,
+        metadata: Metadata | None = None,
+        reshaper: Reshaper | None = None,
+    ) -> None:
+        self._column = time_column
+        self._column_is_own = time_field == time_column
+        self._times = times
+        self._metadata = metadata
+        self._reshape = reshaper if reshaper is not None and reshaper.is_needed else None
+
+    def template(self) -> RowTemplate | None:
+        is_plain = self._reshape is None and self._metadata is None and self._column_is_own
+        if not is_plain or not self._times.is_iso8601:
+            return None
+        return RowTemplate(b"", b"", b"", b"", True, self._times, 0)
+
+    def cells(
+        self,
+        records: Sequence[Record],
+        payloads: Sequence[bytes],
+        keys: Sequence[Key],
+        times: Sequence[Time],
+    ) -> tuple[Sequence[Any], Sequence[int]]:
+        data = payloads if self._reshape is None else list(map(self._reshape, payloads))
+        moments = self._times.own_times(times, [record.arrival_ms for record in records])
+        if moments is not times or not self._column_is_own:
+            data = list(map(self._timed, data, records, times, moments))
+        if self._metadata is not None:
+            data = list(map(self._metadata.spliced, data, records))
+        return list(map(msgspec.Raw, data)), list(map(len, data))
+
+    def _timed(self, data: bytes, record: Record, time: Time, moment: str | None) -> bytes:
+        if self._column_is_own and time is not None and (moment is None or moment == time):
+            return data
+        return self._with_time(data, moment or self._times.arrival_time(record.arrival_ms))
+
+    def _with_time(self, data: bytes, moment: str) -> bytes:
+        return set_member(data, self._column, _encode(moment), replace=self._column_is_own)
+
+
+def key_text(key: Key) -> str | None:
+    """The key as a STRING column has it: as it is spelled, where it is no text."""
+    return bytes(key).decode() if isinstance(key, msgspec.Raw) else key

@@ -1,0 +1,1 @@
+"""Rows of the Storage Write API, as Arrow."""

@@ -1,0 +1,16 @@
+"""Which row maker a set of rules asks for."""
+
+from consumer.sinks.bigquery.storage_write.rows.fields_rows import FieldsRows
+from consumer.sinks.bigquery.storage_write.rows.log_rows import LogRows, RowMaker
+from consumer.sinks.bigquery.storage_write.rows.rules import Rules
+
+
+def row_maker(rules: Rules, *, shard: str) -> RowMaker:
+    if rules.text("bigquery.row") == "log" and not rules.flag("bigquery.metadata_columns"):
+        return LogRows(rules)
+    fields = FieldsRows.of(rules, shard=shard)
+    if fields is not None:
+        return fields
+    from consumer.sinks.bigquery.storage_write.rows.typed_rows import TypedRows
+
+    return TypedRows(rules, shard=shard)

@@ -1,0 +1,178 @@
+"""`row = fields` by the C library, where it knows the types of all columns.
+
+Records that it is not sure of are made rows as for the other methods, and written anew so that it is; where that cannot
+be done for one of them, all rows of the chunk go the way of TypedRows. Rows and rejections are the same each way.
+"""
+
+import datetime
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from consumer.domain.columns import Records
+from consumer.domain.dead_letters import Rejection
+from consumer.domain.records import Record
+from consumer.native import library
+from consumer.settings.schema import Column
+from consumer.sinks.bigquery.rows.build import row_encoder
+from consumer.sinks.bigquery.rows.shapes import LINES
+from consumer.sinks.bigquery.storage_write.rows import arrow
+from consumer.sinks.bigquery.storage_write.rows.finder import RowFinder
+from consumer.sinks.bigquery.storage_write.rows.log_rows import (
+    MAX_RECORD_BYTES,
+    MAX_ROW_BYTES,
+    ROW_OVERHEAD_BYTES,
+    Made,
+    RowMaker,
+    Rows,
+    too_large,
+)
+from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, RowReader
+from consumer.sinks.bigquery.storage_write.rows.rules import Rules
+from consumer.sinks.bigquery.storage_write.rows.typed_columns import TypedColumns, TypedSchema, can_be_written
+
+_encode = msgspec.json.Encoder().encode
+
+
+class FieldsRows:
+    """Made by `of`."""
+
+    @classmethod
+    def of(cls, rules: Rules, *, shard: str) -> "FieldsRows | None":
+        """None where rows need more than the C library can do, or where there is none."""
+        native = library.load()
+        if native is None or rules.text("bigquery.row") != "fields":
+            return None
+        template = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES).template()
+        time_column = rules.text("bigquery.partition_field")
+        if template is None or not can_be_written(rules.columns, time_column=time_column):
+            return None
+        return cls(native, rules, shard=shard)
+
+    def __init__(self, native: Any, rules: Rules, *, shard: str) -> None:
+        self._native = native
+        self._rules, self._shard = rules, shard
+        self._encoder = row_encoder(
+            rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_row_bytes=MAX_RECORD_BYTES
+        )
+        refuses_unknown = rules.text("bigquery.unknown_fields") == "reject"
+        self._schema = TypedSchema(
+            native,
+            rules.columns,
+            key_field=rules.text("record.key_field"),
+            time_column=rules.text("bigquery.partition_field"),
+            leaves_out_unknown=not refuses_unknown,
+        )
+        template = self._encoder.template()
+        assert template is not None
+        self._finder = RowFinder(
+            native,
+            key_field=rules.text("record.key_field"),
+            time_field=rules.text("record.time_field"),
+            table_prefix=rules.text("bigquery.table_prefix"),
+            key_digits=rules.integer("bigquery.key_digits"),
+            max_row_bytes=MAX_ROW_BYTES,
+            row_overhead_bytes=ROW_OVERHEAD_BYTES,
+            times=template.times,
+            schema=self._schema.for_c,
+            cells_bytes=arrow.cells_bytes(rules.columns),
+        )
+        self._reader = RowReader(rules.columns, refuse_unknown=refuses_unknown)
+        self._plain = [(column.name, _plain(column)) for column in rules.columns]
+        self.schema = arrow.schema(
+            [(column.type, column.name, column.mode != "REQUIRED") for column in rules.columns]
+        )
+
+    @cached_property
+    def _others(self) -> RowMaker:
+        # pyarrow takes memory that most processes can do without
+        from consumer.sinks.bigquery.storage_write.rows.typed_rows import TypedRows
+
+        return TypedRows(self._rules, shard=self._shard)
+
+    def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
+        return self._found(records, indices) or self._others.make(records, indices)
+
+    def batch(self, rows: Rows) -> arrow.Batch:
+        if isinstance(rows.columns, TypedColumns):
+            return rows.columns.batch()
+        return self._others.batch(rows)
+
+    def _found(self, records: Sequence[Record], indices: Sequence[int]) -> Made | None:
+        """None where a row has to be made in another way, since rows of one table are all alike."""
+        if not isinstance(records, Records):
+            return None
+        if not indices:
+            return {}, []
+        found = self._finder.find(records, indices)
+        others, rejections = self._made_anew(records, found.unsure)
+        if others is None:
+            return None
+        for index, (_, text) in others.items():
+            found.places.put(index, text)
+        return {
+            rows.table: Rows(
+                rows.indices,
+                (),
+                rows.sizes,
+                TypedColumns(self._schema, self._finder.rules, found.places, rows.indices, rows.layout),
+            )
+            for rows in found.by_table({index: table for index, (table, _) in others.items()})
+        }, rejections
+
+    def _made_anew(
+        self, records: Sequence[Record], indices: Sequence[int]
+    ) -> tuple[dict[int, tuple[str, bytes]] | None, list[Rejection]]:
+        """For each index its row's table, and a text that the C library is sure of; None where there is none."""
+        tables, rejections = self._encoder.encode(records, indices)
+        anew: dict[int, tuple[str, bytes]] = {}
+        for name, rows in tables.items():
+            for index, row in zip(rows.indices, rows.rows, strict=True):
+                size = len(row) + ROW_OVERHEAD_BYTES
+                if size > MAX_ROW_BYTES:
+                    rejections.append(too_large(index, size))
+                    continue
+                try:
+                    text = self._written_anew(row)
+                except BadCells as error:
+                    rejections.append(Rejection(index, error.reason, str(error)))
+                    continue
+                if text is None:
+                    return None, []
+                anew[index] = name, text
+        return anew, rejections
+
+    def _written_anew(self, row: bytes) -> bytes | None:
+        """Raises BadCells."""
+        cells = msgspec.structs.astuple(self._reader.read(row))
+        try:
+            # what is missing is null: to say so would take many times the bytes of a small record
+            plain = {
+                name: value
+                for (name, convert), cell in zip(self._plain, cells, strict=True)
+                if cell is not None and (value := convert(cell)) is not None
+            }
+        except ArithmeticError as error:
+            raise BadCells(str(error)) from None
+        text = _encode(plain) + b"\n"
+        is_sure = self._native.is_typed_row(text, len(text), self._schema.for_c, self._finder.rules)
+        return text if is_sure else None
+
+
+def _plain(column: Column) -> Callable[[Any], Any]:
+    """From what the reader gives to what JSON has."""
+    if column.type == "TIMESTAMP":
+        return lambda value: value.astimezone(datetime.UTC)
+    if column.type == "JSON":
+        return lambda value: None if bytes(value) == b"null" else value
+    return _float if column.type == "FLOAT" else lambda value: value
+
+
+def _float(value: float) -> float | str:
+    """JSON has no numbers for some; the C library knows their names."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

@@ -1,0 +1,55 @@
+"""Rows of `row = log`: places in the text of their chunk, copied out of it as they are sent."""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consumer.native import library
+from consumer.sinks.bigquery.storage_write.rows.arrow import LARGEST_OFFSET, log_batch_head
+from consumer.sinks.bigquery.storage_write.rows.finder import Places
+
+
+@dataclass(frozen=True, slots=True)
+class LogColumns:
+    """Rows of one table by the indices of their records."""
+
+    places: Places
+    indices: "array[int]"
+
+    def slice(self, offset: int, length: int) -> "LogColumns":
+        return LogColumns(self.places, self.indices[offset : offset + length])
+
+    def take(self, places: Sequence[int]) -> "LogColumns":
+        return LogColumns(self.places, array("I", [self.indices[place] for place in places]))
+
+    def batch(self) -> "LogBatch":
+        return LogBatch(self.places, self.indices)
+
+
+class LogBatch:
+    """A record batch that is written when it is asked for."""
+
+    def __init__(self, places: Places, indices: "array[int]") -> None:
+        native = library.load()
+        assert native is not None, "it has found the rows"
+        self._write = native.write_columns
+        self._kept = places, indices
+        sizes = library.ColumnSizes()
+        self._rows = (places.for_c(), library.address(indices), len(indices), sizes)
+        native.measure_columns(*self._rows)
+        if max(sizes.key_bytes, sizes.log_bytes) > LARGEST_OFFSET:
+            raise OverflowError("more bytes than one batch can have")
+        self._head, body_bytes = log_batch_head(
+            rows=len(indices),
+            missing_keys=sizes.missing_keys,
+            key_bytes=sizes.key_bytes,
+            log_bytes=sizes.log_bytes,
+        )
+        self.size = len(self._head) + body_bytes
+
+    def behind(self, head: bytes) -> bytes:
+        before = head + self._head
+        whole, begin = library.new_bytes(len(head) + self.size)
+        library.copy(begin, before)
+        self._write(*self._rows, begin + len(before))
+        return whole

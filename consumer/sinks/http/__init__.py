@@ -1,0 +1,1 @@
+"""HTTP/1.1 for requests that are made thousands of times."""

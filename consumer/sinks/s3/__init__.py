@@ -1,0 +1,1 @@
+"""S3: one gzip object for each chunk and partition."""

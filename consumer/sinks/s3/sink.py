@@ -1,0 +1,134 @@
+"""S3: one gzip NDJSON object a chunk and partition, under a key that fixes its content (I2)."""
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from isal import isal_zlib
+
+from consumer.domain.chunks import Chunk
+from consumer.domain.columns import PART_RECORDS, Records
+from consumer.domain.dead_letters import Rejection
+from consumer.domain.routing import PartitionPaths
+from consumer.sinks.aws import AWS_ERRORS, delivery_error
+from consumer.sinks.base import Outcome, Prepared, Unordered
+from consumer.sinks.json.judge import Judge
+from consumer.sinks.json.lines import GZIP_WINDOW_BITS, Lines, join_lines
+from consumer.sinks.json.rule import Limits
+from consumer.sinks.s3.record_times import RecordTimes
+
+
+@dataclass(frozen=True, slots=True)
+class PutRequest:
+    key: str
+    body: bytes | bytearray
+    records: int
+
+
+class S3Sink(Unordered):
+    """`<prefix><partition path>/<stream>-<shard>-<first sequence>[.<sub>]-<records in the chunk>.ndjson.gz`"""
+
+    def __init__(
+        self,
+        *,
+        client: Any,
+        bucket: str,
+        prefix: str,
+        partition: str,
+        object_stem: str,
+        compression_level: int,
+        validate_json: bool,
+        max_depth: int,
+        record_times: RecordTimes | None = None,
+        put_options: Mapping[str, str] | None = None,
+    ) -> None:
+        """`object_stem` is `<stream>-<shard>`; JSON may have `max_depth` levels; `record_times` None partitions by
+        arrival; `put_options` are further arguments of PutObject (storage class, encryption)."""
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+        self._paths = PartitionPaths(partition)
+        self._stem = object_stem
+        self._level = compression_level
+        self._lines = Lines(Judge(Limits(max_depth=max_depth)), validate_json=validate_json)
+        self._record_times = record_times
+        self._put_options = dict(put_options or {})
+
+    def prepare(self, chunk: Chunk) -> Prepared[PutRequest]:
+        requests: list[PutRequest] = []
+        rejections: list[Rejection] = []
+        groups = self._paths.group(self._times_ms(chunk.records))
+        for path, chosen in sorted(groups.items()):
+            key = f"{self._prefix}{path}{self._stem}-{chunk.name}.ndjson.gz"
+            request = self._request(key, chunk.records, chosen, rejections)
+            if request.records:
+                requests.append(request)
+        rejections.sort(key=lambda rejection: rejection.index)
+        return Prepared(requests, rejections, is_all=not rejections)
+
+    def lane(self, request: PutRequest) -> str:
+        return self._bucket
+
+    def send(self, request: PutRequest) -> Outcome[PutRequest]:
+        try:
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=request.key,
+                Body=request.body,
+                ContentType="application/gzip",
+                **self._put_options,
+            )
+        except AWS_ERRORS as error:
+            raise delivery_error(error, setting="s3.bucket") from error
+        return Outcome()
+
+    def split(self, request: PutRequest, refusal: str) -> Outcome[PutRequest]:
+        raise NotImplementedError("S3 never refuses an object for a record in it")
+
+    def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[PutRequest]:
+        return Prepared((), rejections)  # what is not JSON stays so
+
+    def _request(
+        self, key: str, records: Records, chosen: Sequence[int] | None, rejections: list[Rejection]
+    ) -> PutRequest:
+        """The object of the records at these indices, or of all; those that have no line in it go to `rejections`.
+
+        The compressor is given part by part, and these are cut by number of records, so that the same records are
+        the same bytes, whenever and by whomever they are written: how its input is cut shows in its output. Within a
+        part it is cut where a record is no line as it came.
+        """
+        compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, GZIP_WINDOW_BITS)
+        body = bytearray()
+        lines = 0
+        for text, sizes, places in _slices(records) if chosen is None else _chosen_slices(records, chosen):
+            lines += len(sizes)
+            for piece, found in self._lines.of(text, sizes):
+                body += compressor.compress(piece)
+                rejections += [replace(each, index=places[each.index]) for each in found]
+                lines -= len(found)
+        body += compressor.flush()
+        return PutRequest(key, body, lines)
+
+    def _times_ms(self, records: Records) -> Sequence[int]:
+        if self._record_times is None:
+            return records.arrivals()
+        return self._record_times.times_ms(records)
+
+
+type _Slice = tuple[bytearray, "array[int]", Sequence[int]]
+"""Payloads with a line end after each, their sizes, and their indices in the chunk."""
+
+
+def _slices(records: Records) -> Iterator[_Slice]:
+    start = 0
+    for part in records.parts:
+        yield part.text, part.sizes, range(start, start + len(part))
+        start += len(part)
+
+
+def _chosen_slices(records: Records, chosen: Sequence[int]) -> Iterator[_Slice]:
+    for start in range(0, len(chosen), PART_RECORDS):
+        places = chosen[start : start + PART_RECORDS]
+        payloads = records.payloads(places)
+        yield bytearray(join_lines(payloads)), array("I", map(len, payloads)), places

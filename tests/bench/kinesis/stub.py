@@ -1,0 +1,48 @@
+"""The bench's end of the stub."""
+
+import contextlib
+import os
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from consumer.local.child import Process
+from tests.bench.kinesis.answers import Script, State
+
+_START_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """`kinesis_url` is the endpoint for the KCL, `control_url` that of the calls here, which block."""
+
+    kinesis_url: str
+    control_url: str
+
+    def open(self) -> None:
+        """Let the shards be read beyond the warm-up."""
+        with urllib.request.urlopen(self.control_url, data=b""):
+            pass
+
+    def state(self) -> State:
+        with urllib.request.urlopen(self.control_url) as answer:
+            return msgspec.json.decode(answer.read(), type=State)
+
+
+@contextlib.contextmanager
+def serving(script: Script, folder: Path) -> Iterator[Stub]:
+    """A stub in a process of its own, for as long as the context lasts. Raises ChildError."""
+    process = Process.spawn(
+        "tests.bench.kinesis",
+        msgspec.json.encode(script).decode(),
+        log=folder / "kinesis.log",
+        environment=dict(os.environ),
+    )
+    try:
+        ports = process.wait_ready(_START_SECONDS)
+        yield Stub(f"http://127.0.0.1:{ports['kinesis']}", f"http://127.0.0.1:{ports['http']}")
+    finally:
+        process.stop()
