@@ -1,5 +1,6 @@
 """AWS clients for the shard process, and what their errors mean."""
 
+import importlib
 from typing import Any
 
 import boto3
@@ -95,6 +96,8 @@ def share_models(service: str) -> None:
     for name in _SHARED_DATA:
         loader.load_data(name)
     _shared[:] = [loader]
+    if service == "s3":
+        importlib.import_module("boto3.s3.inject")  # imported when a client is made
 
 
 def _client(service: str, **options: Any) -> Any:
@@ -123,6 +126,17 @@ def s3_client(
         tcp_keepalive=True,
     )
     return _client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+
+
+def s3_client_of(settings: Settings) -> Any:
+    """The client of a shard process, for objects and for dead letters."""
+    return s3_client(
+        region=settings.optional_text("s3.region") or settings.optional_text("regionName"),
+        endpoint_url=settings.optional_text("s3.endpoint_url"),
+        connections=settings.integer("delivery.concurrency"),
+        connect_timeout_seconds=settings.seconds("s3.connect_timeout"),
+        read_timeout_seconds=settings.seconds("s3.read_timeout"),
+    )
 
 
 def dynamodb_client(

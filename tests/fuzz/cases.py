@@ -110,7 +110,7 @@ def _insert_all(rules: Rules, limits: RequestLimits) -> Prepare:
 
 def _load(rules: Rules) -> Prepare:
     encoder = row_encoder(rules, rules.columns, stream="stream", shard=SHARD, wrapping=LINES)
-    sink = LoadSink(jobs=_unused(), sieve=_unused(), encoder=encoder, jobs_per_day=1, now=lambda: 0.0)
+    sink = LoadSink(jobs=_unused(), dry_run=_unused(), encoder=encoder, jobs_per_day=1, now=lambda: 0.0)
 
     def prepare(chunk: Chunk) -> Taken:
         prepared = sink.prepare(chunk)

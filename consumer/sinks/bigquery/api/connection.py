@@ -5,6 +5,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from consumer.domain.errors import SetupError
+from consumer.settings import Settings
 from consumer.sinks.bigquery.api.identity import GoogleIdentity
 from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.http.answers import Answer
@@ -41,6 +42,16 @@ class HttpConnection:
         self._http = HttpClient(connections=connections, **timeouts)
         needs_token = identity.kind != "anonymous"
         self._token = BearerToken(identity.credentials, **timeouts) if needs_token else None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "HttpConnection":
+        return cls(
+            endpoint=settings.optional_text("bigquery.api_endpoint"),
+            identity=GoogleIdentity.of(settings),
+            connections=settings.integer("delivery.concurrency"),
+            connect_timeout_seconds=settings.seconds("bigquery.connect_timeout"),
+            read_timeout_seconds=settings.seconds("bigquery.read_timeout"),
+        )
 
     def post(self, path: str, body: bytes | bytearray) -> tuple[int, bytes]:
         answer = self.request("POST", path, body)

@@ -8,9 +8,9 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import RequestRefused, Throttled
 from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.bigquery.load.answers import End
+from consumer.sinks.bigquery.load.dry_run import DryRun
 from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import LoadRequest
-from consumer.sinks.bigquery.load.sieve import Sieve
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
 
 _LINE_ENDS = b"\r\n"
@@ -27,14 +27,14 @@ class LoadSink(Unordered):
         self,
         *,
         jobs: LoadJobs,
-        sieve: Sieve,
+        dry_run: DryRun,
         encoder: RowEncoder,
         jobs_per_day: int,
         now: Callable[[], float],
     ) -> None:
         """At most `jobs_per_day` jobs are begun for a table in 24 hours; `now` is in seconds and only grows."""
         self._jobs = jobs
-        self._sieve = sieve
+        self._dry_run = dry_run
         self._encoder = encoder
         self._jobs_per_day = jobs_per_day
         self._now = now
@@ -86,7 +86,7 @@ class LoadSink(Unordered):
     def _without_bad_rows(
         self, request: LoadRequest, refusal: str, *, is_fresh: bool
     ) -> Outcome[LoadRequest]:
-        bad = self._sieve.bad_rows(request)
+        bad = self._dry_run.bad_rows(request)
         if not bad and not is_fresh:
             # the tables may have changed since that job
             return Outcome(again=(request.next_attempt(),))

@@ -1,7 +1,8 @@
 """From the settings to the encoder of JSON rows that they ask for."""
 
 from consumer.domain.routing import time_parser
-from consumer.settings.columns import RowSettings
+from consumer.settings import Settings
+from consumer.settings.columns import RowSettings, schema_columns
 from consumer.settings.schema import Column
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.rows.metadata import Metadata
@@ -34,6 +35,20 @@ def row_encoder(
         table_prefix=settings.text("bigquery.table_prefix"),
         key_field=key_field,
         key_digits=settings.integer("bigquery.key_digits"),
+        wrapping=wrapping,
+        max_row_bytes=max_row_bytes,
+    )
+
+
+def encoder_of(
+    settings: Settings, *, shard: str, wrapping: Wrapping, max_row_bytes: int | None = None
+) -> RowEncoder:
+    """`row_encoder` with the columns and the stream of the settings."""
+    return row_encoder(
+        settings,
+        schema_columns(settings),
+        stream=settings.stream_name,
+        shard=shard,
         wrapping=wrapping,
         max_row_bytes=max_row_bytes,
     )

@@ -8,6 +8,7 @@ owners off.
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, detail_of
@@ -30,7 +31,9 @@ from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
 from consumer.sinks.bigquery.storage_write.rows.rules import NEW_VERDICTS, VERSION, Rules
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
-from consumer.sinks.bigquery.storage_write.writer import Writer
+
+if TYPE_CHECKING:  # it needs gRPC, which starts threads: no fork may come after that
+    from consumer.sinks.bigquery.storage_write.writer import Writer
 
 
 class StorageWriteSink:
@@ -41,7 +44,7 @@ class StorageWriteSink:
     def __init__(
         self,
         *,
-        writer: Writer,
+        writer: "Writer",
         store: PositionStore,
         rules: Rules,
         maker_of: Callable[[Rules], RowMaker],

@@ -31,7 +31,7 @@ class FakeGoogle:
     sees: Callable[[dict[str, Any]], bool] | None = None
     """What insertAll refuses, where that differs."""
     tables_missing: bool = False
-    sieved_rows: int = 0
+    dry_run_rows: int = 0
 
     def request(
         self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
@@ -63,7 +63,7 @@ class FakeGoogle:
         assert content["skipInvalidRows"] is False
         refuses = self.sees or self.refuses
         rows = [row["json"] for row in content["rows"]]
-        self.sieved_rows += len(rows) - 1
+        self.dry_run_rows += len(rows) - 1
         assert rows[-1] == {"t": "no time at all"}
         reasons = ["invalid" if refuses(_record(row)) else "stopped" for row in rows[:-1]] + ["invalid"]
         errors = [

@@ -15,9 +15,9 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
 from consumer.domain.routing import time_parser
+from consumer.sinks.bigquery.load.dry_run import DryRun
 from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import Destination, LoadRequest
-from consumer.sinks.bigquery.load.sieve import Sieve
 from consumer.sinks.bigquery.load.sink import LoadSink
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES, LogRow, Wrapping
@@ -49,7 +49,7 @@ class Clock:
 def load_sink(google: FakeGoogle, *, jobs_per_day: int = 1500, clock: Clock | None = None) -> LoadSink:
     return LoadSink(
         jobs=LoadJobs(google, DESTINATION, sleep=lambda seconds: None),
-        sieve=Sieve(google, DESTINATION, log_encoder(INSERT_ALL), "t"),
+        dry_run=DryRun(google, DESTINATION, log_encoder(INSERT_ALL), "t"),
         encoder=log_encoder(LINES),
         jobs_per_day=jobs_per_day,
         now=clock or Clock(),

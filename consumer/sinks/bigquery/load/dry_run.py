@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(InsertAllAnswer).decode
 
 
-class Sieve:
+class DryRun:
     """`encoder` makes the rows of insertAll; `time_column` has a type that not every text fits."""
 
     def __init__(

@@ -1,0 +1,44 @@
+"""Builds the sink of `bigquery.method = load` from the settings."""
+
+import time
+
+from consumer.sinks.bigquery.api.connection import HttpConnection
+from consumer.sinks.bigquery.footprint import footprint
+from consumer.sinks.bigquery.load.dry_run import DryRun
+from consumer.sinks.bigquery.load.jobs import LoadJobs
+from consumer.sinks.bigquery.load.requests import Destination
+from consumer.sinks.bigquery.load.sink import LoadSink
+from consumer.sinks.bigquery.rows.build import encoder_of
+from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES
+from consumer.sinks.build import ShardContext
+
+__all__ = ["AWS_SERVICES", "USES_GRPC", "build", "footprint"]
+
+AWS_SERVICES: tuple[str, ...] = ()
+USES_GRPC = False
+
+
+def build(context: ShardContext) -> LoadSink:
+    settings = context.settings
+    connection = HttpConnection.of(settings)
+    destination = Destination(
+        project=settings.text("bigquery.project"),
+        dataset=settings.text("bigquery.dataset"),
+        location=settings.text("bigquery.location"),
+        stream=settings.stream_name,
+        shard=context.shard,
+        prefix=settings.text("bigquery.load_job_prefix"),
+        ignore_unknown=settings.text("bigquery.unknown_fields") == "ignore",
+    )
+    return LoadSink(
+        jobs=LoadJobs(connection, destination, sleep=context.sleep),
+        dry_run=DryRun(
+            connection,
+            destination,
+            encoder_of(settings, shard=context.shard, wrapping=INSERT_ALL),
+            settings.text("bigquery.partition_field"),
+        ),
+        encoder=encoder_of(settings, shard=context.shard, wrapping=LINES),
+        jobs_per_day=settings.integer("bigquery.load_jobs_per_day"),
+        now=time.monotonic,
+    )

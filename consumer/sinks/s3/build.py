@@ -1,0 +1,39 @@
+"""Builds the S3 sink from the settings."""
+
+from consumer.domain.chunks import Footprint
+from consumer.settings import Settings
+from consumer.sinks.aws import object_options, s3_client_of
+from consumer.sinks.build import ShardContext
+from consumer.sinks.s3.record_times import RecordTimes
+from consumer.sinks.s3.sink import S3Sink
+
+AWS_SERVICES = ("s3",)
+USES_GRPC = False
+
+
+def build(context: ShardContext) -> S3Sink:
+    settings = context.settings
+    record_times = None
+    if settings.text("s3.partition_time") == "record":
+        record_times = RecordTimes(
+            time_field=settings.text("record.time_field"),
+            time_format=settings.text("record.time_format"),
+            max_depth=settings.integer("s3.max_depth"),
+        )
+    return S3Sink(
+        client=s3_client_of(settings),
+        bucket=settings.text("s3.bucket"),
+        prefix=settings.text("s3.prefix"),
+        partition=settings.text("s3.partition"),
+        object_stem=f"{settings.stream_name}-{context.shard}",
+        compression_level=settings.integer("s3.compression_level"),
+        validate_json=settings.flag("s3.validate_json"),
+        max_depth=settings.integer("s3.max_depth"),
+        record_times=record_times,
+        put_options=object_options(settings),
+    )
+
+
+def footprint(settings: Settings) -> Footprint:
+    """The compressed object takes the place of the records."""
+    return Footprint(made_of_byte=0, made_of_record=0)
