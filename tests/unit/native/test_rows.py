@@ -177,10 +177,8 @@ def rows_of_python(records: Sequence[Record], *, whole: bool, key_digits: int) -
     rows: dict[int, Row] = {}
     rejections: list[Rejection] = []
     maker = encoder(fields_row() if whole else log_row(), key_digits=key_digits)
-    for some in maker.slices(records, range(len(records)), rejections):
-        encoded = map(_encode, maker.rows(some.records, some.cells))
-        for index, text, size in zip(some.indices, encoded, some.content_bytes, strict=True):
-            rows[index] = Row(some.table, text, max(size, LEAST_BILLED_BYTES))
+    for row in maker.rows(records, range(len(records)), rejections):
+        rows[row.index] = Row(row.table, row.text, max(row.content_bytes, LEAST_BILLED_BYTES))
     return rows
 
 

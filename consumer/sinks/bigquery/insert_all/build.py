@@ -25,7 +25,7 @@ def build(context: ShardContext) -> BigQuerySink:
         project=settings.text("bigquery.project"),
         dataset=settings.text("bigquery.dataset"),
         encoder=encoder_of(
-            settings, shard=context.shard, wrapping=INSERT_ALL, max_row_bytes=limits.max_row_bytes
+            settings, shard=context.shard, wrapping=INSERT_ALL, max_record_bytes=limits.max_row_bytes
         ),
         limits=limits,
         ignore_unknown=settings.text("bigquery.unknown_fields") == "ignore",

@@ -97,7 +97,7 @@ class LoadSink(Unordered):
         return Outcome(rejections, (request.keep(good),) if good else ())
 
     def _requests(self, chunk: Chunk, indices: Sequence[int]) -> Prepared[LoadRequest]:
-        tables, rejections = self._encoder.encode(chunk.records, indices)
+        tables, rejections = self._encoder.tables(chunk.records, indices)
         requests = [
             LoadRequest(name, chunk, tuple(rows.indices), tuple([_one_line(row) for row in rows.rows]))
             for name, rows in sorted(tables.items())

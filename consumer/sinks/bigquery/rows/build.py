@@ -7,6 +7,7 @@ from consumer.settings.schema import Column
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.rows.metadata import Metadata
 from consumer.sinks.bigquery.rows.reshape import Reshaper
+from consumer.sinks.bigquery.rows.routes import TableRoutes
 from consumer.sinks.bigquery.rows.shapes import FieldsRow, LogRow, RowShape, Wrapping
 from consumer.sinks.bigquery.rows.times import PartitionTimes
 from consumer.sinks.json.fields import FieldReader
@@ -20,28 +21,23 @@ def row_encoder(
     stream: str,
     shard: str,
     wrapping: Wrapping,
-    max_row_bytes: int | None = None,
+    max_record_bytes: int | None = None,
 ) -> RowEncoder:
-    """`schema` holds the columns of the schema file, for `bigquery.row = fields`; `max_row_bytes` as RowEncoder has
+    """`schema` holds the columns of the schema file, for `bigquery.row = fields`; `max_record_bytes` as RowEncoder has
     it."""
-    key_field = settings.text("record.key_field")
     return RowEncoder(
-        reader=FieldReader(
-            key_field=key_field, time_field=settings.text("record.time_field"), limits=BIGQUERY
-        ),
+        reader=reader_of(settings),
         shape=_shape(settings, schema, shard, wrapping),
         stream=stream,
         shard=shard,
-        table_prefix=settings.text("bigquery.table_prefix"),
-        key_field=key_field,
-        key_digits=settings.integer("bigquery.key_digits"),
+        routes=routes_of(settings),
         wrapping=wrapping,
-        max_row_bytes=max_row_bytes,
+        max_record_bytes=max_record_bytes,
     )
 
 
 def encoder_of(
-    settings: Settings, *, shard: str, wrapping: Wrapping, max_row_bytes: int | None = None
+    settings: Settings, *, shard: str, wrapping: Wrapping, max_record_bytes: int | None = None
 ) -> RowEncoder:
     """`row_encoder` with the columns and the stream of the settings."""
     return row_encoder(
@@ -50,13 +46,33 @@ def encoder_of(
         stream=settings.stream_name,
         shard=shard,
         wrapping=wrapping,
-        max_row_bytes=max_row_bytes,
+        max_record_bytes=max_record_bytes,
+    )
+
+
+def routes_of(settings: RowSettings) -> TableRoutes:
+    return TableRoutes(
+        table_prefix=settings.text("bigquery.table_prefix"),
+        key_digits=settings.integer("bigquery.key_digits"),
+        key_field=settings.text("record.key_field"),
+    )
+
+
+def times_of(settings: RowSettings) -> PartitionTimes:
+    time_format = settings.text("record.time_format")
+    return PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
+
+
+def reader_of(settings: RowSettings) -> FieldReader:
+    return FieldReader(
+        key_field=settings.text("record.key_field"),
+        time_field=settings.text("record.time_field"),
+        limits=BIGQUERY,
     )
 
 
 def _shape(settings: RowSettings, schema: tuple[Column, ...], shard: str, wrapping: Wrapping) -> RowShape:
-    time_column, time_format = settings.text("bigquery.partition_field"), settings.text("record.time_format")
-    times = PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
+    time_column, times = settings.text("bigquery.partition_field"), times_of(settings)
     metadata = Metadata(shard=shard, times=times) if settings.flag("bigquery.metadata_columns") else None
     if settings.text("bigquery.row") == "log":
         return LogRow(

@@ -33,7 +33,7 @@ class Reshaper:
         self.is_needed = not plain or overflow is not None
 
     def __call__(self, data: bytes) -> bytes:
-        """`data` is a JSON object that was judged; the same bytes where nothing is to do. Raises Unfit."""
+        """`data` is a JSON object that was judged; the same bytes where nothing is to do. Raises BadRecord."""
         # of what is larger this would build too much
         if self._fits is not None and len(data) <= _SMALL_BYTES:
             try:

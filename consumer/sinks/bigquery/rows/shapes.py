@@ -1,6 +1,6 @@
 """How a record becomes the cells of a row: the whole of it in one column, or each field in its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from consumer.settings.schema import METADATA_COLUMNS
 from consumer.sinks.bigquery.rows.metadata import Metadata
 from consumer.sinks.bigquery.rows.reshape import Reshaper
 from consumer.sinks.bigquery.rows.times import PartitionTimes
-from consumer.sinks.json.fields import Key, Time
+from consumer.sinks.json.fields import Fields, Key, Time
 from consumer.sinks.json.members import json_text, set_member
 
 _encode = msgspec.json.Encoder().encode
@@ -55,16 +55,9 @@ class RowShape(Protocol):
     def template(self) -> RowTemplate | None:
         """For records that need nothing else: their times are in BigQuery's own notation. None where there are none."""
 
-    def cells(
-        self,
-        records: Sequence[Record],
-        payloads: Sequence[bytes],
-        keys: Sequence[Key],
-        times: Sequence[Time],
-    ) -> tuple[Sequence[Any], Sequence[int]]:
-        """For each record the object with its row's columns, as msgspec encodes it, and the size of the values in it,
-        about as BigQuery counts them. `keys` and `times` are what FieldReader found in the payloads. Raises
-        OutOfRange or Unfit where that is true of any record, and nothing else."""
+    def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
+        """The object with the row's columns, as msgspec encodes it, and the size of the values in it, about as BigQuery
+        counts them. `fields` are the record's. Raises BadRecord, and nothing else."""
 
 
 class LogRow:
@@ -96,26 +89,14 @@ class LogRow:
         beside = _TIMESTAMP_BYTES + _TEXT_BYTES
         return RowTemplate(b"{%b:" % key, b',%b:"' % time, b'",%b:"' % log, b'"}', False, self._times, beside)
 
-    def cells(
-        self,
-        records: Sequence[Record],
-        payloads: Sequence[bytes],
-        keys: Sequence[Key],
-        times: Sequence[Time],
-    ) -> tuple[Sequence[Any], Sequence[int]]:
-        texts = list(map(key_text, keys))
-        columns: list[Any] = [
-            texts,
-            self._times.texts(times, [record.arrival_ms for record in records]),
-            map(json_text if self._as_text else msgspec.Raw, payloads),
-        ]
-        if self._metadata is not None:
-            columns += zip(*map(self._metadata.values, records), strict=True)
-        beside = _TIMESTAMP_BYTES + _TEXT_BYTES
-        sizes = [
-            len(payload) + len(text or "") + beside for payload, text in zip(payloads, texts, strict=True)
-        ]
-        return list(map(self._cells, *columns)), sizes
+    def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
+        key, data = key_text(fields.key), record.data
+        time = self._times.text(fields.time, record.arrival_ms)
+        log = json_text(data) if self._as_text else msgspec.Raw(data)
+        size = len(data) + len(key or "") + _TIMESTAMP_BYTES + _TEXT_BYTES
+        if self._metadata is None:
+            return self._cells(key, time, log), size
+        return self._cells(key, time, log, *self._metadata.values(record)), size
 
 
 class FieldsRow:
@@ -143,20 +124,13 @@ class FieldsRow:
             return None
         return RowTemplate(b"", b"", b"", b"", True, self._times, 0)
 
-    def cells(
-        self,
-        records: Sequence[Record],
-        payloads: Sequence[bytes],
-        keys: Sequence[Key],
-        times: Sequence[Time],
-    ) -> tuple[Sequence[Any], Sequence[int]]:
-        data = payloads if self._reshape is None else list(map(self._reshape, payloads))
-        moments = self._times.own_times(times, [record.arrival_ms for record in records])
-        if moments is not times or not self._column_is_own:
-            data = list(map(self._timed, data, records, times, moments))
+    def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
+        data = record.data if self._reshape is None else self._reshape(record.data)
+        moment = self._times.own_time(fields.time, record.arrival_ms)
+        data = self._timed(data, record, fields.time, moment)
         if self._metadata is not None:
-            data = list(map(self._metadata.spliced, data, records))
-        return list(map(msgspec.Raw, data)), list(map(len, data))
+            data = self._metadata.spliced(data, record)
+        return msgspec.Raw(data), len(data)
 
     def _timed(self, data: bytes, record: Record, time: Time, moment: str | None) -> bytes:
         if self._column_is_own and time is not None and (moment is None or moment == time):

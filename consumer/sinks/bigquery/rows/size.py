@@ -5,6 +5,7 @@ from itertools import islice
 
 from consumer.domain.dead_letters import Reason
 from consumer.settings.schema import Column
+from consumer.sinks.bigquery.rows.bad_record import BadRecord
 from consumer.sinks.json.members import count_values, members, name_of
 
 MOST_MEMBERS = 10_000
@@ -14,13 +15,8 @@ the same number."""
 MOST_VALUES = 100_000
 """In the repeated and nested columns of a row together."""
 
+_REASON: Reason = "too_many_values"
 _LEAST_MEMBER_BYTES = len('"":0,')
-
-
-class Unfit(ValueError):
-    """A record that makes no row of fields."""
-
-    reason: Reason = "too_many_values"
 
 
 SURE_BYTES = min(_LEAST_MEMBER_BYTES * MOST_MEMBERS, MOST_VALUES)
@@ -28,16 +24,16 @@ SURE_BYTES = min(_LEAST_MEMBER_BYTES * MOST_MEMBERS, MOST_VALUES)
 
 
 def check_members(data: bytes) -> None:
-    """Raises Unfit where an object has more than MOST_MEMBERS, however often a name is there."""
+    """Raises BadRecord where an object has more than MOST_MEMBERS, however often a name is there."""
     if len(data) <= _LEAST_MEMBER_BYTES * MOST_MEMBERS or data.count(b":") <= MOST_MEMBERS:
         return
     # how many more there are nobody has to know: a record has room for a million
     if next(islice(members(data), MOST_MEMBERS, None), None) is not None:
-        raise Unfit(f"more than {MOST_MEMBERS} fields, which is what a row takes")
+        raise BadRecord(_REASON, f"more than {MOST_MEMBERS} fields, which is what a row takes")
 
 
 def check_values(data: bytes, columns: Sequence[Column]) -> None:
-    """Raises Unfit where the repeated and nested columns of an object have more than MOST_VALUES."""
+    """Raises BadRecord where the repeated and nested columns of an object have more than MOST_VALUES."""
     if len(data) <= MOST_VALUES:  # each of them takes a byte at least
         return
     large = {column.name.lower() for column in columns if column.mode == "REPEATED" or column.fields}
@@ -47,4 +43,4 @@ def check_values(data: bytes, columns: Sequence[Column]) -> None:
         if name_of(member.raw_name).lower() in large
     )
     if count > MOST_VALUES:
-        raise Unfit(f"{count} values in repeated and nested columns; a row takes {MOST_VALUES}")
+        raise BadRecord(_REASON, f"{count} values in repeated and nested columns; a row takes {MOST_VALUES}")

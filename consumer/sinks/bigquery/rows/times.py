@@ -2,11 +2,11 @@
 
 import datetime
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from consumer.domain.routing import TimeParser
 from consumer.native.library import RowRules
+from consumer.sinks.bigquery.rows.bad_record import BadRecord
 
 OLDEST_DAYS = 10 * 365
 NEWEST_DAYS = 365
@@ -20,15 +20,8 @@ _SECOND = len("2001-02-03T04:05:06")
 _REMEMBERED_SECONDS = 10_000
 _NOTHING = re.compile(r"(?!)").fullmatch
 
-_OWN_SHAPES = {len(shape): shape for shape in (b"0000-00-00T00:00:00Z\n", b"0000-00-00T00:00:00.000Z\n")}
-_ANY_DIGIT_IS_0 = bytes.maketrans(b"123456789", b"000000000")
-
 
 _LAST_BOUND = datetime.datetime.max.replace(tzinfo=datetime.UTC) - datetime.timedelta(days=NEWEST_DAYS)
-
-
-class OutOfRange(ValueError):
-    """The time lies outside the partitions that BigQuery takes rows for."""
 
 
 class PartitionTimes:
@@ -47,42 +40,12 @@ class PartitionTimes:
         self._seconds: set[str] = set()
         self._fractions: set[str] = set()
 
-    def texts(self, values: Sequence[Any], arrivals_ms: Sequence[int]) -> Sequence[str]:
-        """`own_times`, with the text for its arrival where a record has no time."""
-        own = self.own_times(values, arrivals_ms)
-        if own is values:
-            return values
-        return [
-            text or self.arrival_time(arrival_ms) for text, arrival_ms in zip(own, arrivals_ms, strict=True)
-        ]
-
-    def own_times(self, values: Sequence[Any], arrivals_ms: Sequence[int]) -> Sequence[str | None]:
-        """`own_time` of each; `values` itself where all of them come out as they are. Raises OutOfRange where any
-        does."""
-        if self.is_iso8601 and values and self._all_as_they_are(values, arrivals_ms):
-            return values
-        return list(map(self.own_time, values, arrivals_ms))
-
-    def _all_as_they_are(self, values: Sequence[Any], arrivals_ms: Sequence[int]) -> bool:
-        """Whether `own_time` gives each of them back unchanged, found out of all at once; False where it may not."""
-        try:
-            lines = "\n".join([*values, ""]).encode("ascii")
-            shape = _OWN_SHAPES[len(values[0]) + 1]
-        except (TypeError, UnicodeEncodeError, KeyError):  # not all are texts, for one
-            return False
-        if lines.translate(_ANY_DIGIT_IS_0) != shape * len(values):
-            return False
-        earliest_ms, latest_ms = min(arrivals_ms), max(arrivals_ms)
-        if earliest_ms // _DAY_MS != latest_ms // _DAY_MS:
-            return False
-        if latest_ms // _DAY_MS != self._arrival_day:
-            self._set_bounds(latest_ms)
-        # digits were seen to stand where a fraction has them, so what is left to look at are the seconds
-        unknown = {value[:_SECOND] for value in values} - self._seconds
-        return all(self.own_time(f"{second}Z", latest_ms) is not None for second in unknown)
+    def text(self, value: Any, arrival_ms: int) -> str:
+        """`own_time`, or the text for the arrival of a record without a time."""
+        return self.own_time(value, arrival_ms) or self.arrival_time(arrival_ms)
 
     def own_time(self, value: Any, arrival_ms: int) -> str | None:
-        """The text for a record's time value, None where it holds no time; raises OutOfRange.
+        """The text for a record's time value, None where it holds no time; raises BadRecord.
 
         A value in BigQuery's own notation comes out as it is; others that the parser takes are put into it.
         """
@@ -98,7 +61,8 @@ class PartitionTimes:
         text: str = value if is_own else _text(moment)
         # years have four digits, so days compare as texts do
         if not self._oldest <= text[:10] <= self._newest:
-            raise OutOfRange(f"time {text} is too far from arrival {self.arrival_time(arrival_ms)}")
+            detail = f"time {text} is too far from arrival {self.arrival_time(arrival_ms)}"
+            raise BadRecord("time_out_of_range", detail)
         if is_own:
             self._remember(text)
         return text

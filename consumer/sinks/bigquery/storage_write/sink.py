@@ -15,7 +15,7 @@ from consumer.domain.dead_letters import Rejection, ShareGuard, detail_of
 from consumer.domain.errors import SetupError, Superseded, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.base import Outcome, Prepared
-from consumer.sinks.bigquery.rows.slices import records_at
+from consumer.sinks.bigquery.rows.reading import records_at
 from consumer.sinks.bigquery.storage_write import positions
 from consumer.sinks.bigquery.storage_write.answers import (
     CallFailed,

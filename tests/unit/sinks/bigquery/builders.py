@@ -6,6 +6,7 @@ from typing import Any
 from consumer.domain.routing import time_parser
 from consumer.sinks.bigquery.insert_all.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
+from consumer.sinks.bigquery.rows.routes import TableRoutes
 from consumer.sinks.bigquery.rows.shapes import FieldsRow, LogRow, RowShape
 from consumer.sinks.bigquery.rows.times import PartitionTimes
 from consumer.sinks.json.fields import FieldReader
@@ -31,16 +32,14 @@ def fields_row(time_format: str = "iso8601", *, column: str = "t") -> FieldsRow:
     )
 
 
-def encoder(shape: RowShape | None = None, **options: Any) -> RowEncoder:
+def encoder(shape: RowShape | None = None, *, key_digits: int = 1, **options: Any) -> RowEncoder:
     return RowEncoder(
         **{
             "reader": FieldReader(key_field="k", time_field="t", limits=BIGQUERY),
             "shape": shape or log_row(),
             "stream": "stream",
             "shard": SHARD,
-            "table_prefix": "logs",
-            "key_field": "k",
-            "key_digits": 1,
+            "routes": TableRoutes(table_prefix="logs", key_digits=key_digits, key_field="k"),
             **options,
         }
     )

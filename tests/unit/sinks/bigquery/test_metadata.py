@@ -43,7 +43,7 @@ def test_a_row_of_either_shape_has_them() -> None:
         LogRow(key_column="k", time_column="t", times=TIMES, metadata=METADATA),
         FieldsRow(time_field="t", time_column="t", times=TIMES, metadata=METADATA),
     ):
-        tables, rejections = encoder(shape).encode([one], [0])
+        tables, rejections = encoder(shape).tables([one], [0])
         assert rejections == []
         row = json.loads(tables["logs_a"].rows[0])["json"]
         assert {name: row[name] for name in OURS} == OURS
@@ -53,7 +53,7 @@ def test_a_row_of_either_shape_has_them() -> None:
 def test_a_line_is_the_row_alone_with_its_json_as_it_came() -> None:
     one = record(b'{"k":"a","t":"2023-11-14T00:00:00Z"}', sequence="9", sub=1)
     log = LogRow(key_column="k", time_column="t", times=TIMES, wrapping=LINES, metadata=METADATA)
-    tables, _ = encoder(log, wrapping=LINES).encode([one], [0])
+    tables, _ = encoder(log, wrapping=LINES).tables([one], [0])
     assert json.loads(tables["logs_a"].rows[0]) == {
         "k": "a",
         "t": "2023-11-14T00:00:00Z",
@@ -61,5 +61,5 @@ def test_a_line_is_the_row_alone_with_its_json_as_it_came() -> None:
         **OURS,
     }
     fields = FieldsRow(time_field="t", time_column="t", times=TIMES)
-    tables, _ = encoder(fields, wrapping=LINES).encode([one], [0])
+    tables, _ = encoder(fields, wrapping=LINES).tables([one], [0])
     assert tables["logs_a"].rows == [one.data]

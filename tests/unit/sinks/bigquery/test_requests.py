@@ -2,14 +2,12 @@
 
 import json
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.records import Record
-from consumer.sinks.bigquery.insert_all import requests as module
-from consumer.sinks.bigquery.insert_all.requests import ENVELOPE_BYTES, Envelope, InsertRequest, OpenBody
+from consumer.sinks.bigquery.insert_all.requests import ENVELOPE_BYTES, InsertRequest
 from tests.unit.builders import chunk_of, record
 from tests.unit.sinks.bigquery.builders import encoder, fields_row, numbers_in, request_maker, request_of
 
@@ -37,7 +35,7 @@ def test_requests_hold_every_row_in_order_within_the_limits(
 ) -> None:
     records = records_of(sizes)
     requests, too_large = requests_of(records, max_rows=max_rows, max_bytes=max_bytes)
-    rows, _ = encoder().encode(records, range(len(records)))
+    rows, _ = encoder().tables(records, range(len(records)))
     fitting = [
         place for place, row in enumerate(rows["logs_a"].rows) if len(row) + ENVELOPE_BYTES <= max_bytes
     ]
@@ -76,7 +74,7 @@ def test_small_rows_fill_every_request_but_the_last(sizes: list[int], max_rows: 
 
 def test_a_row_of_exactly_the_limit_fits_and_a_byte_more_does_not() -> None:
     records = records_of([5_000])
-    rows, _ = encoder().encode(records, [0])
+    rows, _ = encoder().tables(records, [0])
     limit = ENVELOPE_BYTES + len(rows["logs_a"].rows[0])
     [request], too_large = requests_of(records, max_rows=10, max_bytes=limit)
     assert len(request.body) == limit
@@ -86,29 +84,9 @@ def test_a_row_of_exactly_the_limit_fits_and_a_byte_more_does_not() -> None:
 
 def test_a_row_that_is_too_large_says_how_large_it_is() -> None:
     records = records_of([5_000])
-    rows, _ = encoder().encode(records, [0])
+    rows, _ = encoder().tables(records, [0])
     _, [rejection] = request_maker(max_bytes=3_000).requests(records, [0])
     assert rejection.detail.startswith(f"a row of {len(rows['logs_a'].rows[0])} bytes; BigQuery takes ")
-
-
-@given(st.lists(st.lists(st.text(max_size=20), min_size=1, max_size=5), max_size=6), st.integers(60, 300))
-def test_a_body_holds_the_rows_that_fitted_in_and_never_more_than_it_may(
-    lists: list[list[str]], max_bytes: int
-) -> None:
-    envelope = Envelope(skip_invalid_rows=True, ignore_unknown_values=True)
-    body = OpenBody(envelope.head())
-    fitted: list[str] = []
-    for rows in lists:
-        whole = envelope.head() + json.dumps([*fitted, *rows], ensure_ascii=False).encode() + b"}"
-        if body.add(rows, max_bytes):
-            fitted += rows
-        else:
-            # json writes a blank after each comma, and some characters longer
-            assert len(whole) + 10 * len(rows) > max_bytes
-    if fitted:
-        text = body.close()
-        assert json.loads(text)["rows"] == fitted
-        assert len(text) <= max_bytes
 
 
 def test_no_records_make_no_request() -> None:
@@ -149,24 +127,3 @@ def test_a_request_lets_chunks_of_one_record_be_sent_again_as_they_were() -> Non
     chunk = chunk_of([b'{"k":"a","n":1}'])
     [request], _ = requests_of(list(chunk.records), max_rows=1, max_bytes=10_000)
     assert json.loads(request.body)["rows"][0]["json"]["log"] == '{"k":"a","n":1}'
-
-
-@pytest.mark.parametrize("size", [0, 5_000, 90_000, 400_000, 1_100_000])
-@pytest.mark.parametrize("unit", [b"x", b"\\n"])
-def test_rows_are_encoded_a_few_times_each_however_many_requests_they_make(
-    monkeypatch: pytest.MonkeyPatch, size: int, unit: bytes
-) -> None:
-    encoded: list[int] = []
-
-    def counted(value: object) -> bytes:
-        text = msgspec.json.encode(value)
-        encoded.append(len(text))
-        return text
-
-    monkeypatch.setattr(module, "_encode", counted)
-    text = unit * (size // len(unit))
-    records = [record(b'{"k":"a","x":"' + text + b'"}', sequence=str(number)) for number in range(200)]
-    requests, too_large = requests_of(records)
-    written = sum(len(request.body) for request in requests)
-    assert len(too_large) in (0, 200)
-    assert sum(encoded) <= 6 * written + (2 * len(too_large) + 4) * 2 * (size + 200)

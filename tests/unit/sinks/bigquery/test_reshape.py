@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.settings.schema import Column
+from consumer.sinks.bigquery.rows.bad_record import BadRecord
 from consumer.sinks.bigquery.rows.reshape import Reshaper
-from consumer.sinks.bigquery.rows.size import MOST_MEMBERS, Unfit
+from consumer.sinks.bigquery.rows.size import MOST_MEMBERS
 from consumer.sinks.json.rule import BIGQUERY, judge
 from tests.unit.sinks.json_bytes import payloads, texts, values
 
@@ -118,9 +119,9 @@ def test_an_object_of_more_fields_than_a_table_has_columns_makes_no_row(head: by
     reshaper = Reshaper(COLUMNS, json_as_text=True, overflow="o")
     most = b",".join(b'"%x":0' % number for number in range(MOST_MEMBERS))
     reshaper(head + most + tail)
-    with pytest.raises(Unfit, match="more than 10000 fields"):
+    with pytest.raises(BadRecord, match="more than 10000 fields"):
         reshaper(head + most + b',"one more":0' + tail)
-    with pytest.raises(Unfit):
+    with pytest.raises(BadRecord):
         reshaper(head + b'"a":0,' * MOST_MEMBERS + b'"a":0' + tail)
     # what has no nested columns stays a value
     reshaper(b'{"j":{' + most + b',"one more":0}}')

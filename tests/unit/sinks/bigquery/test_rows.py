@@ -24,7 +24,7 @@ def encode_one(
     payload: bytes, shape: RowShape | None = None, **options: Any
 ) -> tuple[str, dict[str, Any]] | str:
     """Table and row, or the reason of the rejection."""
-    tables, rejections = encoder(shape, **options).encode([record(payload)], [0])
+    tables, rejections = encoder(shape, **options).tables([record(payload)], [0])
     if rejections:
         assert tables == {}
         assert rejections[0].index == 0
@@ -61,7 +61,7 @@ def test_a_fields_row_is_the_record_byte_for_byte(data: st.DataObject, key: str)
     fields = data.draw(st.dictionaries(texts, values, max_size=4))
     payload = data.draw(spelled(st.just({**fields, "k": key, "t": "2023-11-14T00:00:00Z"})))
     assume(judge(payload, BIGQUERY) is None)
-    tables, rejections = encoder(fields_row()).encode([record(payload, sequence="9", sub=1)], [0])
+    tables, rejections = encoder(fields_row()).tables([record(payload, sequence="9", sub=1)], [0])
     assert rejections == []
     (table,) = tables.values()
     insert_id = json.loads(table.rows[0])["insertId"]
@@ -95,7 +95,7 @@ def test_I1_I5_every_record_is_a_row_or_a_rejection_and_no_payload_is_an_excepti
 ) -> None:
     chunk = chunk_of(batch)
     indices = range(len(batch))
-    tables, rejections = encoder(shape, key_digits=digits).encode(chunk.records, indices)
+    tables, rejections = encoder(shape, key_digits=digits).tables(chunk.records, indices)
     placed = [index for table in tables.values() for index in table.indices]
     assert sorted([*placed, *(rejection.index for rejection in rejections)]) == list(indices)
     assert set(tables) <= set(table_names("logs", digits))
@@ -207,7 +207,7 @@ def test_without_key_digits_a_key_that_is_not_unicode_is_rejected(payload: bytes
 
 
 def insert_ids(records: list[Record], row_encoder: RowEncoder) -> list[str]:
-    tables, _ = row_encoder.encode(records, range(len(records)))
+    tables, _ = row_encoder.tables(records, range(len(records)))
     return [json.loads(row)["insertId"] for table in tables.values() for row in table.rows]
 
 
@@ -252,20 +252,20 @@ def test_an_insert_id_fits_into_128_characters_for_the_longest_names_of_kinesis(
 
 def test_only_the_asked_for_records_are_encoded_and_keep_their_indices() -> None:
     chunk = chunk_of([b'{"k":"a"}', b"nope", b'{"k":"a"}', b'{"k":""}', b'{"k":"b"}'])
-    tables, rejections = encoder().encode(chunk.records, [1, 2, 3, 4])
+    tables, rejections = encoder().tables(chunk.records, [1, 2, 3, 4])
     assert {name: table.indices for name, table in tables.items()} == {"logs_a": [2], "logs_b": [4]}
     assert [(each.index, each.reason) for each in rejections] == [(1, "not_json"), (3, "no_key")]
 
 
 def test_upper_and_lower_case_keys_share_a_table_and_keep_their_case() -> None:
     chunk = chunk_of([b'{"k":"AB"}', b'{"k":"ab"}', b'{"k":"aB"}'])
-    tables, _ = encoder(key_digits=2).encode(chunk.records, range(3))
+    tables, _ = encoder(key_digits=2).tables(chunk.records, range(3))
     assert list(tables) == ["logs_ab"]
     assert [json.loads(row)["json"]["k"] for row in tables["logs_ab"].rows] == ["AB", "ab", "aB"]
 
 
 def test_a_rejected_key_is_shown_only_in_its_beginning() -> None:
-    _, (rejection,) = encoder().encode([record(b'{"k":"' + b"z" * 10_000 + b'"}')], [0])
+    _, (rejection,) = encoder().tables([record(b'{"k":"' + b"z" * 10_000 + b'"}')], [0])
     assert dataclasses.astuple(rejection)[:2] == (0, "bad_key")
     assert len(rejection.detail) < 150
     assert "'zzz" in rejection.detail
@@ -273,6 +273,6 @@ def test_a_rejected_key_is_shown_only_in_its_beginning() -> None:
 
 def test_a_time_fallback_is_the_arrival_of_the_record_itself() -> None:
     records = [record(b'{"k":"a"}', sequence=str(n), arrival_ms=ARRIVAL_MS + n) for n in range(3)]
-    tables, _ = encoder().encode(records, range(3))
+    tables, _ = encoder().tables(records, range(3))
     times = [json.loads(row)["json"]["t"] for row in tables["logs_a"].rows]
     assert times == ["2023-11-14T22:13:20.123Z", "2023-11-14T22:13:20.124Z", "2023-11-14T22:13:20.125Z"]

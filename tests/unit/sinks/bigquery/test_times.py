@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.routing import time_parser
-from consumer.sinks.bigquery.rows.times import NEWEST_DAYS, OLDEST_DAYS, OutOfRange, PartitionTimes
+from consumer.sinks.bigquery.rows.bad_record import BadRecord
+from consumer.sinks.bigquery.rows.times import NEWEST_DAYS, OLDEST_DAYS, PartitionTimes
 from tests.unit.builders import ARRIVAL_MS
 
 UTC = datetime.UTC
@@ -116,14 +117,14 @@ def test_times_without_a_partition_are_out_of_range(moment: datetime.datetime, i
     if is_in:
         assert times().own_time(text, ARRIVAL_MS) is not None
     else:
-        with pytest.raises(OutOfRange, match="too far from arrival 2023-11-14"):
+        with pytest.raises(BadRecord, match="too far from arrival 2023-11-14"):
             times().own_time(text, ARRIVAL_MS)
 
 
 def test_the_present_is_the_arrival_so_that_a_replay_decides_alike() -> None:
     a_year_ms = 365 * 86_400_000
     text = "2024-12-01T00:00:00Z"
-    with pytest.raises(OutOfRange):
+    with pytest.raises(BadRecord):
         times().own_time(text, ARRIVAL_MS)
     assert times().own_time(text, ARRIVAL_MS + a_year_ms) == text
 
@@ -133,7 +134,7 @@ def test_every_record_is_measured_by_its_own_arrival() -> None:
     assert partition_times.arrival_time(ARRIVAL_MS) == "2023-11-14T22:13:20.123Z"
     assert partition_times.arrival_time(ARRIVAL_MS + 1) == "2023-11-14T22:13:20.124Z"
     assert partition_times.arrival_time(0) == "1970-01-01T00:00:00.000Z"
-    with pytest.raises(OutOfRange):
+    with pytest.raises(BadRecord):
         partition_times.own_time("2023-11-14T22:13:20Z", 0)
     assert partition_times.own_time("2023-11-14T22:13:20Z", ARRIVAL_MS) == "2023-11-14T22:13:20Z"
 
@@ -182,52 +183,33 @@ def test_what_was_read_before_changes_no_answer(values: list[str], a_year_later:
 def answer(partition_times: PartitionTimes, value: str, arrival_ms: int) -> str | None:
     try:
         return partition_times.own_time(value, arrival_ms)
-    except OutOfRange as error:
+    except BadRecord as error:
         return f"out of range: {error}"
 
 
-@given(
-    st.lists(TIME_VALUES, min_size=1, max_size=6)
-    | st.lists(TIME_VALUES.filter(bool), min_size=1, max_size=2),
-    st.integers(-2, 2),
-    st.booleans(),
-)
-def test_many_times_are_judged_as_each_of_them(values: list[object], days: int, next_day: bool) -> None:
-    arrivals = [ARRIVAL_MS + days * 86_400_000] * len(values)
-    if next_day:
-        arrivals[-1] += 86_400_000
-    together, alone = times(), times()
-    expected: list[str | None] | None
-    try:
-        expected = [alone.own_time(value, arrival) for value, arrival in zip(values, arrivals, strict=True)]
-    except OutOfRange:
-        with pytest.raises(OutOfRange):
-            together.own_times(values, arrivals)
-        return
-    for _ in range(2):  # what is remembered of the first time changes nothing
-        assert list(together.own_times(values, arrivals)) == expected
-        texts = list(together.texts(values, arrivals))
-        assert texts == [
-            text or alone.arrival_time(arrival) for text, arrival in zip(expected, arrivals, strict=True)
-        ]
-
-
-def test_times_in_bigquerys_own_notation_are_not_even_copied() -> None:
-    values = [f"2023-11-14T22:{minute:02}:20.{minute:03}Z" for minute in range(60)]
-    assert times().own_times(values, [ARRIVAL_MS] * 60) is values
-    assert times("%Y-%d-%m").own_times(values, [ARRIVAL_MS] * 60) is not values
+@given(st.lists(st.tuples(TIME_VALUES, st.integers(-2, 2)), max_size=6))
+def test_a_record_without_a_time_has_that_of_its_arrival(values: list[tuple[object, int]]) -> None:
+    """Whatever was read before, and on whichever day."""
+    used = times()
+    for value, days in values:
+        arrival_ms = ARRIVAL_MS + days * 86_400_000
+        try:
+            expected = times().own_time(value, arrival_ms) or times().arrival_time(arrival_ms)
+        except BadRecord:
+            with pytest.raises(BadRecord):
+                used.text(value, arrival_ms)
+        else:
+            assert used.text(value, arrival_ms) == expected
 
 
 def test_records_of_two_days_are_each_judged_by_their_own_day() -> None:
     newest_of_the_next_day = (ARRIVED + (NEWEST_DAYS + 1) * DAY).isoformat(timespec="milliseconds")[:-6] + "Z"
-    arrivals = [ARRIVAL_MS, ARRIVAL_MS + 86_400_000]
-    usual = "2023-11-14T22:13:20.123Z"
-    assert list(times().own_times([usual, newest_of_the_next_day], arrivals)) == [
-        usual,
-        newest_of_the_next_day,
-    ]
-    with pytest.raises(OutOfRange):
-        times().own_times([newest_of_the_next_day, usual], arrivals)
+    used = times()
+    with pytest.raises(BadRecord):
+        used.own_time(newest_of_the_next_day, ARRIVAL_MS)
+    assert used.own_time(newest_of_the_next_day, ARRIVAL_MS + 86_400_000) == newest_of_the_next_day
+    with pytest.raises(BadRecord):
+        used.own_time(newest_of_the_next_day, ARRIVAL_MS)
 
 
 def test_the_last_days_that_there_are_bound_times_as_well() -> None:

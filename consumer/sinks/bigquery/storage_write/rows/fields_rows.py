@@ -56,7 +56,7 @@ class FieldsRows:
         self._native = native
         self._rules, self._shard = rules, shard
         self._encoder = row_encoder(
-            rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_row_bytes=MAX_RECORD_BYTES
+            rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_record_bytes=MAX_RECORD_BYTES
         )
         refuses_unknown = rules.text("bigquery.unknown_fields") == "reject"
         self._schema = TypedSchema(
@@ -127,22 +127,21 @@ class FieldsRows:
         self, records: Sequence[Record], indices: Sequence[int]
     ) -> tuple[dict[int, tuple[str, bytes]] | None, list[Rejection]]:
         """For each index its row's table, and a text that the C library is sure of; None where there is none."""
-        tables, rejections = self._encoder.encode(records, indices)
+        rejections: list[Rejection] = []
         anew: dict[int, tuple[str, bytes]] = {}
-        for name, rows in tables.items():
-            for index, row in zip(rows.indices, rows.rows, strict=True):
-                size = len(row) + ROW_OVERHEAD_BYTES
-                if size > MAX_ROW_BYTES:
-                    rejections.append(too_large(index, size))
-                    continue
-                try:
-                    text = self._written_anew(row)
-                except BadCells as error:
-                    rejections.append(Rejection(index, error.reason, str(error)))
-                    continue
-                if text is None:
-                    return None, []
-                anew[index] = name, text
+        for row in self._encoder.rows(records, indices, rejections):
+            size = len(row.text) + ROW_OVERHEAD_BYTES
+            if size > MAX_ROW_BYTES:
+                rejections.append(too_large(row.index, size))
+                continue
+            try:
+                text = self._written_anew(row.text)
+            except BadCells as error:
+                rejections.append(Rejection(row.index, error.reason, str(error)))
+                continue
+            if text is None:
+                return None, []
+            anew[row.index] = row.table, text
         return anew, rejections
 
     def _written_anew(self, row: bytes) -> bytes | None:

@@ -3,9 +3,7 @@
 The verdict on a record depends on the rules and on the record alone, so that whoever reads it again counts alike.
 """
 
-import dataclasses
 from array import array
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,18 +11,17 @@ from typing import Any, Protocol
 from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
-from consumer.domain.routing import time_parser
 from consumer.native import library
+from consumer.sinks.bigquery.rows.bad_record import BadRecord
+from consumer.sinks.bigquery.rows.build import reader_of, routes_of, times_of
+from consumer.sinks.bigquery.rows.reading import fields_of
 from consumer.sinks.bigquery.rows.shapes import key_text
-from consumer.sinks.bigquery.rows.slices import picked, records_at, slices_of
-from consumer.sinks.bigquery.rows.times import OutOfRange, PartitionTimes
+from consumer.sinks.bigquery.rows.times import PartitionTimes
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, log_schema, micros_of
 from consumer.sinks.bigquery.storage_write.rows.finder import RowFinder
 from consumer.sinks.bigquery.storage_write.rows.log_columns import LogColumns
-from consumer.sinks.bigquery.storage_write.rows.routes import BadRow, TableRoutes
 from consumer.sinks.bigquery.storage_write.rows.rules import Rules
-from consumer.sinks.json.fields import FieldReader, Fields
-from consumer.sinks.json.rule import BIGQUERY
+from consumer.sinks.json.fields import Fields
 
 MAX_ROW_BYTES = 9_500_000
 """AppendRows takes requests under 10 MB. A constant, since the verdict on a record must not change with a setting."""
@@ -50,18 +47,11 @@ class Rows:
     sizes: "array[int]"
     columns: Columns | None = None
 
-    def extend(
-        self,
-        places: Sequence[int],
-        indices: Sequence[int],
-        cells: Sequence[Sequence[Any]],
-        sizes: Sequence[int],
-    ) -> None:
-        """Add the rows at some places of others."""
-        self.indices.extend(picked(indices, places))
-        self.sizes.extend(picked(sizes, places))
-        for column, values in zip(self.cells, cells, strict=True):
-            column.extend(picked(values, places))
+    def add(self, index: int, cells: Sequence[Any], size: int) -> None:
+        self.indices.append(index)
+        self.sizes.append(size)
+        for column, value in zip(self.cells, cells, strict=True):
+            column.append(value)
 
     def part(self, start: int, stop: int) -> "Rows":
         return Rows(
@@ -127,13 +117,11 @@ class LogRows:
     """`row = log` without metadata columns: the key, the time, and the whole record as text for a JSON column."""
 
     def __init__(self, rules: Rules) -> None:
-        key_field, time_field = rules.text("record.key_field"), rules.text("record.time_field")
-        time_format = rules.text("record.time_format")
-        self._reader = FieldReader(key_field=key_field, time_field=time_field, limits=BIGQUERY)
-        self._times = PartitionTimes(time_parser(time_format), iso8601=time_format == "iso8601")
-        self._routes = TableRoutes(rules)
+        self._reader, self._routes, self._times = reader_of(rules), routes_of(rules), times_of(rules)
         self._finder = _finder(rules, self._times)
-        self.schema = log_schema(key_column=key_field, time_column=rules.text("bigquery.partition_field"))
+        self.schema = log_schema(
+            key_column=rules.text("record.key_field"), time_column=rules.text("bigquery.partition_field")
+        )
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         return self._found(records, indices) or self._made(records, indices)
@@ -164,64 +152,27 @@ class LogRows:
     def _made(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         tables: dict[str, Rows] = {}
         rejections: list[Rejection] = []
-        for some in slices_of(records, indices):
-            self._judge(records, some, tables, rejections)
+        for index, record, fields in fields_of(self._reader, records, indices, rejections):
+            try:
+                self._add(tables, index, record, fields)
+            except BadRecord as error:
+                rejections.append(Rejection(index, error.reason, str(error)))
         rejections.sort(key=lambda rejection: rejection.index)
         return tables, rejections
 
-    def _judge(
-        self,
-        records: Sequence[Record],
-        indices: Sequence[int],
-        tables: dict[str, Rows],
-        rejections: list[Rejection],
-    ) -> None:
-        chosen = records_at(records, indices)
-        routings, unread = self._reader.read([record.data for record in chosen])
-        if not unread:
-            try:
-                self._take(chosen, indices, routings, tables)
-            except (BadRow, OutOfRange):  # one at least: which, and what is to become of the others?
-                pass
-            else:
-                return
-        rejections += [dataclasses.replace(one, index=indices[one.index]) for one in unread]
-        for index, record, routing in zip(indices, chosen, routings, strict=True):
-            if routing is None:
-                continue
-            try:
-                self._take([record], [index], [routing], tables)
-            except BadRow as error:
-                rejections.append(Rejection(index, error.reason, str(error)))
-            except OutOfRange as error:
-                rejections.append(Rejection(index, "time_out_of_range", str(error)))
-
-    def _take(
-        self,
-        records: Sequence[Record],
-        indices: Sequence[int],
-        routings: Sequence[Fields],
-        tables: dict[str, Rows],
-    ) -> None:
-        """Add the rows of all these records. Raises BadRow or OutOfRange, and adds nothing, where one makes none."""
-        keys = [routing.key for routing in routings]
-        names = self._routes.find_all(keys)
-        times = self._times.texts(
-            [routing.time for routing in routings], [record.arrival_ms for record in records]
-        )
-        # as numbers, which take a tenth of the memory of objects: rows wait for as long as a backend is slow
-        micros = array("q", map(micros_of, times))
-        cells = list(map(key_text, keys))
-        logs = [record.data for record in records]
-        sizes = [len(log) + ROW_OVERHEAD_BYTES for log in logs]
-        if max(sizes) > MAX_ROW_BYTES:
-            fault = too_large(0, max(sizes))
-            raise BadRow(fault.reason, fault.detail)
-        for name, places in _places(names).items():
-            rows = tables.get(name)
-            if rows is None:
-                rows = tables[name] = Rows(array("I"), ([], array("q"), []), array("I"))
-            rows.extend(places, indices, (cells, micros, logs), sizes)
+    def _add(self, tables: dict[str, Rows], index: int, record: Record, fields: Fields) -> None:
+        """Raises BadRecord, and adds nothing then."""
+        table = self._routes.find(fields.key)
+        size = len(record.data) + ROW_OVERHEAD_BYTES
+        if size > MAX_ROW_BYTES:
+            fault = too_large(index, size)
+            raise BadRecord(fault.reason, fault.detail)
+        micros = micros_of(self._times.text(fields.time, record.arrival_ms))
+        rows = tables.get(table)
+        if rows is None:
+            # numbers as numbers, a tenth of the memory of objects: rows wait for as long as a backend is slow
+            rows = tables[table] = Rows(array("I"), ([], array("q"), []), array("I"))
+        rows.add(index, (key_text(fields.key), micros, record.data), size)
 
 
 def _finder(rules: Rules, times: PartitionTimes) -> RowFinder | None:
@@ -239,10 +190,3 @@ def _finder(rules: Rules, times: PartitionTimes) -> RowFinder | None:
         row_overhead_bytes=ROW_OVERHEAD_BYTES,
         times=times,
     )
-
-
-def _places(names: Sequence[str]) -> dict[str, list[int]]:
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, name in enumerate(names):
-        places[name].append(place)
-    return places

@@ -15,7 +15,8 @@ from msgspec import Meta
 
 from consumer.domain.dead_letters import Reason
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.rows.size import SURE_BYTES, Unfit, check_members, check_values
+from consumer.sinks.bigquery.rows.bad_record import BadRecord
+from consumer.sinks.bigquery.rows.size import SURE_BYTES, check_members, check_values
 
 _JSON_TYPES: dict[str, Any] = {
     "STRING": str,
@@ -47,12 +48,11 @@ _decode_text = msgspec.json.Decoder(str).decode
 _NOT_DECODED = (msgspec.MsgspecError, ValueError, ArithmeticError)
 
 
-class BadCells(ValueError):
+class BadCells(BadRecord):
     """The row does not fit the columns."""
 
     def __init__(self, detail: str, reason: Reason = "rejected") -> None:
-        super().__init__(detail)
-        self.reason: Reason = reason
+        super().__init__(reason, detail)
 
 
 class RowReader:
@@ -85,7 +85,7 @@ class RowReader:
         try:
             check_members(row)
             check_values(row, self._columns)
-        except Unfit as error:
+        except BadRecord as error:
             raise BadCells(str(error), error.reason) from None
 
     def _is_soon_decoded(self, row: bytes) -> bool:

@@ -15,8 +15,8 @@ from consumer.domain.records import Record
 from consumer.settings.columns import row_columns
 from consumer.sinks.bigquery.rows.build import row_encoder
 from consumer.sinks.bigquery.rows.encoder import TableRows
+from consumer.sinks.bigquery.rows.reading import SLICE_BYTES
 from consumer.sinks.bigquery.rows.shapes import LINES
-from consumer.sinks.bigquery.rows.slices import SLICE_BYTES
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, Pieces, cells_bytes
 from consumer.sinks.bigquery.storage_write.rows.cells import ArrowWriter, joined, serialized
 from consumer.sinks.bigquery.storage_write.rows.log_rows import (
@@ -36,7 +36,7 @@ class TypedRows:
 
     def __init__(self, rules: Rules, *, shard: str) -> None:
         self._encoder = row_encoder(
-            rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_row_bytes=MAX_RECORD_BYTES
+            rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_record_bytes=MAX_RECORD_BYTES
         )
         columns = row_columns(rules, rules.columns)
         self._reader = RowReader(columns, refuse_unknown=rules.text("bigquery.unknown_fields") == "reject")
@@ -50,10 +50,11 @@ class TypedRows:
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         rejections: list[Rejection] = []
         tables: dict[str, _Table] = defaultdict(_Table)
-        for name, rows in self._encoder.encoded(records, indices, rejections):
-            table = tables[name]
-            table.waiting.extend(rows)
-            table.waiting_bytes += sum(map(len, rows.rows))
+        for row in self._encoder.rows(records, indices, rejections):
+            table = tables[row.table]
+            table.waiting.indices.append(row.index)
+            table.waiting.rows.append(row.text)
+            table.waiting_bytes += len(row.text)
             if len(table.waiting.rows) >= PART_RECORDS or table.waiting_bytes >= SLICE_BYTES:
                 self._take(table, rejections)
         for table in tables.values():

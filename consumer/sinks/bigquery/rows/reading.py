@@ -1,10 +1,12 @@
-"""Records are judged and made into rows some hundred at a time."""
+"""Records are judged, and their keys and times are read, some hundred at a time."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
 
 from consumer.domain.columns import PART_RECORDS, Records
+from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
+from consumer.sinks.json.fields import FieldReader, Fields
 
 SLICE_BYTES = 1024 * 1024
 """Of large records fewer: what is made of them takes several times as much memory."""
@@ -28,11 +30,6 @@ def slices_of(records: Sequence[Record], indices: Sequence[int]) -> Iterator[Seq
         yield some[begin:]
 
 
-def picked[Item](items: Sequence[Item], places: Sequence[int]) -> Sequence[Item]:
-    """The items at these places, in their order."""
-    return itemgetter(*places)(items) if len(places) > 1 else [items[place] for place in places]
-
-
 def records_at(records: Sequence[Record], indices: Sequence[int]) -> Sequence[Record]:
     """Those at these indices, which ascend: columns make many of them faster than one by one."""
     if isinstance(records, Records):
@@ -40,3 +37,16 @@ def records_at(records: Sequence[Record], indices: Sequence[int]) -> Sequence[Re
     if isinstance(indices, range):
         return records[indices.start : indices.stop]
     return [records[index] for index in indices]
+
+
+def fields_of(
+    reader: FieldReader, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]
+) -> Iterator[tuple[int, Record, Fields]]:
+    """The records at these indices, which ascend, with what they say; those that are refused go to `rejections`."""
+    for some in slices_of(records, indices):
+        chosen = records_at(records, some)
+        found, refused = reader.read([record.data for record in chosen])
+        rejections += [dataclasses.replace(each, index=some[each.index]) for each in refused]
+        for index, record, fields in zip(some, chosen, found, strict=True):
+            if fields is not None:
+                yield index, record, fields
