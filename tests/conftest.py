@@ -2,8 +2,10 @@
 between tests and their servers on the loopback interface, and signals that do what they do on a terminal."""
 
 import os
+import re
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -18,3 +20,12 @@ for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+TOOLS = re.compile(r"/tests/unit/(bench|chaos|hostile)/|/tests/(functional|integration)/test_(bench|chaos)")
+"""Tests of bin/bench and bin/chaos, by their paths."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if TOOLS.search(item.path.as_posix()):
+            item.add_marker(pytest.mark.tools)
