@@ -14,12 +14,12 @@ from consumer.domain.records import Position
 class Prepared[Request]:
     """A chunk cut into independent requests, and the records that no request can carry.
 
-    `is_all` tells that the chunk's records are needed no more: no answer can reject one of them.
+    `may_release_records` tells that the chunk's records are needed no more: no answer can reject one of them.
     """
 
     requests: Sequence[Request]
     rejections: Sequence[Rejection] = ()
-    is_all: bool = False
+    may_release_records: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consumer.daemon.report.shards import ShardStatus
+from consumer.daemon.report.shards import ReportedShard
 
 SILENT_AFTER_SECONDS = 30.0
 """A shard process reports about once a second; one that has not for this long is stuck or stopped."""
@@ -43,7 +43,7 @@ class Health:
 def assess(
     *,
     phase: Phase,
-    shards: Iterable[ShardStatus],
+    shards: Iterable[ReportedShard],
     policy: HealthPolicy,
     now: float,
     faults: Iterable[str] = (),
@@ -64,13 +64,13 @@ def assess(
     return Health(phase=phase, healthy=not reasons, reasons=tuple(reasons), notes=notes)
 
 
-def hung_for(shards: Iterable[ShardStatus], *, now: float) -> float | None:
+def hung_for(shards: Iterable[ReportedShard], *, now: float) -> float | None:
     """Seconds since the KCL last called any shard process; None without shard processes."""
     moments = [status.last_callback_at() for status in shards]
     return now - max(moments) if moments else None
 
 
-def _reasons(status: ShardStatus, policy: HealthPolicy, now: float) -> Iterator[str]:
+def _reasons(status: ReportedShard, policy: HealthPolicy, now: float) -> Iterator[str]:
     shard = status.event.shard
     if now - status.last_at > SILENT_AFTER_SECONDS:
         yield f"{shard}: no word from its process {status.event.pid} for {now - status.last_at:.0f} s"
@@ -81,5 +81,5 @@ def _reasons(status: ShardStatus, policy: HealthPolicy, now: float) -> Iterator[
         yield f"{shard}: a record has waited for {now - since:.0f} s{_cause(status)}"
 
 
-def _cause(status: ShardStatus) -> str:
+def _cause(status: ReportedShard) -> str:
     return "" if status.event.retrying is None else f"; trying again: {status.event.retrying}"

@@ -9,7 +9,7 @@ from consumer.domain.events import StatusEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShardStatus:
+class ReportedShard:
     """The latest event of one shard process. `first_at` and `last_at` are when its first and its latest event
     were received, in seconds since the epoch."""
 
@@ -33,9 +33,9 @@ class Shards:
     """Statuses by shard; of two processes of one shard, the later one counts."""
 
     def __init__(self) -> None:
-        self._by_shard: dict[str, ShardStatus] = {}
+        self._by_shard: dict[str, ReportedShard] = {}
 
-    def __iter__(self) -> Iterator[ShardStatus]:
+    def __iter__(self) -> Iterator[ReportedShard]:
         return iter(sorted(self._by_shard.values(), key=lambda status: status.event.shard))
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class Shards:
     def update(self, event: StatusEvent, now: float) -> None:
         known = self._by_shard.get(event.shard)
         first_at = known.first_at if known is not None and known.event.pid == event.pid else now
-        self._by_shard[event.shard] = ShardStatus(event=event, first_at=first_at, last_at=now)
+        self._by_shard[event.shard] = ReportedShard(event=event, first_at=first_at, last_at=now)
 
     def keep(self, is_alive: Callable[[int], bool]) -> None:
         """Forgets the shards whose process has ended."""

@@ -16,7 +16,7 @@ from consumer.daemon.supervise.session import Session, describe_exit
 SERVER_MODULE = "consumer.shard.process.fork_server"
 
 
-class ForkServer:
+class ForkServerProcess:
     """One server after another on one listening socket, in which launchers wait while there is none.
 
     Shard processes outlive their server and do without one, so it is started again for ever.

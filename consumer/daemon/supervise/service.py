@@ -21,7 +21,7 @@ from consumer.daemon.report.log import Log
 from consumer.daemon.report.status import Identity, Status, encode
 from consumer.daemon.supervise import logback, processes
 from consumer.daemon.supervise.background import in_thread
-from consumer.daemon.supervise.fork_server import ForkServer
+from consumer.daemon.supervise.fork_server import ForkServerProcess
 from consumer.daemon.supervise.forked import Forked
 from consumer.daemon.supervise.java import FORK_SERVER, JavaCommand, java_command, kcl_properties, worker_id
 from consumer.daemon.supervise.jvm_command import Commands
@@ -138,7 +138,7 @@ async def _fork_server(
 ) -> AsyncIterator[None]:
     """Runs while the block does. It has the environment of the JVM, whose children it stands in for."""
     with state.listen_for_launchers() as listener:
-        server = ForkServer(
+        server = ForkServerProcess(
             listener=listener,
             environment=command.environment,
             forked=forked,

@@ -19,7 +19,7 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Superseded, Throttled
 from consumer.domain.retries import RetryPolicy
-from consumer.shard.delivery.lane_order import Turn, Turns
+from consumer.shard.delivery.lane_order import LaneOrder, Turn
 from consumer.shard.delivery.lanes import Lanes
 from consumer.shard.delivery.status import ShardStatus
 from consumer.sinks.base import Outcome, Prepared, Sink
@@ -113,7 +113,7 @@ class Delivery[Request]:
         self._on_bug = on_bug
         self._on_superseded = on_superseded
         self._superseded = False
-        self._turns = Turns()
+        self._turns = LaneOrder()
 
     def start(self, chunk: Chunk, on_durable: Callable[[], None]) -> None:
         """Deliver in the background; `on_durable` is called once every record of the chunk is durable (I1)."""
@@ -131,7 +131,7 @@ class Delivery[Request]:
         with turn:
             prepared = self._prepare(chunk)
             turns = [self._turn_of(request) for request in prepared.requests]
-        if prepared.is_all:
+        if prepared.may_release_records:
             chunk.release()
         rejections = [*prepared.rejections, *self._send_all(prepared.requests, turns)]
         rejections = self._hold_while_suspicious(chunk, rejections)

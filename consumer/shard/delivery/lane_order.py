@@ -1,4 +1,4 @@
-"""Turns: what has to be done in order is done in the order in which it was announced."""
+"""LaneOrder: what has to be done in order is done in the order in which it was announced."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +26,7 @@ class Turn:
         self.over.set()
 
 
-class Turns:
+class LaneOrder:
     """The last turn of each name."""
 
     def __init__(self) -> None:

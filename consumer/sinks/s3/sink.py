@@ -65,7 +65,7 @@ class S3Sink(Unordered):
             if request.records:
                 requests.append(request)
         rejections.sort(key=lambda rejection: rejection.index)
-        return Prepared(requests, rejections, is_all=not rejections)
+        return Prepared(requests, rejections, may_release_records=not rejections)
 
     def lane(self, request: PutRequest) -> str:
         return self._bucket

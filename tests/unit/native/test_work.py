@@ -161,7 +161,7 @@ def log_rows(payload: bytes) -> None:
     maker = LogRows(field_rules((), bigquery__row="log", **FIELDS))
     tables, _ = maker.make(Records.of([record(payload)]), [0])
     for rows in tables.values():
-        maker.batch(rows).behind(b"")
+        maker.batch(rows).serialize_after(b"")
 
 
 def fields_rows(payload: bytes) -> None:
@@ -169,7 +169,7 @@ def fields_rows(payload: bytes) -> None:
     assert maker is not None
     tables, _ = maker.make(Records.of([record(payload)]), [0])
     for rows in tables.values():
-        maker.batch(rows).behind(b"")
+        maker.batch(rows).serialize_after(b"")
 
 
 def judged(payload: bytes) -> object:

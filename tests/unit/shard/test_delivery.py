@@ -42,7 +42,7 @@ class FakeSink(Unordered):
     """By the first record of a request; one for all others."""
     in_order: bool = False
     unprepared: list[Exception] = field(default_factory=list)
-    is_all: bool = False
+    may_release_records: bool = False
 
     def lane(self, request: Part) -> str:
         return self.lanes.get(request[0], "")
@@ -54,7 +54,7 @@ class FakeSink(Unordered):
             raise error
         readable = [index for index in range(len(chunk.records)) if index not in self.unreadable]
         parts = [(index,) for index in readable] if self.parts is None else self.parts
-        return Prepared(parts, rejected(*self.unreadable), is_all=self.is_all)
+        return Prepared(parts, rejected(*self.unreadable), may_release_records=self.may_release_records)
 
     def send(self, request: Part) -> Outcome[Part]:
         steps = self.script.get(request, [])
@@ -520,7 +520,7 @@ def test_what_someone_has_to_mend_is_said_though_an_outage_was(bench: Bench) -> 
 
 def test_a_chunk_whose_records_are_needed_no_more_lets_go_of_them_before_it_is_sent(bench: Bench) -> None:
     chunk = chunk_of(record(1), record(2))
-    bench.sink.is_all = True
+    bench.sink.may_release_records = True
     held: list[int] = []
     bench.sink.script = {(0,): [lambda: held.append(len(chunk.records))]}
     assert bench.deliver(chunk)[-1] == "durable 1-2"

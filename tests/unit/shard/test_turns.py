@@ -1,15 +1,15 @@
-"""Turns are taken in the order in which they were announced, whoever comes first."""
+"""LaneOrder are taken in the order in which they were announced, whoever comes first."""
 
 import gevent
 import pytest
 
-from consumer.shard.delivery.lane_order import Turns
+from consumer.shard.delivery.lane_order import LaneOrder
 
 SAFETY_SECONDS = 10
 
 
 def test_a_turn_waits_for_the_one_announced_before() -> None:
-    turns = Turns()
+    turns = LaneOrder()
     first, second = turns.announce("a"), turns.announce("a")
     log = []
 
@@ -27,14 +27,14 @@ def test_a_turn_waits_for_the_one_announced_before() -> None:
 
 
 def test_turns_of_another_name_do_not_wait() -> None:
-    turns = Turns()
+    turns = LaneOrder()
     turns.announce("a")
     with turns.announce("b"):
         pass
 
 
 def test_a_turn_after_one_that_is_over_waits_for_nobody() -> None:
-    turns = Turns()
+    turns = LaneOrder()
     with turns.announce("a"):
         pass
     with turns.announce("a"):
@@ -42,7 +42,7 @@ def test_a_turn_after_one_that_is_over_waits_for_nobody() -> None:
 
 
 def test_a_turn_is_over_when_an_exception_leaves_it() -> None:
-    turns = Turns()
+    turns = LaneOrder()
     with pytest.raises(ValueError), turns.announce("a"):
         raise ValueError
     with turns.announce("a"):

@@ -258,5 +258,5 @@ def test_what_is_not_json_stays_rejected() -> None:
 
 
 def test_a_chunk_without_rejections_is_needed_no_more() -> None:
-    assert sink().prepare(chunk_of([b"1", b"2"])).is_all
-    assert not sink().prepare(chunk_of([b"1", b"nonsense"])).is_all
+    assert sink().prepare(chunk_of([b"1", b"2"])).may_release_records
+    assert not sink().prepare(chunk_of([b"1", b"nonsense"])).may_release_records

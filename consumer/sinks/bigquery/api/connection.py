@@ -14,7 +14,7 @@ from consumer.sinks.http.client import HttpClient
 DEFAULT_ENDPOINT = "https://bigquery.googleapis.com"
 
 
-class Connection(Protocol):
+class RestApi(Protocol):
     """One attempt a call; no redirects, no hidden retries."""
 
     def post(self, path: str, body: bytes | bytearray) -> tuple[int, bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.sinks.base import Outcome, Prepared, Unordered
-from consumer.sinks.bigquery.api.connection import Connection
+from consumer.sinks.bigquery.api.connection import RestApi
 from consumer.sinks.bigquery.insert_all.answers import outcome_of
 from consumer.sinks.bigquery.insert_all.c_rows import RowWriter
 from consumer.sinks.bigquery.insert_all.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
@@ -18,7 +18,7 @@ class BigQuerySink(Unordered):
     def __init__(
         self,
         *,
-        connection: Connection,
+        connection: RestApi,
         project: str,
         dataset: str,
         encoder: RowEncoder,

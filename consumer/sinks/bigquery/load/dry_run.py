@@ -7,7 +7,7 @@ request is invalid and skipInvalidRows is not set: so every request carries one 
 import msgspec
 
 from consumer.domain.errors import SetupError, TransientError
-from consumer.sinks.bigquery.api.connection import Connection
+from consumer.sinks.bigquery.api.connection import RestApi
 from consumer.sinks.bigquery.api.errors import RowError, request_error
 from consumer.sinks.bigquery.insert_all.answers import InsertAllAnswer
 from consumer.sinks.bigquery.insert_all.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
@@ -25,7 +25,7 @@ class DryRun:
     """`encoder` makes the rows of insertAll; `time_column` has a type that not every text fits."""
 
     def __init__(
-        self, connection: Connection, destination: Destination, encoder: RowEncoder, time_column: str
+        self, connection: RestApi, destination: Destination, encoder: RowEncoder, time_column: str
     ) -> None:
         self._connection = connection
         self._tables = f"/bigquery/v2/projects/{destination.project}/datasets/{destination.dataset}/tables"

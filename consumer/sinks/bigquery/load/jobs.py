@@ -18,7 +18,7 @@ _LONGEST_POLL_SECONDS = 5.0
 _JSON = "application/json"
 
 
-class Connection(Protocol):
+class JobsApi(Protocol):
     """One attempt a call; no redirects, no hidden retries."""
 
     def request(self, method: str, path: str, body: bytes = b"", content_type: str = _JSON) -> Answer:
@@ -38,7 +38,7 @@ class LoadJobs:
     """The jobs of one destination."""
 
     def __init__(
-        self, connection: Connection, destination: Destination, sleep: Callable[[float], object]
+        self, connection: JobsApi, destination: Destination, sleep: Callable[[float], object]
     ) -> None:
         self._connection = connection
         self._destination = destination

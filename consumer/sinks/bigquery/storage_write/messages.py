@@ -113,7 +113,7 @@ def append_rows(*, stream: str, offset: int, schema: bytes, batch: Batch) -> byt
     rows = _bytes_head(_NUMBERS["ArrowRecordBatch"]["serialized_record_batch"], size)
     rows = _bytes_head(_NUMBERS["ArrowData"]["rows"], len(rows) + size) + rows
     all_of_it = _bytes_head(_NUMBERS["AppendRowsRequest"]["arrow_rows"], len(before) + len(rows) + size)
-    return batch.behind(request.SerializeToString() + all_of_it + before + rows)
+    return batch.serialize_after(request.SerializeToString() + all_of_it + before + rows)
 
 
 def _bytes_head(number: int, size: int) -> bytes:

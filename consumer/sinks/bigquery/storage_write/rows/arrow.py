@@ -40,7 +40,7 @@ class Batch(Protocol):
     def size(self) -> int:
         """In bytes."""
 
-    def behind(self, head: bytes) -> bytes:
+    def serialize_after(self, head: bytes) -> bytes:
         """What comes before it, and then the batch."""
 
 
@@ -51,7 +51,7 @@ class Pieces:
         self._pieces = pieces
         self.size = sum(memoryview(piece).nbytes for piece in pieces)
 
-    def behind(self, head: bytes) -> bytes:
+    def serialize_after(self, head: bytes) -> bytes:
         return b"".join([head, *self._pieces])
 
 

@@ -47,7 +47,7 @@ class LogBatch:
         )
         self.size = len(self._head) + body_bytes
 
-    def behind(self, head: bytes) -> bytes:
+    def serialize_after(self, head: bytes) -> bytes:
         before = head + self._head
         whole, begin = library.new_bytes(len(head) + self.size)
         library.copy(begin, before)

@@ -30,11 +30,11 @@ ROW_OVERHEAD_BYTES = 64
 MAX_RECORD_BYTES = MAX_ROW_BYTES - ROW_OVERHEAD_BYTES
 
 
-class Columns(Protocol):
+class RowCells(Protocol):
     """The cells of rows, as Arrow's record batch has them or as LogColumns has."""
 
-    def slice(self, offset: int, length: int, /) -> "Columns": ...
-    def take(self, places: list[int], /) -> "Columns": ...
+    def slice(self, offset: int, length: int, /) -> "RowCells": ...
+    def take(self, places: list[int], /) -> "RowCells": ...
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Rows:
     indices: "array[int]"
     cells: tuple[Any, ...]
     sizes: "array[int]"
-    columns: Columns | None = None
+    columns: RowCells | None = None
 
     def add(self, index: int, cells: Sequence[Any], size: int) -> None:
         self.indices.append(index)

@@ -122,7 +122,7 @@ class TypedBatch:
             each.values = next(begin)
         self.size = len(head) + self._body_bytes
 
-    def behind(self, head: bytes) -> bytes:
+    def serialize_after(self, head: bytes) -> bytes:
         before = head + self._head
         whole, begin = library.new_bytes(len(head) + self.size)
         library.copy(begin, before)

@@ -37,7 +37,7 @@ def decoded(own: RowMaker, rows: Rows) -> Any:
     batch = own.batch(rows)
     # what stands before it may have any length
     head = b"head!"
-    message = batch.behind(head)
+    message = batch.serialize_after(head)
     assert message.startswith(head)
     assert len(message) == len(head) + batch.size
     found = pa.ipc.read_record_batch(pa.py_buffer(message[len(head) :]), schema)

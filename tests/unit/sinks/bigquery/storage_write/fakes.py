@@ -103,7 +103,7 @@ class FakeBigQuery:
         trouble = self.troubles.pop(0) if self.troubles else None
         if isinstance(trouble, CallFailed):
             raise trouble
-        rows = self.numbers_in(batch.behind(b""))
+        rows = self.numbers_in(batch.serialize_after(b""))
         self.appends.append((stream, offset, len(rows)))
         self._write(self._stream(stream), offset, rows)
         if trouble == "lost":

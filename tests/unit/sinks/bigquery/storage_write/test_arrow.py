@@ -29,7 +29,7 @@ TIMES = st.sampled_from(
 
 
 def read(batch: Batch, schema: bytes) -> Any:
-    message = batch.behind(b"")
+    message = batch.serialize_after(b"")
     assert len(message) == batch.size
     found: Any = pa.ipc.read_record_batch(pa.py_buffer(message), pa.ipc.read_schema(pa.py_buffer(schema)))
     found.validate(full=True)
@@ -80,4 +80,4 @@ def test_every_buffer_begins_at_a_multiple_of_8(rows: int, missing: int, keys: i
 
 def test_a_batch_stands_behind_what_comes_before_it() -> None:
     batch = Pieces(b"ab", memoryview(b"c"))
-    assert (batch.size, batch.behind(b"head ")) == (3, b"head abc")
+    assert (batch.size, batch.serialize_after(b"head ")) == (3, b"head abc")

@@ -378,7 +378,7 @@ def test_usual_rows_take_no_pyarrow() -> None:
         f"records = Records.of([Record(b'{{\"player_id\":\"a\"}}', 'k', '1', 0, {ARRIVAL_MS})])\n"
         "tables, _ = own.make(records, [0])\n"
         "[rows] = tables.values()\n"
-        "assert own.batch(rows).behind(b'')\n"
+        "assert own.batch(rows).serialize_after(b'')\n"
         "assert 'pyarrow' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

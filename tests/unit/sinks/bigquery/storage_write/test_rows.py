@@ -39,7 +39,7 @@ def records(*payloads: bytes | dict[str, Any]) -> list[Record]:
 
 def decoded(own: LogRows, rows: Rows) -> list[dict[str, Any]]:
     schema = pa.ipc.read_schema(pa.py_buffer(own.schema))
-    message = pa.py_buffer(own.batch(rows).behind(b""))
+    message = pa.py_buffer(own.batch(rows).serialize_after(b""))
     batch: list[dict[str, Any]] = pa.ipc.read_record_batch(message, schema).to_pylist()
     return batch
 
