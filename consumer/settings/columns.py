@@ -30,6 +30,9 @@ def schema_columns(settings: Settings) -> tuple[Column, ...]:
     return read_schema(settings.path("bigquery.schema_file"))
 
 
+METADATA_TYPES = ("STRING", "STRING", "TIMESTAMP")
+
+
 def row_columns(settings: RowSettings, schema: tuple[Column, ...]) -> tuple[Column, ...]:
     """The columns of `bigquery.row`: key, time and log, or those of the schema file; then the daemon's own."""
     if settings.text("bigquery.row") == "fields":
@@ -43,7 +46,6 @@ def row_columns(settings: RowSettings, schema: tuple[Column, ...]) -> tuple[Colu
             Column(name="log", type="JSON"),
         )
     if settings.flag("bigquery.metadata_columns"):
-        types = ("STRING", "STRING", "TIMESTAMP")
-        named = zip(METADATA_COLUMNS, types, strict=True)
+        named = zip(METADATA_COLUMNS, METADATA_TYPES, strict=True)
         columns += tuple(Column(name=name, type=kind) for name, kind in named)
     return columns

@@ -31,7 +31,7 @@ def shard_mib(settings: Settings) -> float:
     process = FORKED_MIB if settings.flag("shard.fork_server") else APART_MIB
     if settings.optional_text("bigquery.method") == "storage_write":
         process += GRPC_MIB
-        if settings.text("bigquery.row") == "fields" or settings.flag("bigquery.metadata_columns"):
+        if settings.text("bigquery.row") == "fields":
             process += PYARROW_MIB
     in_flight = settings.integer("delivery.max_in_flight_bytes")
     return process + (in_flight + 2 * settings.integer("chunk.max_bytes")) / MIB

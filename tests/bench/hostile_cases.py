@@ -102,7 +102,7 @@ def _of_bigquery(native: bool) -> Iterator[HostileCase]:
                     },
                     columns=(*_COLUMNS, _JSON_COLUMN) if rows.json_column else _COLUMNS,
                     metadata=rows.metadata,
-                    arrow=method == "storage_write" and (rows.fields or rows.metadata),
+                    arrow=method == "storage_write" and rows.fields,
                 )
 
 

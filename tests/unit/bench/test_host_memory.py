@@ -54,7 +54,7 @@ def test_the_sum_grows_with_shards_and_limits() -> None:
     assert shard_mib(apart) - shard_mib(usual) == host_memory.APART_MIB - host_memory.FORKED_MIB
     more = settings("bigquery", **{"bigquery.method": "storage_write"})
     assert shard_mib(more) - shard_mib(settings("bigquery")) == host_memory.GRPC_MIB
-    typed = settings("bigquery", **{"bigquery.method": "storage_write", "bigquery.metadata_columns": "true"})
+    typed = settings("bigquery", **{"bigquery.method": "storage_write", "bigquery.row": "fields"})
     assert shard_mib(typed) - shard_mib(more) == host_memory.PYARROW_MIB
 
 

@@ -84,6 +84,10 @@ class RowEncoder:
         """See RowShape."""
         return self._shape.template()
 
+    def is_the_record(self) -> bool:
+        """See RowShape."""
+        return self._shape.is_the_record()
+
     def rows(
         self, records: Sequence[Record], indices: Sequence[int], rejections: list[Rejection]
     ) -> Iterator[Row]:

@@ -55,6 +55,9 @@ class RowShape(Protocol):
     def template(self) -> RowTemplate | None:
         """For records that need nothing else: their times are in BigQuery's own notation. None where there are none."""
 
+    def is_the_record(self) -> bool:
+        """Whether a row is its record, but for the metadata columns and for a time in another notation."""
+
     def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
         """The object with the row's columns, as msgspec encodes it, and the size of the values in it, about as BigQuery
         counts them. `fields` are the record's. Raises BadRecord, and nothing else."""
@@ -89,6 +92,9 @@ class LogRow:
         beside = _TIMESTAMP_BYTES + _TEXT_BYTES
         return RowTemplate(b"{%b:" % key, b',%b:"' % time, b'",%b:"' % log, b'"}', False, self._times, beside)
 
+    def is_the_record(self) -> bool:
+        return False
+
     def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
         key, data = key_text(fields.key), record.data
         time = self._times.text(fields.time, record.arrival_ms)
@@ -119,10 +125,12 @@ class FieldsRow:
         self._reshape = reshaper if reshaper is not None and reshaper.is_needed else None
 
     def template(self) -> RowTemplate | None:
-        is_plain = self._reshape is None and self._metadata is None and self._column_is_own
-        if not is_plain or not self._times.is_iso8601:
+        if self._metadata is not None or not self.is_the_record():
             return None
         return RowTemplate(b"", b"", b"", b"", True, self._times, 0)
+
+    def is_the_record(self) -> bool:
+        return self._reshape is None and self._column_is_own and self._times.is_iso8601
 
     def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
         data = record.data if self._reshape is None else self._reshape(record.data)

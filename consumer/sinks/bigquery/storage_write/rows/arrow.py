@@ -55,10 +55,8 @@ class Pieces:
         return b"".join([head, *self._pieces])
 
 
-def log_schema(*, key_column: str, time_column: str) -> bytes:
-    """The key, the time and the whole record."""
-    columns = [("STRING", key_column, True), ("TIMESTAMP", time_column, False), ("JSON", "log", True)]
-    return schema(columns)
+def schema_of(columns: Sequence[Column]) -> bytes:
+    return schema([(column.type, column.name, column.mode != "REQUIRED") for column in columns])
 
 
 def schema(columns: Sequence[tuple[str, str, bool]]) -> bytes:
@@ -106,33 +104,57 @@ def batch_head(rows: int, nulls: Sequence[int], buffers: Sequence[int]) -> tuple
     return _message(_RECORD_BATCH, batch, body_bytes=end), begins, end
 
 
-def log_batch_head(*, rows: int, missing_keys: int, key_bytes: int, log_bytes: int) -> tuple[bytes, int]:
+def log_batch_head(
+    *,
+    rows: int,
+    missing_keys: int,
+    key_bytes: int,
+    log_bytes: int,
+    more_nulls: Sequence[int] = (),
+    more_buffers: Sequence[int] = (),
+) -> tuple[bytes, int]:
     """What stands before the buffers of a batch, and how many bytes these have with their padding: which keys there
     are, if any is missing; where each key begins and the last one ends; the keys; the times; the same two of the
-    logs."""
+    logs; and what further columns have."""
     bits = (rows + 7) // 8 if missing_keys else 0
     offsets = 4 * (rows + 1)
     buffers = (bits, offsets, key_bytes, 0, 8 * rows, 0, offsets, log_bytes)
-    head, _, body_bytes = batch_head(rows, (missing_keys, 0, 0), buffers)
+    head, _, body_bytes = batch_head(rows, (missing_keys, 0, 0, *more_nulls), (*buffers, *more_buffers))
     return head, body_bytes
 
 
-def log_batch(keys: Sequence[str | None], times: "array[int]", payloads: Sequence[bytes]) -> Batch:
-    """`times` are microseconds since 1970, 8 bytes each; `payloads` valid UTF-8."""
+def log_batch(
+    keys: Sequence[str | None],
+    times: "array[int]",
+    payloads: Sequence[bytes],
+    *,
+    more_nulls: Sequence[int] = (),
+    more_buffers: Sequence[int] = (),
+    more_body: bytes = b"",
+) -> Batch:
+    """`times` are microseconds since 1970, 8 bytes each; `payloads` valid UTF-8; `more_body` is what further columns
+    have, as log_batch_head is told of them."""
     texts = [(key or "").encode() for key in keys]
     missing = sum(key is None for key in keys)
     key_bytes, log_bytes = sum(map(len, texts)), sum(map(len, payloads))
-    head, _ = log_batch_head(rows=len(keys), missing_keys=missing, key_bytes=key_bytes, log_bytes=log_bytes)
+    head, _ = log_batch_head(
+        rows=len(keys),
+        missing_keys=missing,
+        key_bytes=key_bytes,
+        log_bytes=log_bytes,
+        more_nulls=more_nulls,
+        more_buffers=more_buffers,
+    )
     pieces = [head]
     if missing:
         bits = sum(1 << place for place, key in enumerate(keys) if key is not None)
-        pieces += _padded([bits.to_bytes((len(keys) + 7) // 8, "little")])
-    pieces += _padded([_offsets(texts)])
-    pieces += _padded(texts)
+        pieces += padded([bits.to_bytes((len(keys) + 7) // 8, "little")])
+    pieces += padded([_offsets(texts)])
+    pieces += padded(texts)
     pieces.append(times.tobytes())
-    pieces += _padded([_offsets(payloads)])
-    pieces += _padded(payloads)
-    return Pieces(*pieces)
+    pieces += padded([_offsets(payloads)])
+    pieces += padded(payloads)
+    return Pieces(*pieces, more_body)
 
 
 def _message(kind: tuple[str, int], header: Part, *, body_bytes: int) -> bytes:
@@ -151,7 +173,8 @@ def _offsets(values: Iterable[bytes]) -> bytes:
     return array("i", accumulate(map(len, values), initial=0)).tobytes()
 
 
-def _padded(pieces: Sequence[bytes]) -> list[bytes]:
+def padded(pieces: Sequence[bytes]) -> list[bytes]:
+    """The pieces of a buffer, and zeros up to where the next one may begin."""
     return [*pieces, bytes(-sum(map(len, pieces)) % _ALIGNMENT)]
 
 

@@ -6,8 +6,8 @@ from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 
 
 def row_maker(rules: Rules, *, shard: str) -> RowMaker:
-    if rules.text("bigquery.row") == "log" and not rules.flag("bigquery.metadata_columns"):
-        return LogRows(rules)
+    if rules.text("bigquery.row") == "log":
+        return LogRows(rules, shard=shard)
     fields = FieldsRows.of(rules, shard=shard)
     if fields is not None:
         return fields

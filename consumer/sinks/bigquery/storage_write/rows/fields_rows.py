@@ -16,8 +16,9 @@ from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.native import library
+from consumer.settings.columns import row_columns
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.rows.build import row_encoder
+from consumer.sinks.bigquery.rows.build import row_encoder, times_of
 from consumer.sinks.bigquery.rows.shapes import LINES
 from consumer.sinks.bigquery.storage_write.rows import arrow
 from consumer.sinks.bigquery.storage_write.rows.finder import RowFinder
@@ -29,6 +30,11 @@ from consumer.sinks.bigquery.storage_write.rows.log_rows import (
     RowMaker,
     Rows,
     too_large,
+)
+from consumer.sinks.bigquery.storage_write.rows.metadata_columns import (
+    MOST_JSON_BYTES,
+    MetadataColumns,
+    row_bytes,
 )
 from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, RowReader
 from consumer.sinks.bigquery.storage_write.rows.rules import Rules
@@ -46,9 +52,9 @@ class FieldsRows:
         native = library.load()
         if native is None or rules.text("bigquery.row") != "fields":
             return None
-        template = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES).template()
+        encoder = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES)
         time_column = rules.text("bigquery.partition_field")
-        if template is None or not can_be_written(rules.columns, time_column=time_column):
+        if not encoder.is_the_record() or not can_be_written(rules.columns, time_column=time_column):
             return None
         return cls(native, rules, shard=shard)
 
@@ -66,25 +72,23 @@ class FieldsRows:
             time_column=rules.text("bigquery.partition_field"),
             leaves_out_unknown=not refuses_unknown,
         )
-        template = self._encoder.template()
-        assert template is not None
+        self._has_metadata = rules.flag("bigquery.metadata_columns")
         self._finder = RowFinder(
             native,
             key_field=rules.text("record.key_field"),
             time_field=rules.text("record.time_field"),
             table_prefix=rules.text("bigquery.table_prefix"),
             key_digits=rules.integer("bigquery.key_digits"),
-            max_row_bytes=MAX_ROW_BYTES,
+            max_row_bytes=MAX_ROW_BYTES - (MOST_JSON_BYTES if self._has_metadata else 0),
             row_overhead_bytes=ROW_OVERHEAD_BYTES,
-            times=template.times,
+            times=times_of(rules),
             schema=self._schema.for_c,
-            cells_bytes=arrow.cells_bytes(rules.columns),
+            cells_bytes=arrow.cells_bytes(rules.columns) + (row_bytes(shard) if self._has_metadata else 0),
         )
-        self._reader = RowReader(rules.columns, refuse_unknown=refuses_unknown)
+        columns = row_columns(rules, rules.columns)
+        self._reader = RowReader(columns, refuse_unknown=refuses_unknown)
         self._plain = [(column.name, _plain(column)) for column in rules.columns]
-        self.schema = arrow.schema(
-            [(column.type, column.name, column.mode != "REQUIRED") for column in rules.columns]
-        )
+        self.schema = arrow.schema_of(columns)
 
     @cached_property
     def _others(self) -> RowMaker:
@@ -108,6 +112,7 @@ class FieldsRows:
         if not indices:
             return {}, []
         found = self._finder.find(records, indices)
+        metadata = MetadataColumns(self._shard.encode(), records) if self._has_metadata else None
         others, rejections = self._made_anew(records, found.unsure)
         if others is None:
             return None
@@ -118,7 +123,9 @@ class FieldsRows:
                 rows.indices,
                 (),
                 rows.sizes,
-                TypedColumns(self._schema, self._finder.rules, found.places, rows.indices, rows.layout),
+                TypedColumns(
+                    self._schema, self._finder.rules, found.places, rows.indices, rows.layout, metadata
+                ),
             )
             for rows in found.by_table({index: table for index, (table, _) in others.items()})
         }, rejections
@@ -151,7 +158,7 @@ class FieldsRows:
             # what is missing is null: to say so would take many times the bytes of a small record
             plain = {
                 name: value
-                for (name, convert), cell in zip(self._plain, cells, strict=True)
+                for (name, convert), cell in zip(self._plain, cells, strict=False)  # without metadata
                 if cell is not None and (value := convert(cell)) is not None
             }
         except ArithmeticError as error:

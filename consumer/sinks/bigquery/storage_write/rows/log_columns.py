@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from consumer.native import library
 from consumer.sinks.bigquery.storage_write.rows.arrow import LARGEST_OFFSET, log_batch_head
 from consumer.sinks.bigquery.storage_write.rows.finder import Places
+from consumer.sinks.bigquery.storage_write.rows.metadata_columns import MetadataBuffers, MetadataColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,25 +16,28 @@ class LogColumns:
 
     places: Places
     indices: "array[int]"
+    metadata: MetadataColumns | None = None
 
     def slice(self, offset: int, length: int) -> "LogColumns":
-        return LogColumns(self.places, self.indices[offset : offset + length])
+        return LogColumns(self.places, self.indices[offset : offset + length], self.metadata)
 
     def take(self, places: Sequence[int]) -> "LogColumns":
-        return LogColumns(self.places, array("I", [self.indices[place] for place in places]))
+        return LogColumns(self.places, array("I", [self.indices[place] for place in places]), self.metadata)
 
     def batch(self) -> "LogBatch":
-        return LogBatch(self.places, self.indices)
+        metadata = MetadataBuffers() if self.metadata is None else self.metadata.buffers(self.indices)
+        return LogBatch(self.places, self.indices, metadata)
 
 
 class LogBatch:
     """A record batch that is written when it is asked for."""
 
-    def __init__(self, places: Places, indices: "array[int]") -> None:
+    def __init__(self, places: Places, indices: "array[int]", metadata: MetadataBuffers) -> None:
         native = library.load()
         assert native is not None, "it has found the rows"
         self._write = native.write_columns
         self._kept = places, indices
+        self._metadata = metadata.body
         sizes = library.ColumnSizes()
         self._rows = (places.for_c(), library.address(indices), len(indices), sizes)
         native.measure_columns(*self._rows)
@@ -44,6 +48,8 @@ class LogBatch:
             missing_keys=sizes.missing_keys,
             key_bytes=sizes.key_bytes,
             log_bytes=sizes.log_bytes,
+            more_nulls=metadata.nulls,
+            more_buffers=metadata.sizes,
         )
         self.size = len(self._head) + body_bytes
 
@@ -52,4 +58,5 @@ class LogBatch:
         whole, begin = library.new_bytes(len(head) + self.size)
         library.copy(begin, before)
         self._write(*self._rows, begin + len(before))
+        library.copy(begin + len(whole) - len(self._metadata), self._metadata)
         return whole

@@ -12,14 +12,20 @@ from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.native import library
+from consumer.settings.columns import row_columns
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
-from consumer.sinks.bigquery.rows.build import reader_of, routes_of, times_of
+from consumer.sinks.bigquery.rows.build import reader_of, routes_of, row_encoder, times_of
 from consumer.sinks.bigquery.rows.reading import fields_of
-from consumer.sinks.bigquery.rows.shapes import key_text
-from consumer.sinks.bigquery.rows.times import PartitionTimes
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, log_schema, micros_of
+from consumer.sinks.bigquery.rows.shapes import LINES, key_text
+from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, micros_of, schema_of
 from consumer.sinks.bigquery.storage_write.rows.finder import RowFinder
 from consumer.sinks.bigquery.storage_write.rows.log_columns import LogColumns
+from consumer.sinks.bigquery.storage_write.rows.metadata_columns import (
+    MOST_JSON_BYTES,
+    MetadataBuffers,
+    MetadataColumns,
+    row_bytes,
+)
 from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.json.fields import Fields
 
@@ -113,14 +119,37 @@ def too_large(index: int, size: int) -> Rejection:
     return Rejection(index, "too_large", f"a row of {size} bytes; BigQuery takes {MAX_ROW_BYTES}")
 
 
-class LogRows:
-    """`row = log` without metadata columns: the key, the time, and the whole record as text for a JSON column."""
+_SURE_RECORD_BYTES = MAX_RECORD_BYTES // 2 - MOST_JSON_BYTES
+"""A row of JSON holds the record, its key again, and what the metadata columns add."""
 
-    def __init__(self, rules: Rules) -> None:
+
+class LogRows:
+    """`row = log`: the key, the time, and the whole record as text for a JSON column; then the metadata columns."""
+
+    def __init__(self, rules: Rules, *, shard: str = "") -> None:
+        self._shard = shard
+        self._has_metadata = rules.flag("bigquery.metadata_columns")
+        self._more_bytes = row_bytes(shard) if self._has_metadata else 0
+        self._encoder = row_encoder(rules, (), stream="", shard=shard, wrapping=LINES)
         self._reader, self._routes, self._times = reader_of(rules), routes_of(rules), times_of(rules)
-        self._finder = _finder(rules, self._times)
-        self.schema = log_schema(
-            key_column=rules.text("record.key_field"), time_column=rules.text("bigquery.partition_field")
+        self._finder = self._new_finder(rules)
+        self.schema = schema_of(row_columns(rules, ()))
+
+    def _new_finder(self, rules: Rules) -> RowFinder | None:
+        """None where there is no C library, or times have a notation that it does not read."""
+        native = library.load()
+        if native is None or not self._times.is_iso8601:
+            return None
+        return RowFinder(
+            native,
+            key_field=rules.text("record.key_field"),
+            time_field=rules.text("record.time_field"),
+            table_prefix=rules.text("bigquery.table_prefix"),
+            key_digits=rules.integer("bigquery.key_digits"),
+            max_row_bytes=_SURE_RECORD_BYTES if self._has_metadata else MAX_ROW_BYTES,
+            row_overhead_bytes=ROW_OVERHEAD_BYTES,
+            times=self._times,
+            cells_bytes=self._more_bytes,
         )
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
@@ -129,7 +158,16 @@ class LogRows:
     def batch(self, rows: Rows) -> Batch:
         if isinstance(rows.columns, LogColumns):
             return rows.columns.batch()
-        return log_batch(*rows.cells)
+        keys, times, logs, *beside = rows.cells
+        metadata = MetadataBuffers.of(self._shard.encode(), *beside) if beside else MetadataBuffers()
+        return log_batch(
+            keys,
+            times,
+            logs,
+            more_nulls=metadata.nulls,
+            more_buffers=metadata.sizes,
+            more_body=metadata.body,
+        )
 
     def _found(self, records: Sequence[Record], indices: Sequence[int]) -> Made | None:
         """Rows that the C library finds, with those of the records that it is not sure of; None without it."""
@@ -138,14 +176,15 @@ class LogRows:
         if not indices:
             return {}, []
         found = self._finder.find(records, indices)
+        metadata = MetadataColumns(self._shard.encode(), records) if self._has_metadata else None
         made, rejections = self._made(records, found.unsure)
         others: dict[int, str] = {}
         for table, rows in made.items():
-            for index, key, time, log in zip(rows.indices, *rows.cells, strict=True):
+            for index, key, time, log, *_ in zip(rows.indices, *rows.cells, strict=True):
                 found.places.put_log(index, log, None if key is None else key.encode(), time)
                 others[index] = table
         return {
-            rows.table: Rows(rows.indices, (), rows.sizes, LogColumns(found.places, rows.indices))
+            rows.table: Rows(rows.indices, (), rows.sizes, LogColumns(found.places, rows.indices, metadata))
             for rows in found.by_table(others)
         }, rejections
 
@@ -163,7 +202,7 @@ class LogRows:
     def _add(self, tables: dict[str, Rows], index: int, record: Record, fields: Fields) -> None:
         """Raises BadRecord, and adds nothing then."""
         table = self._routes.find(fields.key)
-        size = len(record.data) + ROW_OVERHEAD_BYTES
+        size = self._size(record)
         if size > MAX_ROW_BYTES:
             fault = too_large(index, size)
             raise BadRecord(fault.reason, fault.detail)
@@ -171,22 +210,16 @@ class LogRows:
         rows = tables.get(table)
         if rows is None:
             # numbers as numbers, a tenth of the memory of objects: rows wait for as long as a backend is slow
-            rows = tables[table] = Rows(array("I"), ([], array("q"), []), array("I"))
-        rows.add(index, (key_text(fields.key), micros, record.data), size)
+            beside: tuple[Any, ...] = ([], array("q")) if self._has_metadata else ()
+            rows = tables[table] = Rows(array("I"), ([], array("q"), [], *beside), array("I"))
+        cells: tuple[Any, ...] = (key_text(fields.key), micros, record.data)
+        if self._has_metadata:
+            cells = (*cells, str(record.position), record.arrival_ms)
+        rows.add(index, cells, len(record.data) + ROW_OVERHEAD_BYTES + self._more_bytes)
 
-
-def _finder(rules: Rules, times: PartitionTimes) -> RowFinder | None:
-    """None where there is no C library, or times have a notation that it does not read."""
-    native = library.load()
-    if native is None or not times.is_iso8601:
-        return None
-    return RowFinder(
-        native,
-        key_field=rules.text("record.key_field"),
-        time_field=rules.text("record.time_field"),
-        table_prefix=rules.text("bigquery.table_prefix"),
-        key_digits=rules.integer("bigquery.key_digits"),
-        max_row_bytes=MAX_ROW_BYTES,
-        row_overhead_bytes=ROW_OVERHEAD_BYTES,
-        times=times,
-    )
+    def _size(self, record: Record) -> int:
+        """What decides whether BigQuery takes the row. With metadata columns that is its size as JSON."""
+        if self._has_metadata and len(record.data) > _SURE_RECORD_BYTES:
+            tables, _ = self._encoder.tables([record], [0])
+            return ROW_OVERHEAD_BYTES + max((len(table.rows[0]) for table in tables.values()), default=0)
+        return len(record.data) + ROW_OVERHEAD_BYTES

@@ -10,6 +10,7 @@ from consumer.native import library
 from consumer.settings.schema import Column
 from consumer.sinks.bigquery.storage_write.rows.arrow import LARGEST_OFFSET, batch_head
 from consumer.sinks.bigquery.storage_write.rows.finder import Places
+from consumer.sinks.bigquery.storage_write.rows.metadata_columns import MetadataBuffers, MetadataColumns
 
 _TYPES = {name: number for number, name in enumerate(library.COLUMN_TYPES)} | {"STRING": 0, "GEOGRAPHY": 0}
 _TEXTS = frozenset(("STRING", "GEOGRAPHY", "JSON"))
@@ -71,6 +72,7 @@ class TypedColumns:
     places: Places
     indices: "array[int]"
     layout: "Array[library.TypedLayout] | None" = None
+    metadata: MetadataColumns | None = None
 
     def slice(self, offset: int, length: int) -> "TypedColumns":
         return self._of(self.indices[offset : offset + length])
@@ -82,7 +84,7 @@ class TypedColumns:
         return TypedBatch(self)
 
     def _of(self, indices: "array[int]") -> "TypedColumns":
-        return TypedColumns(self.schema, self.rules, self.places, indices)
+        return TypedColumns(self.schema, self.rules, self.places, indices, metadata=self.metadata)
 
 
 class TypedBatch:
@@ -112,21 +114,25 @@ class TypedBatch:
         buffers: list[int] = []
         for column, each in zip(columns, layout, strict=True):
             buffers += _buffers(column, each, count)
-        head, begins, self._body_bytes = batch_head(count, [each.nulls for each in layout], buffers)
-        self._head = head
+        metadata = MetadataBuffers() if rows.metadata is None else rows.metadata.buffers(rows.indices)
+        nulls = [each.nulls for each in layout]
+        head, begins, body_bytes = batch_head(count, [*nulls, *metadata.nulls], [*buffers, *metadata.sizes])
+        self._head, self._metadata = head, metadata.body
+        self._own_bytes = body_bytes - len(metadata.body)
         begin = iter(begins)
         for column, each in zip(columns, layout, strict=True):
             each.validity = next(begin)
             if column.type in _TEXTS:
                 each.offsets = next(begin)
             each.values = next(begin)
-        self.size = len(head) + self._body_bytes
+        self.size = len(head) + body_bytes
 
     def serialize_after(self, head: bytes) -> bytes:
         before = head + self._head
         whole, begin = library.new_bytes(len(head) + self.size)
         library.copy(begin, before)
-        self._write(*self._rows, self._body_bytes, begin + len(before))
+        self._write(*self._rows, self._own_bytes, begin + len(before))
+        library.copy(begin + len(whole) - len(self._metadata), self._metadata)
         return whole
 
 

@@ -12,8 +12,8 @@ from consumer.sinks.bigquery.storage_write.rows.arrow import (
     Pieces,
     log_batch,
     log_batch_head,
-    log_schema,
     micros_of,
+    schema,
 )
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -45,7 +45,7 @@ def test_the_schema_is_the_one_that_pyarrow_makes(key: str, time: str) -> None:
             pa.field("log", pa.string()),
         ]
     )
-    made = log_schema(key_column=key, time_column=time)
+    made = schema([("STRING", key, True), ("TIMESTAMP", time, False), ("JSON", "log", True)])
     assert pa.ipc.read_schema(pa.py_buffer(made)).equals(expected, check_metadata=True)
 
 
@@ -56,8 +56,8 @@ def test_a_batch_is_the_one_that_pyarrow_makes(rows: list[tuple[str | None, str,
         [time for _, time, _ in rows],
         [log for _, _, log in rows],
     )
-    schema = log_schema(key_column="key", time_column="time")
-    found = read(log_batch(keys, array("q", map(micros_of, times)), [log.encode() for log in logs]), schema)
+    columns = schema([("STRING", "key", True), ("TIMESTAMP", "time", False), ("JSON", "log", True)])
+    found = read(log_batch(keys, array("q", map(micros_of, times)), [log.encode() for log in logs]), columns)
     expected = [
         pa.array(keys, pa.string()),
         pa.array(times, pa.string()).cast(pa.timestamp("us", tz="UTC")),

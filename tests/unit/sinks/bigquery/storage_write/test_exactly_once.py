@@ -233,6 +233,7 @@ def log_rules(**changes: Value) -> Rules:
         "bigquery.key_digits": 1,
         "bigquery.partition_field": "time",
         "record.key_field": "player_id",
+        "bigquery.row": "log",
         "record.time_field": "time",
         "record.time_format": "iso8601",
     }

@@ -20,6 +20,7 @@ from consumer.settings.values import Value
 from consumer.sinks.bigquery.storage_write.rows import finder as row_finder
 from consumer.sinks.bigquery.storage_write.rows.build import row_maker
 from consumer.sinks.bigquery.storage_write.rows.fields_rows import FieldsRows
+from consumer.sinks.bigquery.storage_write.rows.log_columns import LogColumns
 from consumer.sinks.bigquery.storage_write.rows.log_rows import (
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,
@@ -48,9 +49,11 @@ def record(payload: bytes | dict[str, Any], arrival_ms: int = ARRIVAL_MS) -> Rec
 
 class BothWays:
     def __init__(self, chosen: Rules) -> None:
-        own = row_maker(chosen, shard=SHARD)
-        assert isinstance(own, FieldsRows)
-        self.own, self.other = own, TypedRows(chosen, shard=SHARD)
+        self.own = row_maker(chosen, shard=SHARD)
+        assert not isinstance(self.own, TypedRows)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(library, "load", lambda: None)
+            self.other = row_maker(chosen, shard=SHARD)
 
     def make(self, records: Sequence[Record], indices: Sequence[int] | None = None) -> bool:
         """Whether the C library wrote the rows, once it is known that it makes no difference."""
@@ -63,7 +66,7 @@ class BothWays:
         assert found.keys() == expected.keys()
         for name, rows in found.items():
             self.assert_same(rows, expected[name])
-        return all(isinstance(rows.columns, TypedColumns) for rows in found.values())
+        return all(isinstance(rows.columns, TypedColumns | LogColumns) for rows in found.values())
 
     def assert_same(self, mine: Rows, theirs: Rows) -> None:
         assert list(mine.indices) == list(theirs.indices)
@@ -173,19 +176,84 @@ def test_numbers_of_any_size_are_written_by_the_c_library(number: int) -> None:
     assert BothWays(field_rules(SIMPLE)).make([record({"player_id": "a", "score": number})])
 
 
-@given(records=st.lists(usual, min_size=1, max_size=30), digits=st.integers(0, 2), data=st.data())
+@given(
+    records=st.lists(usual, min_size=1, max_size=30),
+    digits=st.integers(0, 2),
+    metadata=st.booleans(),
+    data=st.data(),
+)
 def test_usual_records_are_written_by_the_c_library(
-    records: list[Record], digits: int, data: st.DataObject
+    records: list[Record], digits: int, metadata: bool, data: st.DataObject
 ) -> None:
-    both = BothWays(field_rules(SIMPLE, bigquery__key_digits=digits))
+    both = BothWays(field_rules(SIMPLE, bigquery__key_digits=digits, bigquery__metadata_columns=metadata))
     chosen = data.draw(st.sets(st.sampled_from(range(len(records)))).map(sorted))
     assert both.make(records)
     assert both.make(records, chosen)
 
 
-@given(records=st.lists(usual | odd, max_size=12), unknown=st.sampled_from(["reject", "ignore"]))
-def test_odd_records_make_the_same_rows_and_rejections(records: list[Record], unknown: str) -> None:
-    BothWays(field_rules(SIMPLE, bigquery__unknown_fields=unknown)).make(records)
+@given(
+    records=st.lists(usual | odd, max_size=12),
+    unknown=st.sampled_from(["reject", "ignore"]),
+    metadata=st.booleans(),
+)
+def test_odd_records_make_the_same_rows_and_rejections(
+    records: list[Record], unknown: str, metadata: bool
+) -> None:
+    rules = field_rules(SIMPLE, bigquery__unknown_fields=unknown, bigquery__metadata_columns=metadata)
+    BothWays(rules).make(records)
+
+
+OWN_NAMES = st.sampled_from(
+    [
+        *(b'{"player_id":"a","_shard":"mine"}', b'{"_shard":1,"player_id":"a","_Sequence_Number":null}'),
+        *(b'{"player_id":"a","\\u005fshard":"mine"}', b'{"player_id":"a","_arrived_at":"soon","score":1}'),
+        *(b'{"player_id":"a","__shard":1}', b'{"player_id":"a","note":{"_shard":1}}'),
+    ]
+)
+
+
+@given(
+    payloads=st.lists(odd_payloads | OWN_NAMES, max_size=6),
+    positions=st.lists(st.tuples(st.integers(0, 10**56), st.integers(0, 2**40)), min_size=6, max_size=6),
+    row=st.sampled_from(["log", "fields"]),
+    unknown=st.sampled_from(["reject", "ignore"]),
+    data=st.data(),
+)
+def test_metadata_columns_tell_where_each_row_comes_from(
+    payloads: list[bytes],
+    positions: list[tuple[int, int]],
+    row: str,
+    unknown: str,
+    data: st.DataObject,
+) -> None:
+    rules = field_rules(
+        SIMPLE, bigquery__row=row, bigquery__unknown_fields=unknown, bigquery__metadata_columns=True
+    )
+    records = [
+        Record(payload, "key", str(sequence), sub, data.draw(arrivals))
+        for payload, (sequence, sub) in zip(payloads, positions, strict=False)
+    ]
+    assert BothWays(rules).make(records)
+
+
+@pytest.mark.parametrize("row", ["log", "fields"])
+@pytest.mark.parametrize("below", [0, 1, 150, 300, 2_500])
+def test_a_row_with_metadata_that_is_nearly_too_large_is_judged_alike(row: str, below: int) -> None:
+    """A key, and what stands around it, are in a row of `log` beside the record."""
+    rules = field_rules(SIMPLE, bigquery__row=row, bigquery__metadata_columns=True)
+    both = BothWays(rules)
+    filler = b"x" * (MAX_ROW_BYTES - ROW_OVERHEAD_BYTES - below - 30)
+    records = [record(b'{"player_id":"a","place":"%b"}' % filler), record({"player_id": "a"})]
+    both.make(records)
+    # what it would be as JSON decides
+    _, rejections = TypedRows(rules, shard=SHARD).make(records, range(2))
+    assert both.other.make(records, range(2))[1] == rejections
+
+
+def test_a_large_key_counts_twice_in_a_row_of_log_with_metadata() -> None:
+    rules = field_rules((), bigquery__row="log", bigquery__key_digits=0, bigquery__metadata_columns=True)
+    for size in (4_000_000, 4_740_000, 4_760_000):
+        BothWays(rules).make([record(b'{"player_id":"%b"}' % (b"x" * size))])
 
 
 @given(payload=odd_payloads, unknown=st.sampled_from(["reject", "ignore"]))
@@ -253,7 +321,13 @@ def test_what_the_c_library_is_not_sure_of_takes_no_other_row_along(members: byt
 
 @given(records=st.lists(usual | odd, min_size=1, max_size=30), data=st.data())
 def test_parts_and_rests_hold_the_same_rows(records: list[Record], data: st.DataObject) -> None:
-    both = BothWays(field_rules(SIMPLE, bigquery__key_digits=0))
+    metadata, row = data.draw(st.booleans()), data.draw(st.sampled_from(["log", "fields"]))
+    if row == "log" and not metadata:
+        row = "fields"
+    rules = field_rules(
+        SIMPLE, bigquery__row=row, bigquery__key_digits=0, bigquery__metadata_columns=metadata
+    )
+    both = BothWays(rules)
     records = [*records, record({"player_id": "a"})]
     ((mine,), (theirs,)) = (
         maker.make(some, range(len(records)))[0].values()
@@ -301,7 +375,6 @@ def test_a_required_column_wants_a_value() -> None:
     ("changes", "schema"),
     [
         ({"bigquery__unknown_fields": "overflow"}, SIMPLE),
-        ({"bigquery__metadata_columns": True}, SIMPLE),
         ({"record__time_format": "epoch_ms"}, SIMPLE),
         ({"record__time_field": "seen"}, SIMPLE),
         ({}, (*SIMPLE, Column("x", "NUMERIC"))),
@@ -344,9 +417,10 @@ def test_a_request_stays_small_where_the_columns_are_more_than_the_record(
 
 
 def test_a_record_that_is_written_anew_names_no_column_that_it_has_not() -> None:
-    both = BothWays(field_rules((*MANY_COLUMNS, Column("note", "JSON"))))
+    maker = FieldsRows.of(field_rules((*MANY_COLUMNS, Column("note", "JSON"))), shard=SHARD)
+    assert maker is not None
     row = b'{"player_id":"a","time":"2026-01-02T03:04:05Z","C1":"7","note":null}'
-    assert both.own._written_anew(row) == b'{"player_id":"a","time":"2026-01-02T03:04:05Z","c1":7}\n'
+    assert maker._written_anew(row) == b'{"player_id":"a","time":"2026-01-02T03:04:05Z","c1":7}\n'
 
 
 def test_a_table_may_have_the_column_of_the_time_alone() -> None:

@@ -22,6 +22,7 @@ def maker(**changes: Value) -> LogRows:
     settings: dict[str, Value] = {
         "bigquery.table_prefix": "player_log",
         "bigquery.key_digits": 1,
+        "bigquery.row": "log",
         "bigquery.partition_field": "time",
         "record.key_field": "player_id",
         "record.time_field": "time",

@@ -41,9 +41,7 @@ def read(own: RowMaker, rows: Rows) -> list[dict[str, Any]]:
 
 def test_plain_log_rows_have_a_maker_of_their_own() -> None:
     assert isinstance(maker(bigquery__row="log"), LogRows)
-    assert isinstance(maker(bigquery__row="log", bigquery__metadata_columns=True), TypedRows)
     assert isinstance(maker(), FieldsRows if library.load() else TypedRows)
-    assert isinstance(maker(bigquery__metadata_columns=True), TypedRows)
 
 
 def test_rules_kept_without_the_newer_settings_are_those_of_plain_log_rows() -> None:

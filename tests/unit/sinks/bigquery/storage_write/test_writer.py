@@ -11,7 +11,7 @@ from google.auth.credentials import AnonymousCredentials
 from consumer.domain.errors import SetupError
 from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, delivery_error
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, log_schema
+from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, schema
 from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
 from consumer.sinks.http.answers import ANSWER_BYTES
 from tests.functional.harness.storage_write_stub import (
@@ -25,7 +25,7 @@ from tests.functional.harness.storage_write_stub import (
 from tests.unit.sinks.bigquery.forward_proxy import ForwardProxy, forward_proxy
 
 TABLE = "projects/p/datasets/d/tables/t"
-SCHEMA = log_schema(key_column="player_id", time_column="time")
+SCHEMA = schema([("STRING", "player_id", True), ("TIMESTAMP", "time", False), ("JSON", "log", True)])
 Code = grpc.StatusCode
 
 
