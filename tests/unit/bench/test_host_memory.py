@@ -1,6 +1,7 @@
 """The sum for a host against its page and against the committed figures of real runs."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def test_the_page_has_the_numbers_of_the_sum() -> None:
         assert text in page
 
 
-def test_the_sum_grows_with_shards_and_limits() -> None:
+def test_the_sum_grows_with_shards_and_limits(tmp_path: Path) -> None:
     usual = settings("s3")
     assert host_mib(usual, heap_mib=512, shards=0) == 512 + host_memory.BACKEND_MIB
     assert host_mib(usual, heap_mib=512, shards=3) - host_mib(usual, heap_mib=512, shards=1) == 2 * shard_mib(
@@ -54,7 +55,10 @@ def test_the_sum_grows_with_shards_and_limits() -> None:
     assert shard_mib(apart) - shard_mib(usual) == host_memory.APART_MIB - host_memory.FORKED_MIB
     more = settings("bigquery", **{"bigquery.method": "storage_write"})
     assert shard_mib(more) - shard_mib(settings("bigquery")) == host_memory.GRPC_MIB
-    typed = settings("bigquery", **{"bigquery.method": "storage_write", "bigquery.row": "fields"})
+    schema = tmp_path / "schema.json"
+    schema.write_text('[{"name": "player_id", "type": "STRING"}, {"name": "time", "type": "TIMESTAMP"}]')
+    fields = {"bigquery.row": "fields", "bigquery.schema_file": str(schema)}
+    typed = settings("bigquery", **{"bigquery.method": "storage_write", **fields})
     assert shard_mib(typed) - shard_mib(more) == host_memory.PYARROW_MIB
 
 
