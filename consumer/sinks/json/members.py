@@ -26,7 +26,11 @@ _scalar = re.compile(rb"[^,\]} \t\n\r]++").match
 _between = re.compile(rb"%b,?%b" % (_SPACE, _SPACE)).match
 _item = re.compile(rb"%b\[%b" % (_SPACE, _SPACE)).match
 _next_separator = re.compile(rb'[",\[{]').search
-_next_mark = re.compile(rb'["\[\]{}]').search
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_FLAT = rb'[\[{](?:[^"\[\]{}]++|%b)*+[\]}]' % _STRING
+_flat_container = re.compile(_FLAT, re.DOTALL).match
+_inside_container = re.compile(rb'(?:[^"\[\]{}]++|%b|%b)*+' % (_STRING, _FLAT), re.DOTALL).match
+"""What stands there but for containers that have others in them."""
 _RAW_NAME_BYTES = 6
 """An escape of six bytes may stand for one."""
 
@@ -84,26 +88,23 @@ def value_end(text: bytes, place: int) -> int:
         return text_end(text, place)
     if first not in (b"{", b"["):
         return _end(_scalar(text, place))
-    depth = 0
-    while True:
-        mark = _next_mark(text, place)
-        assert mark is not None, "it ends"
-        place = mark.end()
-        if mark[0] == b'"':
-            place = text_end(text, mark.start())
-        elif mark[0] in b"[{":
-            depth += 1
-        else:
-            depth -= 1
-            if not depth:
-                return place
+    flat = _flat_container(text, place)
+    if flat is not None:
+        return flat.end()
+    depth, place = 1, place + 1
+    while depth:
+        place = _end(_inside_container(text, place))
+        depth += 1 if text[place] in b"[{" else -1
+        place += 1
+    return place
 
 
-def count_values(value: bytes) -> int:
-    """Elements and members in an array or an object, at all levels; about as many values as reading it makes."""
+def count_values(value: bytes, most: int) -> int:
+    """Elements and members in an array or an object, at all levels; about as many values as reading it makes. It stops
+    once there are more than `most`."""
     count = 1
     place = 0
-    while True:
+    while count <= most:
         mark = _next_separator(value, place)
         if mark is None:
             return count
@@ -112,6 +113,7 @@ def count_values(value: bytes) -> int:
             place = text_end(value, mark.start())
         else:
             count += 1
+    return count
 
 
 def name_of(raw: bytes) -> str:

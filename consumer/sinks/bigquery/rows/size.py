@@ -37,10 +37,9 @@ def check_values(data: bytes, columns: Sequence[Column]) -> None:
     if len(data) <= MOST_VALUES:  # each of them takes a byte at least
         return
     large = {column.name.lower() for column in columns if column.mode == "REPEATED" or column.fields}
-    count = sum(
-        count_values(data[member.value : member.end])
-        for member in members(data)
-        if name_of(member.raw_name).lower() in large
-    )
-    if count > MOST_VALUES:
-        raise BadRecord(_REASON, f"{count} values in repeated and nested columns; a row takes {MOST_VALUES}")
+    count = 0
+    for member in members(data):
+        if name_of(member.raw_name).lower() in large:
+            count += count_values(data[member.value : member.end], MOST_VALUES - count)
+            if count > MOST_VALUES:
+                raise BadRecord(_REASON, f"more than {MOST_VALUES} values in repeated and nested columns")
