@@ -80,6 +80,7 @@ def _row(case: HostileCase, load: Load, done: Run) -> dict[str, Any]:
         "record_mb": round(done.record_mb, 1),
         "outcomes": dict(sorted(done.verdict.outcomes.items())),
         "peak_rss_mib": round(measured.peak_rss_bytes / MIB, 1) or None,
+        "shared_mib": round(measured.shared_bytes / MIB, 1),
         "peak_pss_mib": round(measured.peak_pss_bytes / MIB, 1),
         "allowed_mib": done.allowed_mib,
         "cpu_seconds": round(measured.cpu_seconds, 2),

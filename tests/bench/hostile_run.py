@@ -53,11 +53,13 @@ FLOODED = Load(name=FLOOD, kinds=[], size_bytes=0, each=0)
 
 @dataclass(slots=True)
 class Measured:
-    """`peak_rss_bytes` is 0 where the process did not live to tell; `ended` says how it failed."""
+    """`peak_rss_bytes` is 0 where the process did not live to tell; `shared_bytes` of it are the fork server's, which a
+    host has once; `ended` says how it failed."""
 
     cpu_seconds: float = 0.0
     peak_rss_bytes: int = 0
     peak_pss_bytes: int = 0
+    shared_bytes: int = 0
     has_pyarrow: bool = False
     ended: str = ""
 
@@ -78,10 +80,9 @@ class Run:
         if measured.ended:
             return [f"ended: {measured.ended.splitlines()[-1][:200]}"]
         faults = []
-        if measured.peak_rss_bytes > self.allowed_mib * MIB:
-            faults.append(
-                f"{measured.peak_rss_bytes / MIB:.0f} MiB of memory, {self.allowed_mib} are allowed"
-            )
+        own_bytes = measured.peak_rss_bytes - measured.shared_bytes
+        if own_bytes > self.allowed_mib * MIB:
+            faults.append(f"{own_bytes / MIB:.0f} MiB of memory, {self.allowed_mib} are allowed")
         if measured.cpu_seconds > _CPU_SECONDS + CPU_SECONDS_PER_MB * self.record_mb:
             faults.append(f"{measured.cpu_seconds / self.record_mb:.2f} s of CPU time a megabyte")
         return faults
@@ -161,6 +162,7 @@ def _give(child: Child, messages: Iterable[bytes], server: int, measured: Measur
     finally:
         watch.stop()
         measured.peak_pss_bytes = watch.peak_pss_bytes
+        measured.shared_bytes = watch.shared_bytes
     child.close()
 
 

@@ -127,11 +127,13 @@ class Child:
 
 
 class MemoryWatch:
-    """Samples a process' proportional memory in a thread, until `stop` or `finish`."""
+    """Samples a process' proportional memory in a thread, until `stop` or `finish`. `shared_bytes` is what other
+    processes bear of its resident memory."""
 
     def __init__(self, pid: int) -> None:
         self._proc = Path(f"/proc/{pid}")
         self.peak_pss_bytes = 0
+        self.shared_bytes = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -153,6 +155,7 @@ class MemoryWatch:
     def _sample(self) -> None:
         try:
             pss = kilobytes(self._proc / "smaps_rollup", "Pss") * 1024
+            self.shared_bytes = kilobytes(self._proc / "smaps_rollup", "Rss") * 1024 - pss
         except OSError:  # it has ended
             return
         self.peak_pss_bytes = max(self.peak_pss_bytes, pss)

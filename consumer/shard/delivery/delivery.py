@@ -134,6 +134,8 @@ class Delivery[Request]:
         if prepared.may_release_records:
             chunk.release()
         rejections = [*prepared.rejections, *self._send_all(prepared.requests, turns)]
+        # a dead letter takes several times its record for a moment: requests should not stand beside it
+        del prepared, turns
         rejections = self._hold_while_suspicious(chunk, rejections)
         # counted before they are written: chunks that pass at the same time count each other
         self._guard.count(chunk.count, len(rejections))

@@ -183,8 +183,10 @@ def find_fields(payload: bytes, key_field: str | None, time_field: str, judge: J
 def _key(payload: bytes, begin: int, size: int) -> Key:
     first = payload[begin]
     if first == _QUOTE:
-        raw = payload[begin + 1 : begin + size - 1]
-        return text_of(payload[begin : begin + size]) if b"\\" in raw else raw.decode()
+        end = begin + size
+        if payload.find(b"\\", begin, end) < 0:
+            return payload[begin + 1 : end - 1].decode()
+        return text_of(memoryview(payload)[begin:end])
     if first == _NULL:
         return None
     return msgspec.Raw(memoryview(payload)[begin : begin + size])

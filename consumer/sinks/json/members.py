@@ -123,12 +123,12 @@ def name_of(raw: bytes) -> str:
     return text_of(b'"%b"' % raw)
 
 
-def text_of(quoted: bytes) -> str:
+def text_of(quoted: bytes | memoryview) -> str:
     """What a JSON text says; half of a surrogate pair stays one."""
     try:
         return _decode_text(quoted)
     except msgspec.DecodeError:
-        return str(json.loads(quoted))
+        return str(json.loads(bytes(quoted)))
 
 
 def is_named(member: Member, name: str, encoded: bytes) -> bool:

@@ -21,6 +21,7 @@ ROW = {
     "record_bytes": 10_485_760,
     "outcomes": {"delivered": 3},
     "peak_rss_mib": 104.1,
+    "shared_mib": 0.0,
     "peak_pss_mib": 80.2,
     "allowed_mib": 136,
     "cpu_seconds_per_mb": 0.01,

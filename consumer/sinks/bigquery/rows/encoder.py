@@ -99,6 +99,7 @@ class RowEncoder:
             except BadRecord as error:
                 rejections.append(Rejection(index, error.reason, str(error)))
             else:
+                del record, fields
                 yield row
 
     def tables(

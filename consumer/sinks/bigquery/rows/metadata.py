@@ -36,7 +36,7 @@ class Metadata:
             data = with_members(data, _is_another)
         members = self.members(record)
         if data.startswith(b'{"'):
-            return b"{%b,%b" % (members, data[1:])
+            return b"".join([b"{", members, b",", memoryview(data)[1:]])
         rest = data.strip()[1:].lstrip()
         return b"{%b%b%b" % (members, b"" if rest.startswith(b"}") else b",", rest)
 

@@ -47,6 +47,11 @@ def fields_of(
         chosen = records_at(records, some)
         found, refused = reader.read([record.data for record in chosen])
         rejections += [dataclasses.replace(each, index=some[each.index]) for each in refused]
-        for index, record, fields in zip(some, chosen, found, strict=True):
-            if fields is not None:
-                yield index, record, fields
+        # whoever takes a record has it alone, and a large one need not stand beside its row
+        left = list(reversed(chosen))
+        del chosen
+        for index, fields in zip(some, found, strict=True):
+            if fields is None:
+                left.pop()
+            else:
+                yield index, left.pop(), fields
