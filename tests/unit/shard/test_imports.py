@@ -1,7 +1,11 @@
 """What a shard process loads: memory is paid once a shard."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from consumer.settings import PROJECT_ROOT, load
 
@@ -47,6 +51,18 @@ def test_a_shard_process_of_storage_write_loads_grpc_and_not_googles_clients() -
     assert loaded(load("bigquery", overrides=STORAGE_WRITE).dump()) == ["boto3", "google.auth", "grpc"]
 
 
-def test_a_shard_process_loads_arrow_where_columns_have_types() -> None:
+def test_metadata_columns_need_no_arrow() -> None:
     settings = load("bigquery", overrides={**STORAGE_WRITE, "bigquery.metadata_columns": "true"})
-    assert loaded(settings.dump()) == ["boto3", "google.auth", "grpc", "pyarrow"]
+    assert loaded(settings.dump()) == ["boto3", "google.auth", "grpc"]
+
+
+@pytest.mark.parametrize(("column_type", "arrow"), [("INTEGER", []), ("NUMERIC", ["pyarrow"])])
+def test_a_shard_process_loads_arrow_where_columns_have_rare_types(
+    column_type: str, arrow: list[str], tmp_path: Path
+) -> None:
+    columns = [{"name": "time", "type": "TIMESTAMP"}, {"name": "x", "type": column_type}]
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps([{"name": "player_id", "type": "STRING"}, *columns]))
+    fields = {"bigquery.row": "fields", "bigquery.schema_file": str(schema)}
+    settings = load("bigquery", overrides={**STORAGE_WRITE, **fields})
+    assert loaded(settings.dump()) == ["boto3", "google.auth", "grpc", *arrow]
