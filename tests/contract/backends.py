@@ -11,7 +11,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from consumer.domain.errors import TransientError
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.storage_write.answers import CallFailed
+from consumer.sinks.bigquery.storage_write.answers import CallFailed, StorageCode
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.http.answers import Answer
 from tests.contract.reading import Cells, read_arrow, read_json, read_lines, read_row, with_json
@@ -31,6 +31,8 @@ class Faults:
     """So many of the next requests are answered with an outage."""
     lost: int = 0
     """Of so many of those that are stored next, the answer is lost."""
+    interrupted: int = 0
+    """So many of the next requests to BigQuery end, in whole or in part, for a reason that passes."""
     bad_keys: frozenset[str] = frozenset()
     """Rows that the backend refuses and names."""
     poison_keys: frozenset[str] = frozenset()
@@ -41,6 +43,10 @@ class Faults:
     def is_down(self) -> bool:
         self.down -= 1
         return self.down >= 0
+
+    def interrupts(self) -> bool:
+        self.interrupted -= 1
+        return self.interrupted >= 0
 
     def loses_the_answer(self) -> bool:
         self.lost -= 1
@@ -121,14 +127,15 @@ class Inserts:
         if self.faults.refuses(list(cells.values())):
             return 400, error(400, "invalid").body
         bad += [place for place, row in cells.items() if self.faults.is_bad(row)]
+        late = [*cells][::2] if self.faults.interrupts() else []
         for place, row in cells.items():
-            if place not in bad:
+            if place not in bad and place not in late:
                 key = table, rows[place]["insertid"]
                 self.ids.append(key)
                 assert self.rows.setdefault(key, row) == row, "another row of the same insertId"
         if self.faults.loses_the_answer():
             raise TransientError("no answer")
-        return 200, _insert_errors(bad)
+        return 200, _insert_errors(bad, late)
 
     def found(self) -> list[Found]:
         return [(table, row) for (table, _), row in self.rows.items()]
@@ -184,9 +191,10 @@ class Jobs(FakeGoogle):
         cells, bad = _read_all([read_json(line) for line in lines], read)
         rows = list(cells.values())
         is_bad = bool(bad) or self.faults.refuses(rows) or any(map(self.faults.is_bad, rows))
-        if not is_bad:
+        reason = "backendError" if self.faults.interrupts() else "invalid" if is_bad else None
+        if reason is None:
             self.rows += [(load["destinationTable"]["tableId"], row) for row in rows]
-        self.jobs[job_id] = {"polls": 0, "error": "invalid" if is_bad else None}
+        self.jobs[job_id] = {"polls": 0, "error": reason}
         return self._shown(job_id)
 
     def found(self) -> list[Found]:
@@ -211,6 +219,9 @@ class Streams(FakeBigQuery):
         rows = [with_json(row, self.columns) for row in read_arrow(schema, batch.behind(b""))]
         if self.faults.refuses(rows):
             raise CallFailed(code="INVALID_ARGUMENT", message="no")
+        if self.faults.interrupts():
+            gone = StorageCode.STREAM_NOT_FOUND
+            raise CallFailed(code="NOT_FOUND", message="the stream is gone", storage_code=gone)
         places = [*range(len(self.cells), len(self.cells) + len(rows))]
         self.cells += rows
         self.schema = schema
@@ -239,6 +250,7 @@ def _read_all(rows: Sequence[Any], read: Callable[[Any], Cells]) -> tuple[dict[i
     return cells, bad
 
 
-def _insert_errors(places: Sequence[int]) -> bytes:
-    errors = [{"index": place, "errors": [{"reason": "invalid"}]} for place in places]
+def _insert_errors(bad: Sequence[int], late: Sequence[int] = ()) -> bytes:
+    reasons = [(place, "invalid") for place in bad] + [(place, "backendError") for place in late]
+    errors = [{"index": place, "errors": [{"reason": reason}]} for place, reason in reasons]
     return json.dumps({"insertErrors": errors}).encode()

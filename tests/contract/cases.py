@@ -94,6 +94,7 @@ def value(spelled: bytes) -> bytes:
 
 ONE_TABLE, MANY_TABLES = Options(key_digits=0), Options(key_digits=2)
 EPOCH_MS = Options(time_format="epoch_ms")
+KNOWN_FIELDS = Options(unknown_fields="reject")
 ANY_BYTES = Options(validate_json=False)
 
 
@@ -539,13 +540,18 @@ def _limits() -> Iterator[Case]:
 def _fields() -> Iterator[Case]:
     """With `row = fields` values have to fit their columns."""
 
-    def case(name: str, more: bytes, fields: Row | Reason | None = None) -> Case:
-        return Case(name=name, payload=record(more=more), fields=fields)
+    def case(name: str, more: bytes, fields: Row | Reason | None = None, options: Options = USUAL) -> Case:
+        return Case(name=name, payload=record(more=more), fields=fields, options=options)
 
     yield case("columns that are filled", b',"score":7,"ratio":1.5,"note":{"a":[1,null,-0]}')
     yield case("columns that are null", b',"score":null,"ratio":null,"note":null')
     yield case("numbers in texts", b',"score":"7","ratio":"1.5","note":"7"')
     yield case("columns in other letters", b',"SCORE":7,"Ratio":2,"nOTE":[]')
+    yield case("a field without a column", b',"score":7,"x":{"ratio":1}')
+    yield case("a field without a column and a number in a text", b',"x":1,"score":"7"')
+    yield case("a field without a column, refused", b',"score":7,"x":1', "rejected", KNOWN_FIELDS)
+    yield case("a number in a text, and a field refused", b',"score":"7","x":1', "rejected", KNOWN_FIELDS)
+    yield case("no field without a column", b',"ratio":1,"SCORE":"7"', options=KNOWN_FIELDS)
     yield case("the largest integer", b',"score":9223372036854775807')
     yield case("the least integer", b',"score":-9223372036854775808')
     yield case("an integer that is too large", b',"score":9223372036854775808', "rejected")

@@ -1,5 +1,6 @@
 """Every sink with the settings that decide how it works, on a backend in memory."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Options:
 
     key_digits: int = 1
     time_format: str = "iso8601"
+    unknown_fields: str = "ignore"
     validate_json: bool = True
 
 
@@ -91,7 +93,7 @@ class Kind:
             bigquery__row=self.row,
             bigquery__table_prefix="logs",
             bigquery__key_digits=options.key_digits,
-            bigquery__unknown_fields="ignore" if self.row == "fields" else "reject",
+            bigquery__unknown_fields=options.unknown_fields if self.row == "fields" else "reject",
             bigquery__metadata_columns=self.has_metadata,
             record__time_format=options.time_format,
         )
@@ -253,15 +255,15 @@ def _ignores_unknown(rules: Rules) -> bool:
 # What delivery does with a sink
 
 
-def deliver(sink: Sink[Any], chunk: Chunk) -> list[Rejection]:
-    """Until every record of the chunk is durable or rejected."""
+def deliver(sink: Sink[Any], chunk: Chunk, counts: Counter[str] | None = None) -> list[Rejection]:
+    """Until every record of the chunk is durable or rejected. What is to be billed is added to `counts`."""
     prepared = sink.prepare(chunk)
     if prepared.is_all:
         chunk.release()
-    return send_all(sink, prepared)
+    return send_all(sink, prepared, counts)
 
 
-def send_all(sink: Sink[Any], prepared: Prepared[Any]) -> list[Rejection]:
+def send_all(sink: Sink[Any], prepared: Prepared[Any], counts: Counter[str] | None = None) -> list[Rejection]:
     """Each request until nothing of it is left."""
     rejections = [*prepared.rejections]
     for request in prepared.requests:
@@ -269,7 +271,7 @@ def send_all(sink: Sink[Any], prepared: Prepared[Any]) -> list[Rejection]:
         for _ in range(_MOST_ATTEMPTS):
             if not pending:
                 break
-            rejections += _send_last(sink, pending)
+            rejections += _send_last(sink, pending, Counter() if counts is None else counts)
         assert not pending, "it is sent for ever"
     return rejections
 
@@ -277,7 +279,7 @@ def send_all(sink: Sink[Any], prepared: Prepared[Any]) -> list[Rejection]:
 _MOST_ATTEMPTS = 1000
 
 
-def _send_last(sink: Sink[Any], pending: list[Any]) -> Sequence[Rejection]:
+def _send_last(sink: Sink[Any], pending: list[Any], counts: Counter[str]) -> Sequence[Rejection]:
     """One attempt for the last request, which is replaced by what is left of it."""
     try:
         outcome = sink.send(pending[-1])
@@ -285,6 +287,7 @@ def _send_last(sink: Sink[Any], pending: list[Any]) -> Sequence[Rejection]:
         outcome = sink.split(pending[-1], str(refusal))
     except DeliveryError:
         return ()
+    counts.update(outcome.counts)
     pending.pop()
     pending += outcome.again
     return outcome.rejections

@@ -1,5 +1,6 @@
 """What becomes of records when the backend refuses some, fails, or is met by another process."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -88,10 +89,21 @@ def test_a_request_that_is_too_large_is_made_smaller(kind: Kind, most_rows: int)
     check_refused(kind, Faults(most_rows=most_rows))
 
 
+@kinds(KINDS)
+def test_what_was_interrupted_goes_on(kind: Kind) -> None:
+    check_refused(kind, Faults(interrupted=2))
+
+
+few = st.integers(0, 3)
 faults = st.builds(
-    Faults,
-    down=st.integers(0, 3),
-    lost=st.integers(0, 3),
+    lambda lost, interrupted, is_lost, **others: Faults(
+        lost=lost if is_lost else 0, interrupted=0 if is_lost else interrupted, **others
+    ),
+    # a stream that is gone with an open answer holds the shard
+    few,
+    few,
+    st.booleans(),
+    down=few,
     bad_keys=st.frozensets(st.sampled_from(KEYS), max_size=2),
     poison_keys=st.frozensets(st.sampled_from(KEYS), max_size=2),
     most_rows=st.sampled_from([1, 2, 3, 100]),
@@ -120,6 +132,24 @@ def test_I2_I3_a_chunk_that_is_read_again_adds_nothing(kind: Kind, other_native:
     shard.kind = replace(kind, native=kind.native != other_native)
     assert delivered(shard, cases) == first
     assert set(shard.backend.identities()) == set(known)
+
+
+@kinds(KINDS)
+def test_I2_no_chunk_takes_the_place_of_another(kind: Kind) -> None:
+    shard = Shard(kind)
+    with running(kind):
+        sink = shard.sink()
+        for begin, end in ((0, 3), (3, 6), (6, 7)):
+            deliver(sink, chunk_of(COMPANY[begin:end], begin + 1))
+    assert taken(shard, []).in_any_order() == wanted(kind, COMPANY)
+
+
+@kinds([kind for kind in KINDS if not kind.is_bigquery])
+def test_I2_a_shorter_chunk_with_the_same_beginning_overwrites_nothing(kind: Kind) -> None:
+    shard = Shard(kind)
+    delivered(shard, COMPANY)
+    found = delivered(shard, COMPANY[:3]).found
+    assert [found.count(each) for each in expected(kind, COMPANY).found] == [2, 2, 2, 1, 1, 1, 1]
 
 
 @kinds([kind for kind in KINDS if kind.method in ("insert_all", "storage_write")])
@@ -161,3 +191,16 @@ def test_rejected_records_pass_once_the_backend_takes_them(kind: Kind) -> None:
     still = {"a2", "b1"} if kind.method == "storage_write" else {"b1"}
     cases = [refused(case) if case.name in still else case for case in cases]
     assert taken(shard, rejections).in_any_order() == wanted(kind, cases)
+
+
+# What is counted
+
+
+@kinds([kind for kind in KINDS if kind.is_bigquery])
+def test_rows_are_counted_that_the_backend_has_taken(kind: Kind) -> None:
+    counts: Counter[str] = Counter()
+    shard = Shard(kind)
+    shard.backend.faults = Faults(bad_keys=frozenset({"a1", "b1"}), down=2, interrupted=1)
+    with running(kind):
+        deliver(shard.sink(), chunk_of([*COMPANY, NOT_JSON]), counts)
+    assert counts[f"{kind.method}_rows"] == len(COMPANY) - 2
