@@ -81,6 +81,10 @@ def cell(column: Column, value: Any, *, json_as_text: bool = False) -> object:
             return int(text)
         case "FLOAT" if isinstance(text, str):
             return float(text)
+        case "BOOLEAN" if isinstance(value, bool):
+            return value
+        case "DATE" if isinstance(value, str):
+            return datetime.date.fromisoformat(value)
         case "TIMESTAMP" if isinstance(value, Number):
             return datetime.datetime.fromtimestamp(float(value.text), datetime.UTC)
         case "TIMESTAMP" if isinstance(value, str) and _TIME(value):

@@ -40,7 +40,16 @@ _MAX_REQUEST_BYTES = 9_000_000
 KEY_COLUMN = Column("player_id", "STRING")
 TIME_COLUMN = Column("time", "TIMESTAMP", "REQUIRED")
 LOG_COLUMNS = (KEY_COLUMN, TIME_COLUMN, Column("log", "JSON"))
-FIELD_COLUMNS = (KEY_COLUMN, TIME_COLUMN, Column("score", "INTEGER"), Column("ratio", "FLOAT"))
+FIELD_COLUMNS = (
+    KEY_COLUMN,
+    TIME_COLUMN,
+    Column("score", "INTEGER"),
+    Column("ratio", "FLOAT"),
+    Column("name", "STRING"),
+    Column("won", "BOOLEAN"),
+    Column("born", "DATE"),
+    Column("seen", "TIMESTAMP"),
+)
 JSON_COLUMN = Column("note", "JSON")
 METADATA_COLUMNS = (
     Column("_shard", "STRING"),
