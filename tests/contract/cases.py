@@ -557,6 +557,8 @@ def _fields() -> Iterator[Case]:
     yield case("small numbers", b',"score":0,"ratio":-0.5')
     yield case("a number with an exponent", b',"score":-1,"ratio":12.5E-3')
     yield case("a number that double precision rounds", b',"ratio":0.1234567890123456789')
+    yield case("a column twice", b',"score":1,"score":2')
+    yield case("a column twice, in other letters", b',"score":1,"Score":2')
     yield case("columns that are null", b',"score":null,"ratio":null,"name":null,"won":null,"note":null')
     yield case("numbers in texts", b',"score":"7","ratio":"1.5","note":"7"')
     yield case("columns in other letters", b',"SCORE":7,"Ratio":2,"nOTE":[]')

@@ -269,7 +269,9 @@ def deliver(sink: Sink[Any], chunk: Chunk, counts: Counter[str] | None = None) -
     prepared = sink.prepare(chunk)
     if prepared.is_all:
         chunk.release()
-    return send_all(sink, prepared, counts)
+    rejections = send_all(sink, prepared, counts)
+    assert not rejections or len(chunk.records) == chunk.count, "a dead letter holds its record"
+    return rejections
 
 
 def send_all(sink: Sink[Any], prepared: Prepared[Any], counts: Counter[str] | None = None) -> list[Rejection]:

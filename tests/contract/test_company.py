@@ -33,13 +33,16 @@ def together(kind: Kind, cases: Sequence[Case], options: Options = USUAL) -> Tak
         return taken(shard, deliver(shard.sink(), chunk_of(cases)))
 
 
-@pytest.mark.parametrize("is_reversed", [False, True], ids=["forwards", "backwards"])
+@pytest.mark.parametrize("order", ["as they are", "backwards", "latest first"])
 @kinds(KINDS)
-def test_all_records_in_one_chunk(kind: Kind, is_reversed: bool) -> None:
-    cases = company(kind, USUAL)
-    if is_reversed:
-        cases.reverse()
-    assert together(kind, cases).in_any_order() == expected(kind, cases).in_any_order()
+def test_all_records_in_one_chunk(kind: Kind, order: str) -> None:
+    for options in OPTIONS:
+        cases = company(kind, options)
+        if order == "backwards":
+            cases.reverse()
+        elif order == "latest first":
+            cases.sort(key=lambda case: -case.arrival_ms)
+        assert together(kind, cases, options).in_any_order() == expected(kind, cases).in_any_order()
 
 
 @given(st.data())
