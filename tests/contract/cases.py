@@ -552,7 +552,7 @@ def _fields() -> Iterator[Case]:
     yield case("another time", b',"seen":"1969-12-31T23:59:59.999999Z"')
     yield case("another time without a fraction", b',"seen":"2026-01-02T03:04:05Z"')
     yield case("another time that is none", b',"seen":"soon"', "rejected")
-    yield case("a day that there is not", b',"born":"2001-02-29"', "rejected")
+    yield case("a date that there is not", b',"born":"2001-02-29"', "rejected")
     yield case("a number for a word", b',"won":7', "rejected")
     yield case("small numbers", b',"score":0,"ratio":-0.5')
     yield case("a number with an exponent", b',"score":-1,"ratio":12.5E-3')
