@@ -216,7 +216,7 @@ class Streams(FakeBigQuery):
     def append(self, stream: str, offset: int, schema: bytes, batch: Batch) -> None:
         if self.faults.is_down():
             raise CallFailed(code="UNAVAILABLE", message="down")
-        rows = [with_json(row, self.columns) for row in read_arrow(schema, batch.behind(b""))]
+        rows = [with_json(row, self.columns) for row in read_arrow(schema, batch.serialize_after(b""))]
         if self.faults.refuses(rows):
             raise CallFailed(code="INVALID_ARGUMENT", message="no")
         if self.faults.interrupts():

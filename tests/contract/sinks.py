@@ -18,9 +18,9 @@ from consumer.settings.schema import Column
 from consumer.sinks.base import Prepared, Sink
 from consumer.sinks.bigquery.insert_all.requests import RequestLimits
 from consumer.sinks.bigquery.insert_all.sink import BigQuerySink
+from consumer.sinks.bigquery.load.dry_run import DryRun
 from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import Destination
-from consumer.sinks.bigquery.load.sieve import Sieve
 from consumer.sinks.bigquery.load.sink import LoadSink
 from consumer.sinks.bigquery.rows.build import row_encoder
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
@@ -209,7 +209,7 @@ def _s3(bucket: Bucket, options: Options) -> Sink[Any]:
 
 def _insert_all(inserts: Inserts, rules: Rules) -> Sink[Any]:
     limits = RequestLimits(max_rows=500, max_bytes=_MAX_REQUEST_BYTES)
-    encoder = _encoder(rules, INSERT_ALL, max_row_bytes=limits.max_row_bytes)
+    encoder = _encoder(rules, INSERT_ALL, max_record_bytes=limits.max_row_bytes)
     return BigQuerySink(
         connection=cast(Any, inserts),
         project="p",
@@ -232,7 +232,7 @@ def _load(jobs: Jobs, rules: Rules) -> Sink[Any]:
     )
     return LoadSink(
         jobs=LoadJobs(jobs, destination, sleep=lambda seconds: None),
-        sieve=Sieve(cast(Any, jobs), destination, _encoder(rules, INSERT_ALL), TIME_COLUMN.name),
+        dry_run=DryRun(cast(Any, jobs), destination, _encoder(rules, INSERT_ALL), TIME_COLUMN.name),
         encoder=_encoder(rules, LINES),
         jobs_per_day=1500,
         now=lambda: 0.0,
@@ -251,9 +251,9 @@ def _storage_write(streams: Streams, store: FakeStore, rules: Rules) -> Sink[Any
     )
 
 
-def _encoder(rules: Rules, wrapping: Wrapping, *, max_row_bytes: int | None = None) -> RowEncoder:
+def _encoder(rules: Rules, wrapping: Wrapping, *, max_record_bytes: int | None = None) -> RowEncoder:
     return row_encoder(
-        rules, rules.columns, stream=STREAM, shard=SHARD, wrapping=wrapping, max_row_bytes=max_row_bytes
+        rules, rules.columns, stream=STREAM, shard=SHARD, wrapping=wrapping, max_record_bytes=max_record_bytes
     )
 
 
@@ -267,7 +267,7 @@ def _ignores_unknown(rules: Rules) -> bool:
 def deliver(sink: Sink[Any], chunk: Chunk, counts: Counter[str] | None = None) -> list[Rejection]:
     """Until every record of the chunk is durable or rejected. What is to be billed is added to `counts`."""
     prepared = sink.prepare(chunk)
-    if prepared.is_all:
+    if prepared.may_release_records:
         chunk.release()
     rejections = send_all(sink, prepared, counts)
     assert not rejections or len(chunk.records) == chunk.count, "a dead letter holds its record"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.contract.backends import Faults
 from tests.contract.cases import CASES, Case, Row, record
 from tests.contract.expected import Taken, chunk_of, expected, taken
-from tests.contract.sinks import KINDS, USUAL, Difference, Kind, Shard, deliver, kinds, running, send_all
+from tests.contract.sinks import KINDS, USUAL, Kind, Shard, deliver, kinds, running, send_all
 
 NOT_JSON = Case(name="not JSON", payload=b"{", s3="not_json", bigquery="not_json")
 
@@ -49,15 +49,6 @@ KEYS = ("a1", "a2", "b1", "a3", "b2", "c1", "a4")
 COMPANY = [good(key, number) for number, key in enumerate(KEYS)]
 
 
-NOTHING_LEFT = Difference(
-    "I5: where BigQuery refuses every row of a request that pyarrow has made, nothing is taken of no rows, which it"
-    " answers with ArrowNotImplementedError",
-    lambda kind: (
-        kind.method == "storage_write" and (kind.has_metadata or (kind.row == "fields" and not kind.native))
-    ),
-)
-
-
 def check_refused(kind: Kind, faults: Faults) -> None:
     """Those with the keys that the backend refuses become rejections, the others arrive."""
     bad = faults.bad_keys | faults.poison_keys
@@ -73,12 +64,12 @@ def test_I5_a_row_that_is_refused_costs_its_neighbours_nothing(kind: Kind) -> No
     check_refused(kind, Faults(bad_keys=frozenset({"a1", "a4", "b1"})))
 
 
-@kinds(KINDS, NOTHING_LEFT)
+@kinds(KINDS)
 def test_I5_every_row_of_a_request_is_refused(kind: Kind) -> None:
     check_refused(kind, Faults(bad_keys=frozenset({"b1", "b2", "c1"})))
 
 
-@kinds(KINDS, NOTHING_LEFT)
+@kinds(KINDS)
 def test_I5_a_request_that_is_refused_is_halved_down_to_the_record(kind: Kind) -> None:
     check_refused(kind, Faults(poison_keys=frozenset({"a2", "c1"})))
 
@@ -113,7 +104,7 @@ faults = st.builds(
 @given(faults=faults)
 @settings(max_examples=20)
 @example(faults=Faults(bad_keys=frozenset({"c1"})))
-@kinds(KINDS, NOTHING_LEFT)
+@kinds(KINDS)
 def test_I1_every_record_is_found_once_or_rejected_whatever_fails(kind: Kind, faults: Faults) -> None:
     check_refused(kind, replace(faults))
 

@@ -38,5 +38,5 @@ def differences() -> list[Any]:
 
 
 @pytest.mark.parametrize(("kind", "difference"), differences())
-def test_where_the_code_differs_from_the_documentation(kind: Kind, difference: Difference) -> None:
+def test_an_exception_of_the_documentation_is_one(kind: Kind, difference: Difference) -> None:
     assert not wrong(kind, [case for case in ALL_CASES if case.difference is difference])

@@ -23,12 +23,12 @@ SURE_BYTES = min(_LEAST_MEMBER_BYTES * MOST_MEMBERS, MOST_VALUES)
 """An object of no more has no more members and values than it may."""
 
 
-def check_members(data: bytes) -> None:
-    """Raises BadRecord where an object has more than MOST_MEMBERS, however often a name is there."""
-    if len(data) <= _LEAST_MEMBER_BYTES * MOST_MEMBERS or data.count(b":") <= MOST_MEMBERS:
+def check_members(data: bytes, most: int = MOST_MEMBERS) -> None:
+    """Raises BadRecord where an object has more members than `most`, however often a name is there."""
+    if len(data) <= _LEAST_MEMBER_BYTES * most or data.count(b":") <= most:
         return
     # how many more there are nobody has to know: a record has room for a million
-    if next(islice(members(data), MOST_MEMBERS, None), None) is not None:
+    if next(islice(members(data), most, None), None) is not None:
         raise BadRecord(_REASON, f"more than {MOST_MEMBERS} fields, which is what a row takes")
 
 

@@ -319,8 +319,9 @@ class StorageWriteSink:
             shard.refused_keys[key] = refused[-1].position
         self._guard.count(len(bad), len(bad))
         rejections = [Rejection(rows.indices[place], "rejected", bad[place]) for place in sorted(bad)]
-        rest = rows.without(set(bad))
-        return Outcome(rejections, (request.of(rest),) if rest.indices else ())
+        if len(bad) == len(rows.indices):
+            return Outcome(rejections)
+        return Outcome(rejections, (request.of(rows.without(set(bad))),))
 
     def _forget_refused(self, shard: OwnShard, mark: Position) -> None:
         if not shard.refused_keys:

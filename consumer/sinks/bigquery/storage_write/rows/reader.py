@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Meta
 
 from consumer.domain.dead_letters import Reason
-from consumer.settings.schema import Column
+from consumer.settings.schema import METADATA_COLUMNS, Column
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
-from consumer.sinks.bigquery.rows.size import SURE_BYTES, check_members, check_values
+from consumer.sinks.bigquery.rows.size import MOST_MEMBERS, SURE_BYTES, check_members, check_values
 
 _JSON_TYPES: dict[str, Any] = {
     "STRING": str,
@@ -61,6 +61,8 @@ class RowReader:
     def __init__(self, columns: Sequence[Column], *, refuse_unknown: bool) -> None:
         """With `refuse_unknown`, a field without a column makes a row bad; otherwise it is left out."""
         self._columns = columns
+        # a record has no room less for the columns that are the daemon's own
+        self._most_members = MOST_MEMBERS + sum(column.name in METADATA_COLUMNS for column in columns)
         self._fields = _Fields(columns, keeps_unknown=refuse_unknown)
         self._is_narrow = self._fields.widest <= _LEAST_MEMBER_BYTES * _MOST_LOOKS
         # a field without a column may be one whose name has other letters, so it is always looked at twice
@@ -83,7 +85,7 @@ class RowReader:
 
     def _check_size(self, row: bytes) -> None:
         try:
-            check_members(row)
+            check_members(row, self._most_members)
             check_values(row, self._columns)
         except BadRecord as error:
             raise BadCells(str(error), error.reason) from None
