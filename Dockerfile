@@ -8,16 +8,14 @@ ARG BASE=python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd
 
 FROM ${BASE} AS build
 ARG PIP_INDEX_URL
-ENV PIP_NO_CACHE_DIR=1
+ENV PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1
 WORKDIR /opt/consumer
-# What is installed depends on these files alone, so a change of code does not install anew.
-COPY requirements*.txt requirements-jars.sha256 ./
+# What is made depends on these files alone, so a change of Python code does not install anew. uv and the C compiler are
+# fetched, and gone at the end of the step.
+COPY requirements requirements
 COPY bin/setup bin/_setup.py bin/
-RUN bin/setup --runtime
-# The C sources alone, and now only they are compiled: the compiler is fetched, and gone at the end of the step.
 COPY consumer/native/*.[ch] consumer/native/
-RUN bin/setup --runtime \
-    && rm -rf .venv/setup.log .venv/bin/pip* .venv/lib/python3.13/site-packages/pip .venv/lib/python3.13/site-packages/pip-*
+RUN bin/setup --runtime
 COPY properties properties
 COPY consumer consumer
 RUN .venv/bin/python -m compileall -q consumer

@@ -18,8 +18,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCK = ROOT / "requirements.txt"
-JAR_SUMS = ROOT / "requirements-jars.sha256"
+LOCK = ROOT / "requirements/runtime.txt"
+JAR_SUMS = ROOT / "requirements/jars.sha256"
 APPLICATION = "consumer"
 
 _PACKAGE = re.compile(r"^([a-z0-9][a-z0-9-]*)(?:\[[^]]*\])?==(\S+)((?: \\\n +--hash=\S+)+)", re.MULTILINE)

@@ -79,7 +79,7 @@ def start(java: Path, tmp_path: Path) -> Iterator[StartDaemon]:
 
     def start(*assignments: str, **environment: str) -> Daemon:
         state = f"worker.state_dir={tmp_path / 'state'}"
-        daemon = Daemon(java, state, "jvm.options=", *assignments, **environment)
+        daemon = Daemon.supervised(java, state, "jvm.options=", *assignments, **environment)
         daemons.append(daemon)
         return daemon
 

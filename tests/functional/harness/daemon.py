@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -18,11 +19,11 @@ DEADLINE_SECONDS = 30
 class Daemon:
     """A supervisor under test. Its log lines are the events to wait for."""
 
-    def __init__(self, java: Path, *assignments: str, **environment: str) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, **environment: str) -> None:
         """It runs as under systemd: in a session of its own, with no terminal and with standard input closed."""
-        command = [sys.executable, str(FUNCTIONAL / "supervise.py"), str(java), *assignments]
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *command],
+            cwd=folder,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             start_new_session=True,
@@ -30,6 +31,12 @@ class Daemon:
         )
         self.lines: list[str] = []
         self.pids: list[int] = []
+
+    @classmethod
+    def supervised(cls, java: Path, *assignments: str, **environment: str) -> Self:
+        """With nothing to prepare."""
+        command = [sys.executable, str(FUNCTIONAL / "supervise.py"), str(java), *assignments]
+        return cls(command, ROOT, **environment)
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ from consumer.settings import Settings, load
 from tests.functional.harness.bigquery_stub import BigQueryStub
 from tests.functional.harness.s3_stub import S3Stub
 
-_COMMON = {
+COMMON = {
     "streamName": "player-logs",
     "regionName": "us-east-1",
     "AwsCredentialsProvider": "DefaultCredentialsProvider",
@@ -24,7 +24,7 @@ def s3_settings(s3: S3Stub, changes: Mapping[str, str] | None = None) -> Setting
         "s3.bucket": s3.bucket,
         "s3.endpoint_url": s3.url,
     }
-    return load("s3", overrides={**_COMMON, **own, **(changes or {})})
+    return load("s3", overrides={**COMMON, **own, **(changes or {})})
 
 
 def bigquery_settings(
@@ -39,7 +39,7 @@ def bigquery_settings(
         "bigquery.api_endpoint": bigquery.url,
         "bigquery.credentials": "anonymous",
     }
-    return load("bigquery", overrides={**_COMMON, **own, **(changes or {})})
+    return load("bigquery", overrides={**COMMON, **own, **(changes or {})})
 
 
 def storage_write_settings(
@@ -58,4 +58,4 @@ def storage_write_settings(
         "bigquery.credentials": "anonymous",
         "chunk.max_records": "1",
     }
-    return load("bigquery", overrides={**_COMMON, **own, **(changes or {})})
+    return load("bigquery", overrides={**COMMON, **own, **(changes or {})})

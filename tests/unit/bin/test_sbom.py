@@ -55,14 +55,14 @@ def parts() -> list[Any]:
 
 
 def test_it_holds_every_locked_package_and_jar_with_its_version_and_hashes(parts: list[Any]) -> None:
-    lock = (ROOT / "requirements.txt").read_text()
+    lock = (ROOT / "requirements/runtime.txt").read_text()
     locked = set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==(\S+)", lock, re.MULTILINE))
     packages = [part for part in parts if part.purl.startswith("pkg:pypi/")]
     assert {(part.name, part.version) for part in packages} == locked
     hashes = re.findall(r"--hash=sha256:(\w+)", lock)
     assert sorted(one for part in packages for one in part.hashes) == sorted(hashes)
     jars = [part for part in parts if part.purl.startswith("pkg:maven/")]
-    sums = (ROOT / "requirements-jars.sha256").read_text().split()
+    sums = (ROOT / "requirements/jars.sha256").read_text().split()
     listed = dict(zip(sums[1::2], sums[::2], strict=True))
     assert {f"{part.name}-{part.version}.jar": part.hashes[0] for part in jars} == listed
     assert {part.name for part in parts} - {part.name for part in [*packages, *jars]} == {"openjdk"}

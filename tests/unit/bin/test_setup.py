@@ -1,4 +1,4 @@
-"""bin/setup without a network: how it finds Python, compares jars, compiles, and switches between builds."""
+"""bin/setup without a network: how it finds Python and the package index, switches between environments, compiles."""
 
 import ctypes
 import hashlib
@@ -6,10 +6,12 @@ import importlib.util
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -30,14 +32,15 @@ setup = load_setup()
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Path:
-    """A PATH with what bin/setup itself calls, and no Python."""
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    for name in ("sh", "cat", "cut", "dirname", "sed", "sha256sum"):
-        (folder / name).symlink_to(
-            next(path for path in map(Path, (f"/usr/bin/{name}", f"/bin/{name}")) if path.exists())
-        )
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of this project's, with bin/setup in it and no environment."""
+    folder = tmp_path / "checkout"
+    for name in ("bin", "requirements", "consumer/native"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(ROOT / "bin/setup", folder / "bin")
+    (folder / "consumer/native/a.c").write_text("one")
+    monkeypatch.setattr(setup, "ROOT", folder)
+    monkeypatch.delenv("CC", raising=False)
     return folder
 
 
@@ -49,250 +52,430 @@ def command(path: Path, text: str) -> Path:
     return path
 
 
-def real_python(path: Path) -> Path:
-    return command(path, f'exec {shlex.quote(sys.executable)} "$@"')
+# How it finds Python
 
 
-def find_python(*folders: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {"PATH": ":".join(map(str, folders)), **environment}
-    return subprocess.run(
-        ["/bin/sh", ROOT / "bin/setup", "--find-python"], env=env, capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def find_python(checkout: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs bin/setup --find-python where the PATH has what it calls, no Python, and the given folders."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "dirname"):
+        (tools / name).symlink_to(str(shutil.which(name, path=PATH)))
+
+    def find(*folders: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["/bin/sh", checkout / "bin/setup", "--find-python"],
+            env={"PATH": ":".join(map(str, [tools, *folders])), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return find
 
 
-def test_python_is_taken_from_the_path(tools: Path, tmp_path: Path) -> None:
-    python = real_python(tmp_path / "a b/python3.13")
-    assert find_python(tools, python.parent).stdout == f"{python}\n"
+def python(path: Path, version: str = "3.13") -> Path:
+    """Something that runs as this Python when it is asked what it is."""
+    return command(path, f'case $2 in *"{version}"*) exit 0 ;; *) exit 1 ;; esac')
 
 
-def test_a_shim_that_fails_is_passed_over(tools: Path, tmp_path: Path) -> None:
+type Find = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize("name", ["python3.13", "python3"])
+def test_python_is_taken_from_the_path(find_python: Find, tmp_path: Path, name: str) -> None:
+    found = python(tmp_path / "a b" / name)
+    assert find_python(found.parent).stdout == f"{found}\n"
+
+
+def test_a_shim_that_fails_is_passed_over(find_python: Find, tmp_path: Path) -> None:
     shim = command(tmp_path / "shims/python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127")
-    python = real_python(tmp_path / "good/python3.13")
-    assert find_python(tools, shim.parent, python.parent).stdout == f"{python}\n"
+    found = python(tmp_path / "good/python3.13")
+    done = find_python(shim.parent, found.parent)
+    assert (done.stdout, done.stderr) == (f"{found}\n", "")
 
 
-def test_another_version_of_python_is_passed_over(tools: Path, tmp_path: Path) -> None:
-    old = command(tmp_path / "old/python3.13", "exit 1")
-    assert find_python(tools, old.parent).returncode == 1
-
-
-def test_a_plain_python3_will_do_when_it_is_3_13(tools: Path, tmp_path: Path) -> None:
-    python = real_python(tmp_path / "good/python3")
-    assert find_python(tools, python.parent).stdout == f"{python}\n"
+def test_the_python_of_the_environment_comes_first(find_python: Find, tmp_path: Path, checkout: Path) -> None:
+    found = python(checkout / ".venv/bin/python3.13")
+    assert find_python(python(tmp_path / "other/python3.13").parent).stdout == f"{found}\n"
 
 
 @pytest.mark.parametrize(("variable", "folder"), [("PYENV_ROOT", "pyenv"), ("HOME", "home/.pyenv")])
-def test_python_is_taken_from_pyenv(tools: Path, tmp_path: Path, variable: str, folder: str) -> None:
-    python = real_python(tmp_path / folder / "versions/3.13.7/bin/python")
+def test_python_is_taken_from_pyenv(find_python: Find, tmp_path: Path, variable: str, folder: str) -> None:
+    found = python(tmp_path / folder / "versions/3.13.7/bin/python3.13")
     root = tmp_path / folder.removesuffix("/.pyenv")
-    assert find_python(tools, **{variable: str(root)}).stdout == f"{python}\n"
+    assert find_python(**{variable: str(root)}).stdout == f"{found}\n"
 
 
-def test_the_variable_wins_over_the_path(tools: Path, tmp_path: Path) -> None:
-    first = real_python(tmp_path / "first/python3.13")
-    second = real_python(tmp_path / "second/python3.13")
-    assert find_python(tools, first.parent, PYTHON=str(second)).stdout == f"{second}\n"
+def test_the_variable_wins_over_the_path(find_python: Find, tmp_path: Path) -> None:
+    first, second = python(tmp_path / "first/python3.13"), python(tmp_path / "second/own name")
+    assert find_python(first.parent, PYTHON=str(second)).stdout == f"{second}\n"
 
 
-def test_a_variable_that_names_something_else_is_refused(tools: Path, tmp_path: Path) -> None:
-    python = real_python(tmp_path / "first/python3.13")
-    found = find_python(tools, python.parent, PYTHON="/no/such/python")
+def test_python_3_14_is_taken_only_where_it_is_the_only_one(find_python: Find, tmp_path: Path) -> None:
+    newer, tested = python(tmp_path / "newer/python3", "3.14"), python(tmp_path / "tested/python3.13")
+    assert find_python(newer.parent).stdout == f"{newer}\n"
+    assert find_python(newer.parent, tested.parent).stdout == f"{tested}\n"
+
+
+def test_without_python_the_error_says_what_to_do(find_python: Find, tmp_path: Path) -> None:
+    found = find_python(python(tmp_path / "old/python3", "3.11").parent)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "Python 3.13 was not found. Install it" in found.stderr
+    assert "apt-get install python3.13-venv" in found.stderr
+
+
+def test_a_variable_that_names_something_else_is_named(find_python: Find, tmp_path: Path) -> None:
+    found = find_python(python(tmp_path / "good/python3.13").parent, PYTHON="/no/such/python")
     assert found.returncode == 1
-    assert (
-        found.stderr == "bin/setup: PYTHON is set to '/no/such/python', which does not run as Python 3.13\n"
-    )
+    assert "PYTHON=/no/such/python" in found.stderr
 
 
-def test_without_python_the_error_says_what_to_run(tools: Path) -> None:
-    command(tools / "apt-get", "exit 0")
-    found = find_python(tools)
-    assert found.returncode == 1
-    assert found.stdout == ""
-    assert "Python 3.13 was not found" in found.stderr
-    assert "sudo apt-get install python3.13 python3.13-venv" in found.stderr
+# The commands it runs
 
 
 def test_nothing_is_done_when_the_environment_is_up_to_date() -> None:
-    # Without Python on the PATH it could do nothing.
     done = subprocess.run(
         [ROOT / "bin/setup"], env={"PATH": PATH}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_an_unknown_argument_is_refused() -> None:
-    done = subprocess.run([ROOT / "bin/setup", "--now"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "unknown argument '--now'" in done.stderr
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--now", 2)])
+def test_help_is_shown_to_who_asks_and_to_who_errs(argument: str, code: int) -> None:
+    done = subprocess.run([ROOT / "bin/setup", argument], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "bin/setup --runtime" in done.stdout
+
+
+def test_settings_that_send_packages_elsewhere_are_dropped_and_standard_output_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PIP_TARGET", "/elsewhere")
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    setup.run("/bin/sh", "-c", 'echo "$PIP_TARGET$PYTHONPATH$OTHER"', OTHER="kept")
+    assert capfd.readouterr() == ("", "kept\n")
+
+
+VARIABLES = (*setup.INDEX.values(), "UV_SYSTEM_CERTS")
 
 
 @pytest.fixture
-def jars(tmp_path: Path) -> tuple[Path, Path]:
-    """A directory with two jars, and the list that fits it."""
-    folder = tmp_path / "jars"
-    folder.mkdir()
-    contents = {"a-1.jar": b"a", "b-2.jar": b"b"}
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    (folder / "__init__.py").touch()
-    sums = tmp_path / "sums"
-    sums.write_text(
-        "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items())
+def pip_config(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets what pip says about its configuration; no variable of uv is set."""
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")  # so that it is put back at the end
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(setup, "run", lambda *command, **environment: None)
+
+    def says(text: str) -> None:
+        monkeypatch.setattr(setup.subprocess, "check_output", lambda *_, **__: text)
+
+    return says
+
+
+def test_uv_asks_the_package_index_that_pip_is_told_of(
+    pip_config: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip_config(
+        ":env:.index-url='https://index.example/simple'\n"
+        ":env:.timeout='5'\n"
+        "global.extra-index-url='\\nhttps://one.example\\nhttps://two.example'\n"
+        "global.find-links='/wheels /more'\n"
+        "global.index-url='https://passed-over.example'\n"
+        "global.trusted-host='index.example'\n"
     )
-    return folder, sums
-
-
-def test_jars_that_fit_the_list_pass(jars: tuple[Path, Path]) -> None:
-    assert setup.compare_jars(*jars) == []
-
-
-def test_a_changed_a_missing_and_an_extra_jar_are_all_named(jars: tuple[Path, Path]) -> None:
-    folder, _ = jars
-    (folder / "a-1.jar").write_bytes(b"tampered")
-    (folder / "b-2.jar").rename(folder / "c-3.jar")
-    assert setup.compare_jars(*jars) == ["missing: b-2.jar", "not in the list: c-3.jar", "changed: a-1.jar"]
-
-
-def test_the_jars_of_this_environment_fit_the_committed_list() -> None:
-    assert setup.compare_jars(setup.jar_directory(Path(sys.prefix)), setup.JAR_SUMS) == []
+    monkeypatch.setenv("UV_INSECURE_HOST", "own.example")
+    assert setup.fetch_uv(tmp_path) == tmp_path / "uv/bin/uv"
+    assert {name: os.environ[name] for name in VARIABLES if name in os.environ} == {
+        "UV_DEFAULT_INDEX": "https://index.example/simple",
+        "UV_INDEX": "https://one.example https://two.example",
+        "UV_FIND_LINKS": "/wheels,/more",
+        "UV_INSECURE_HOST": "own.example",
+        "UV_SYSTEM_CERTS": "true",
+    }
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for builds, in place of this project's."""
-    monkeypatch.setattr(setup, "ROOT", tmp_path)
-    monkeypatch.setattr(setup, "BUILDS", tmp_path / ".venvs")
-    monkeypatch.setattr(setup, "LINK", tmp_path / ".venv")
-    monkeypatch.setattr(setup, "NATIVE", tmp_path / "consumer/native")
-    monkeypatch.delenv("CC", raising=False)
-    setup.BUILDS.mkdir()
-    return tmp_path
+def installed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replaces what would be installed by two jars, and lists the commands."""
+    commands: list[str] = []
+
+    def install(scratch: Path, *arguments: str | Path) -> None:
+        folder = checkout / "build/lib/python3.13/site-packages/amazon_kclpy/jars"
+        folder.mkdir(parents=True)
+        for name in ("a-1.jar", "b-2.jar"):
+            (folder / name).write_text(name)
+
+    monkeypatch.setattr(setup, "install", install)
+    monkeypatch.setattr(setup, "fetch_uv", lambda scratch: "uv")
+    monkeypatch.setattr(setup, "run", lambda *command, **_: commands.append(" ".join(map(str, command))))
+    return commands
 
 
-def fake_install(build: Path, kind: str, progress: object) -> None:
-    (build / "bin").mkdir()
+def jar_line(name: str) -> str:
+    return f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n"
+
+
+def test_jars_that_are_those_of_the_list_pass(checkout: Path, installed: list[str]) -> None:
+    (checkout / "requirements/jars.sha256").write_text(jar_line("a-1.jar") + jar_line("b-2.jar"))
+    setup.make(checkout / "build", "runtime", checkout)
+    assert not any("cache clean" in command for command in installed)
+
+
+@pytest.mark.parametrize(
+    ("listed", "named"),
+    [
+        (jar_line("a-1.jar"), ["b-2.jar"]),
+        (jar_line("a-1.jar") + jar_line("b-2.jar") + jar_line("c-3.jar"), ["c-3.jar"]),
+        (f"{'0' * 64}  a-1.jar\n" + jar_line("b-2.jar"), ["a-1.jar", "a-1.jar"]),
+    ],
+    ids=["extra", "missing", "changed"],
+)
+def test_other_jars_end_the_set_up_and_are_not_kept_in_the_cache(
+    checkout: Path, installed: list[str], listed: str, named: list[str]
+) -> None:
+    (checkout / "requirements/jars.sha256").write_text(listed)
+    with pytest.raises(SystemExit) as ended:
+        setup.make(checkout / "build", "runtime", checkout)
+    assert [line.split()[1] for line in str(ended.value).splitlines()[1:]] == named
+    assert installed[-1] == "uv --quiet cache clean amazon-kclpy"
+
+
+def test_the_jars_of_this_environment_are_those_of_the_list() -> None:
+    jars = Path(sys.prefix).glob("lib/python3.*/site-packages/amazon_kclpy/jars/*.jar")
+    found = {f"{hashlib.sha256(jar.read_bytes()).hexdigest()}  {jar.name}" for jar in jars}
+    assert found == set((ROOT / "requirements/jars.sha256").read_text().splitlines())
+
+
+@pytest.mark.parametrize(("version", "says"), [((3, 13), False), ((3, 14), True)])
+def test_it_says_that_python_3_14_is_untested(
+    checkout: Path,
+    installed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    version: tuple[int, int],
+    says: bool,
+) -> None:
+    (checkout / "requirements/jars.sha256").write_text(jar_line("a-1.jar") + jar_line("b-2.jar"))
+    python = SimpleNamespace(
+        version_info=(*version, 0), version="3.x.0 (main)", executable="python", stderr=sys.stderr
+    )
+    monkeypatch.setattr(setup, "sys", python)
+    setup.make(checkout / "build", "runtime", checkout)
+    assert ("installing for Python 3.x.0, which is untested" in capsys.readouterr().err) == says
+
+
+# Environments
+
+
+def fake_make(build: Path, kind: str, scratch: Path) -> None:
+    (build / "lib").mkdir(parents=True)
     command(build / "bin/python", "exit 0")
 
 
-def failing_install(build: Path, kind: str, progress: object) -> None:
-    (build / "half").touch()
-    raise setup.SetupError("no network")
+def failing_make(build: Path, kind: str, scratch: Path) -> None:
+    (build / "half").mkdir(parents=True)
+    raise OSError("no network")
+
+
+def fake_compile(library: Path, scratch: Path) -> None:
+    library.touch()
 
 
 def set_up(
-    monkeypatch: pytest.MonkeyPatch, key: str, kind: str = "dev", install: object = fake_install
-) -> None:
-    monkeypatch.setattr(setup, "install", install)
-    setup.set_up(key, kind, setup.Progress())
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    kind: str = "dev",
+    make: object = fake_make,
+    compile_native: object = fake_compile,
+) -> Path:
+    """What bin/setup does in the checkout with these requirements; returns the environment."""
+    monkeypatch.setattr(setup, "make", make)
+    monkeypatch.setattr(setup, "compile_native", compile_native)
+    (setup.ROOT / "requirements/runtime.txt").write_text(version)
+    setup.set_up(kind)
+    return environment()
+
+
+def environment() -> Path:
+    link: Path = setup.ROOT / ".venv"
+    return link.resolve(strict=True)
 
 
 def builds(checkout: Path) -> int:
-    return len(list((checkout / ".venvs").iterdir()))
+    return len(list((checkout / ".venvs").glob("*/")))
 
 
-def test_a_build_becomes_the_environment(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_up(monkeypatch, "first")
-    assert os.access(checkout / ".venv/bin/python", os.X_OK)
-    assert (checkout / ".venv/setup.stamp").read_text().startswith("first Python 3.13.")
-
-
-def test_a_failed_build_leaves_the_environment_as_it_was(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_up(monkeypatch, "first")
-    before = (checkout / ".venv").readlink()
-    with pytest.raises(setup.SetupError):
-        set_up(monkeypatch, "second", install=failing_install)
-    assert (checkout / ".venv").readlink() == before
-    assert builds(checkout) == 1
-
-
-def test_a_build_that_was_killed_is_not_taken_for_finished(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    half = checkout / ".venvs/first-killed"
-    half.mkdir()
-    fake_install(half, "dev", None)
-    set_up(monkeypatch, "first")
-    assert (checkout / ".venv").resolve() != half
-    assert not half.exists()
-
-
-def test_an_environment_made_by_hand_is_replaced(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (checkout / ".venv/bin").mkdir(parents=True)
-    set_up(monkeypatch, "first")
+def test_a_complete_folder_becomes_the_environment(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = set_up(monkeypatch, "first")
+    assert built.parent == checkout / ".venvs"
     assert (checkout / ".venv").is_symlink()
+    assert setup.native_library(built).exists()
 
 
-def test_going_back_to_the_last_build_installs_nothing(
+def test_a_failed_set_up_leaves_the_environment_as_it_was(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_up(monkeypatch, "first")
-    first = (checkout / ".venv").readlink()
-    set_up(monkeypatch, "second")
-    set_up(monkeypatch, "first", install=failing_install)
-    assert (checkout / ".venv").readlink() == first
+    first = set_up(monkeypatch, "first")
+    with pytest.raises(OSError, match="no network"):
+        set_up(monkeypatch, "second", make=failing_make)
+    assert environment() == first
+    second = set_up(monkeypatch, "second")
+    assert not (second / "half").exists()
+    assert {first, second} == set((checkout / ".venvs").glob("*/"))
 
 
-def test_only_the_current_build_and_the_one_before_it_are_kept(
+def test_an_environment_made_by_hand_is_not_deleted(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (checkout / ".venv/bin").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        set_up(monkeypatch, "first")
+    assert (checkout / ".venv/bin").exists()
+
+
+def test_going_back_to_the_former_environment_installs_nothing(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for key in ("first", "second", "third"):
-        set_up(monkeypatch, key)
+    first = set_up(monkeypatch, "first")
+    assert set_up(monkeypatch, "second") != first
+    assert set_up(monkeypatch, "first", make=failing_make) == first
+
+
+def test_only_the_environment_and_the_one_before_it_are_kept(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("first", "second", "third"):
+        set_up(monkeypatch, version)
     assert builds(checkout) == 2
 
 
 def test_a_development_environment_serves_the_daemon(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_up(monkeypatch, "first", "dev")
-    set_up(monkeypatch, "first", "runtime", install=failing_install)
+    first = set_up(monkeypatch, "first", "dev")
+    assert set_up(monkeypatch, "first", "runtime", make=failing_make) == first
 
 
 def test_an_update_keeps_a_developers_tools(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_up(monkeypatch, "first", "dev")
-    set_up(monkeypatch, "second", "runtime")
-    assert " dev " in (checkout / ".venv/setup.stamp").read_text()
+    assert set_up(monkeypatch, "second", "runtime").name.startswith("dev-")
 
 
-def test_a_failed_command_shows_the_end_of_its_output(tmp_path: Path) -> None:
-    with pytest.raises(setup.SetupError, match=r"code 3(.|\n)*out of space"):
-        setup.run(["/bin/sh", "-c", "echo out of space; exit 3"], log=tmp_path / "log")
+def test_a_checkout_that_was_moved_gets_an_environment_of_its_own(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = set_up(monkeypatch, "first")
+    moved = checkout.rename(checkout.with_name("moved"))
+    monkeypatch.setattr(setup, "ROOT", moved)
+    assert set_up(monkeypatch, "first").name != first.name
 
 
-def test_settings_that_send_pip_elsewhere_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_TARGET", "/elsewhere")
-    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    assert not {"PIP_TARGET", "PYTHONPATH"} & setup.environment().keys()
+# Interrupted, and two at once
 
+DRIVER = """
+import fcntl, importlib.util, sys
+from pathlib import Path
+
+spec = importlib.util.spec_from_file_location("setup", sys.argv[1])
+setup = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(setup)
+setup.ROOT = root = Path(sys.argv[2])
+flock = fcntl.flock
+
+def locks(*arguments):
+    print("locks", flush=True)
+    flock(*arguments)
+
+def make(build, kind, scratch):
+    (build / "lib").mkdir(parents=True)
+    script = 'echo "$2" >> "$0/begun"; read line < "$0/$2"; echo "$2" > "$1/made"'
+    setup.run("/bin/sh", "-c", script, root, build, sys.argv[3])
+
+fcntl.flock = locks
+setup.make = make
+setup.compile_native = lambda library, scratch: library.touch()
+setup.set_up("dev")
+"""
+"""bin/_setup.py where making an environment is a command that waits at a gate, which is a named pipe."""
+
+type Start = Callable[[str], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(checkout: Path) -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(gate: str) -> subprocess.Popen[str]:
+        """Starts a set-up and returns when it is about to take the lock."""
+        os.mkfifo(checkout / gate)
+        arguments = [sys.executable, "-c", DRIVER, str(ROOT / "bin/_setup.py"), str(checkout), gate]
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locks\n"
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_of_two_at_once_one_waits_and_finds_all_done(checkout: Path, start: Start) -> None:
+    first = start("first")
+    with (checkout / "first").open("w") as gate:  # opens once the first has got there
+        second = start("second")
+        print(file=gate)
+    assert (first.wait(30), second.wait(30)) == (0, 0)
+    assert (checkout / "begun").read_text() == "first\n"
+    assert (environment() / "made").read_text() == "first\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_one_is_made_anew_when_nothing_of_it_runs_any_more(
+    checkout: Path, start: Start, number: signal.Signals
+) -> None:
+    first = start("first")
+    with (checkout / "first").open("w") as gate:
+        first.send_signal(number)
+        assert first.wait(30) != 0
+        assert not (checkout / ".venv").exists()
+        second = start("second")
+        if number != signal.SIGINT:  # at which Python ends its command; else that runs on, with the lock
+            assert (checkout / "begun").read_text() == "first\n"
+            print(file=gate)
+    with (checkout / "second").open("w") as gate:
+        print(file=gate)
+    assert second.wait(30) == 0
+    assert (checkout / "begun").read_text() == "first\nsecond\n"
+    assert (environment() / "made").read_text() == "second\n"
+
+
+# The C library
 
 OUTPUT = 'while [ "$1" != -o ]; do shift; done'
 """The beginning of a stand-in for a compiler: afterwards $2 is what it has to write."""
 
 
 def write_sources(checkout: Path, **contents: str) -> None:
-    folder = checkout / "consumer/native"
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        (folder / name.replace("_c", ".c").replace("_h", ".h")).write_text(content)
+        (checkout / "consumer/native" / name.replace("_c", ".c").replace("_h", ".h")).write_text(content)
 
 
 @pytest.fixture
 def build(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current environment, finished before there were C sources."""
-    set_up(monkeypatch, "first")
-    found = (checkout / ".venv").resolve()
-    (found / "lib").mkdir()
-    return found
-
-
-def compile_again(monkeypatch: pytest.MonkeyPatch, compiler: Path | str | None = None) -> None:
-    """What bin/setup runs where only the library is missing."""
-    if compiler is not None:
-        monkeypatch.setenv("CC", str(compiler))
-    set_up(monkeypatch, "first", install=failing_install)
+    """The present environment, which lacks the library of the present sources."""
+    compile_native = setup.compile_native
+    built = set_up(monkeypatch, "first")
+    setup.native_library(built).unlink()
+    monkeypatch.setattr(setup, "compile_native", compile_native)
+    monkeypatch.setattr(setup, "make", failing_make)
+    return built
 
 
 def libraries(build: Path) -> list[str]:
-    assert not list(build.glob("native-*")), "a compile left its folder behind"
+    assert builds(build.parents[1]) == 1, "a compile left its folder behind"
     return sorted(path.name for path in (build / "lib").iterdir())
 
 
@@ -303,156 +486,77 @@ def digest_name(*contents: str) -> str:
 def test_changed_c_sources_are_compiled_into_the_environment_that_is_there(
     checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    write_sources(checkout, b_c="two", a_c="one", c_h="three")
+    write_sources(checkout, b_c="two", c_h="three")
     said = tmp_path / "said"
     compiler = command(tmp_path / "a b/cc", f'echo "$@" > {said}\n{OUTPUT}\necho made > "$2"')
-    compile_again(monkeypatch, f"{shlex.quote(str(compiler))} -m64")
+    monkeypatch.setenv("CC", f"{shlex.quote(str(compiler))} -m64")
+    setup.set_up("dev")
     assert libraries(build) == [digest_name("one", "two", "three")]
     arguments = said.read_text().split()
-    assert arguments[0] == "-m64"
-    assert set(setup.COMPILE) < set(arguments)
-    assert "-target" not in arguments
+    assert arguments[:-4] == ["-m64", *setup.COMPILE.split()]
     assert [Path(one).name for one in arguments[-2:]] == ["a.c", "b.c"]
-    compile_again(monkeypatch, "/no/such/compiler")  # there is nothing left to do
-
-
-@pytest.mark.parametrize("sources", [{}, {"only_h": "a header"}], ids=["none", "a header alone"])
-def test_without_c_sources_nothing_is_compiled(
-    checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch, sources: dict[str, str]
-) -> None:
-    write_sources(checkout, **sources)
-    compile_again(monkeypatch, "/no/such/compiler")
-    assert libraries(build) == []
+    monkeypatch.setenv("CC", "/no/such/compiler")
+    setup.set_up("dev")  # there is nothing left to do
 
 
 @pytest.mark.parametrize(
-    ("script", "message"),
+    ("script", "error"),
     [
-        (f'{OUTPUT}; echo half > "$2"; echo no such type >&2; exit 1', "no such type"),
-        (
-            f'{OUTPUT}; echo made > "$2"; echo more >> "$(dirname "$0")/consumer/native/a.c"',
-            "sources changed",
-        ),
+        (f'{OUTPUT}; echo half > "$2"; exit 1', subprocess.CalledProcessError),
+        (f'{OUTPUT}; echo made > "$2"; echo more >> "$(dirname "$0")/consumer/native/a.c"', SystemExit),
     ],
     ids=["fails", "sources change"],
 )
-def test_a_failed_compile_says_so_and_leaves_no_library(
-    checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+def test_a_failed_compile_leaves_no_library(
+    checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch, script: str, error: type[BaseException]
 ) -> None:
-    write_sources(checkout, a_c="one")
-    with pytest.raises(setup.SetupError, match=rf"consumer/native could not be made(.|\n)*{message}"):
-        compile_again(monkeypatch, command(checkout / "cc", script))
+    monkeypatch.setenv("CC", str(command(checkout / "cc", script)))
+    with pytest.raises(error):
+        setup.set_up("dev")
     assert libraries(build) == []
-    assert (checkout / ".venv").resolve() == build
+    assert environment() == build
 
 
-@pytest.mark.parametrize("compiler", ["/no/such/compiler", "cc 'unbalanced"])
-def test_a_compiler_that_is_none_is_reported(
-    checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch, compiler: str
+@pytest.mark.parametrize(
+    ("compiler", "error"), [("/no/such/compiler", FileNotFoundError), ("cc 'unbalanced", ValueError)]
+)
+def test_a_compiler_that_is_none_is_an_error(
+    build: Path, monkeypatch: pytest.MonkeyPatch, compiler: str, error: type[Exception]
 ) -> None:
-    write_sources(checkout, a_c="one")
-    with pytest.raises(setup.SetupError, match=r"compiler does not run|CC is not a command"):
-        compile_again(monkeypatch, compiler)
-
-
-def test_an_interrupted_compile_leaves_no_library(
-    checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(arguments: list[Path | str], **others: object) -> None:
-        Path(arguments[arguments.index("-o") + 1]).write_text("half")
-        raise SystemExit(143)
-
-    write_sources(checkout, a_c="one")
-    with monkeypatch.context() as patch:
-        patch.setattr(setup, "run", interrupted)
-        with pytest.raises(SystemExit):
-            compile_again(patch, "cc")
+    monkeypatch.setenv("CC", compiler)
+    with pytest.raises(error):
+        setup.set_up("dev")
     assert libraries(build) == []
-
-
-def test_what_a_killed_compile_left_is_cleared_away(
-    checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_sources(checkout, a_c="one")
-    (build / "native-killed/compiler").mkdir(parents=True)
-    compile_again(monkeypatch, command(checkout / "cc", f'{OUTPUT}; echo made > "$2"'))
-    assert libraries(build) == [digest_name("one")]
 
 
 def test_without_cc_the_locked_compiler_is_there_for_the_compile_only(
-    checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    build: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     said = tmp_path / "said"
-    locks = []
 
-    def pip_install(build: Path, lock: Path, option: str, target: str, **others: object) -> None:
-        locks.append(lock.read_text())
-        text = f'echo "$ZIG_GLOBAL_CACHE_DIR $ZIG_LOCAL_CACHE_DIR $@" > {said}; {OUTPUT}; echo made > "$2"'
-        command(Path(target) / "ziglang/zig", text)
+    def install(scratch: Path, *arguments: str | Path) -> None:
+        assert arguments[-1] == setup.ROOT / "requirements/compiler.txt"
+        assert arguments[:2] == ("--no-cache", "--target")
+        text = f'echo "$XDG_CACHE_HOME $@" > {said}; {OUTPUT}; echo made > "$2"'
+        command(Path(arguments[2]) / "ziglang/zig", text)
 
-    monkeypatch.setattr(setup, "pip_install", pip_install)
-    monkeypatch.setattr(setup.platform, "libc_ver", lambda: ("glibc", "2.41"))
-    monkeypatch.setattr(setup.platform, "machine", lambda: "aarch64")
-    write_sources(checkout, a_c="one")
-    compile_again(monkeypatch)
+    monkeypatch.setattr(setup, "install", install)
+    setup.set_up("dev")
     assert libraries(build) == [digest_name("one")]
-    (lock,) = locks
-    assert lock.startswith("ziglang==")
-    assert "--hash=sha256:" in lock
-    assert lock.count("==") == 1
-    global_cache, local_cache, *arguments = said.read_text().split()
-    assert Path(global_cache).is_relative_to(build)
-    assert Path(local_cache).is_relative_to(build)
-    assert arguments[:4] == ["cc", "-target", "aarch64-linux-gnu.2.17", "-mcpu=baseline"]
+    cache, *arguments = said.read_text().split()
+    assert Path(cache).parent == build.parent
+    target = f"{os.uname().machine}-linux-gnu.2.17"
+    assert arguments[:5] == ["cc", "-target", target, "-mcpu=baseline", "-fno-sanitize=undefined"]
 
 
-def test_without_glibc_the_compiler_finds_the_system_but_takes_no_fancy_processor(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(setup.platform, "libc_ver", lambda: ("", ""))
-    assert setup.zig_target() == ["-mcpu=baseline"]
-
-
-def test_what_amazon_kclpy_is_built_with_does_not_include_the_compiler(
-    build: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    locks = []
-
-    def pip_install(build: Path, lock: Path, option: str, target: str, **others: object) -> None:
-        locks.append(lock.read_text())
-        Path(target).mkdir()
-
-    monkeypatch.setattr(setup, "pip_install", pip_install)
-    with setup.build_tools(build, build / "log", setup.Progress()):
-        pass
-    (lock,) = locks
-    assert "\nsetuptools==" in lock
-    assert "ziglang" not in lock
-
-
-def test_libraries_of_former_sources_stay_for_a_while(
+def test_libraries_of_former_sources_stay(
     checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiler = command(checkout / "cc", f'{OUTPUT}; echo made > "$2"')
-    for number in range(7):
-        write_sources(checkout, a_c=str(number))
-        compile_again(monkeypatch, compiler)
-        os.utime(build / "lib" / digest_name(str(number)), (number, number))
-    assert libraries(build) == sorted(digest_name(str(number)) for number in (2, 3, 4, 5, 6))
-
-
-def test_the_current_build_is_not_left_for_another_that_would_do(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_up(monkeypatch, "first", "runtime")
-    current = (checkout / ".venv").resolve()
-    for name in ("a", "z"):  # a folder is listed in an order of its own
-        other = checkout / ".venvs" / name
-        other.mkdir()
-        fake_install(other, "dev", None)
-        (other / "setup.stamp").write_text(setup.stamp_text("first", "dev"))
-    set_up(monkeypatch, "first", "runtime", install=failing_install)
-    assert (checkout / ".venv").resolve() == current
+    monkeypatch.setenv("CC", str(command(checkout / "cc", f'{OUTPUT}; echo made > "$2"')))
+    for content in ("1", "2"):
+        write_sources(checkout, a_c=content)
+        setup.set_up("dev")
+    assert libraries(build) == sorted([digest_name("1"), digest_name("2")])
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler on this machine")
@@ -466,59 +570,8 @@ def test_a_real_compiler_makes_a_library_that_shows_what_it_should(
         a_c=f'#include "a.h"\n{shown} int shown(int number) {{ return twice(number); }}\n',
         b_c='#include "a.h"\nint twice(int number) { return 2 * number; }\n',
     )
-    compile_again(monkeypatch, "cc")
+    monkeypatch.setenv("CC", "cc")
+    setup.set_up("dev")
     library = ctypes.CDLL(str(setup.native_library(build)))
     assert library.shown(21) == 42
     assert not hasattr(library, "twice")
-
-
-@pytest.fixture
-def finished(checkout: Path) -> Path:
-    """A checkout whose environment is up to date by its stamp; its Python tells what it is to run."""
-    for pattern in ("bin/setup", "bin/_setup.py", "requirements*"):
-        for path in ROOT.glob(pattern):
-            copy = checkout / path.relative_to(ROOT)
-            copy.parent.mkdir(exist_ok=True)
-            shutil.copy(path, copy)
-    names = [
-        "bin/setup",
-        "bin/_setup.py",
-        "requirements.txt",
-        "requirements-dev.txt",
-        "requirements-build.txt",
-    ]
-    names.append("requirements-jars.sha256")
-    key = hashlib.sha256(b"".join((checkout / name).read_bytes() for name in names)).hexdigest()
-    command(checkout / ".venv/bin/python", '[ "$1" != -V ] || { echo Python 3.13.0; exit; }\necho "$@"')
-    (checkout / ".venv/lib").mkdir()
-    (checkout / ".venv/setup.stamp").write_text(f"{key} Python 3.13.0 dev {checkout}\n")
-    return checkout
-
-
-def shell_half(checkout: Path, tools: Path) -> str:
-    """What bin/setup hands over to bin/_setup.py, if anything. There is no Python but the environment's."""
-    done = subprocess.run(
-        [checkout / "bin/setup"], env={"PATH": str(tools)}, capture_output=True, text=True, check=True
-    )
-    assert done.stderr == ""
-    return done.stdout
-
-
-def test_the_shell_finds_the_library_by_the_name_that_python_gives_it(finished: Path, tools: Path) -> None:
-    assert shell_half(finished, tools) == ""
-    # Languages differ about the order of these.
-    for name in ("b.c", "B.h", "a-b.c", "a_b.h", "ab.c", "Ab.c", "a b.c", "é.h", ".ab.c", "ab.cc", "ab.c~"):
-        write_sources(finished)
-        (finished / "consumer/native" / name).write_text(f"this is {name}\n")
-    library = setup.native_library(finished / ".venv")
-    assert "bin/_setup.py --key" in shell_half(finished, tools)
-    library.touch()
-    assert shell_half(finished, tools) == ""
-    (finished / "consumer/native/B.h").write_text("changed")
-    assert "bin/_setup.py --key" in shell_half(finished, tools)
-
-
-def test_the_shell_passes_over_headers_without_a_source(finished: Path, tools: Path) -> None:
-    write_sources(finished, only_h="a header")
-    assert setup.native_library(finished / ".venv") is None
-    assert shell_half(finished, tools) == ""

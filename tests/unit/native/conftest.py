@@ -20,7 +20,7 @@ def native() -> Any:
         return found
     if os.environ.get(NATIVE_VARIABLE) == "off":
         pytest.skip(f"{NATIVE_VARIABLE} is off")
-    if not (Path(sys.prefix) / "setup.stamp").exists():
+    if not (Path(sys.prefix) / "setup.finished").exists():
         pytest.skip(f"{sys.prefix} was not made by bin/setup, which compiles the C library")
     pytest.fail("the C library of the present sources is missing: run bin/setup")
 
