@@ -32,3 +32,21 @@ def test_results_of_one_level_share_a_section() -> None:
         "bin/bench memory --only s3",
     ]
     assert made.count("| s3 | forked | load | 1 | 1 | 2 |") == 2
+
+
+def test_many_hostile_kinds_are_a_row_for_each_shard_process() -> None:
+    machine = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
+    rows = [
+        {
+            "case": "s3, native",
+            "kind": f"kind-{number}",
+            "peak_rss_mib": 100 + number % 7,
+            "shared_mib": 20,
+            "allowed_mib": 185,
+            "cpu_seconds_per_mb": number / 1000,
+            "faults": ["one"] * (number == 3),
+        }
+        for number in range(150)
+    ]
+    result = {"level": "hostile", "command": "bin/bench", "runs": 1, "machine": machine, "rows": rows}
+    assert "| s3, native | 150 | 1 | 86 | 185 | kind-6 | 0.149 | kind-149 |" in page([result])
