@@ -244,7 +244,7 @@ typedef enum {
 
 enum { MOST_COLUMNS = 512 };
 
-/* Of a record that makes a row of fields, as in row_size.py. */
+/* Of a record that makes a row of fields, as in rows/size.py. */
 enum { MOST_MEMBERS = 10000 };
 
 /* `quoted` is the name with its quotes and the colon, as it mostly stands in a record, and at least QUOTED_SLACK bytes may

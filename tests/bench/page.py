@@ -210,7 +210,7 @@ def section(*results: dict[str, Any]) -> str:
             "",
             *(
                 _table(_BRIEF, list(_brief(result["rows"])))
-                if level == "hostile" and len(result["rows"]) > _MANY_ROWS
+                if "kind" in result["rows"][0] and len(result["rows"]) > _MANY_ROWS
                 else _table(_COLUMNS[level], result["rows"])
             ),
         ]

@@ -71,7 +71,7 @@ class Kind:
         if shape.key_digits == 0 and self.is_about_tables:
             may |= _TAKEN
         if shape.fields and DELIVERED in may:
-            may |= {"rejected"}
+            may |= {"rejected", "too_many_values"}
         if max(size, self.least_bytes) > _LARGE_ROW_BYTES:
             may |= {"too_large"}
         return may

@@ -104,7 +104,7 @@ def test_outcomes_follow_the_shape_of_the_rows_and_the_size() -> None:
     assert deep.outcomes(s3, LARGE_BYTES) == {"too_deep"}
     assert deep.outcomes(log, LARGE_BYTES) == {"too_deep", "too_large"}
     assert plain.outcomes(log, SMALL_BYTES) == {"delivered"}
-    assert plain.outcomes(fields, SMALL_BYTES) == {"delivered", "rejected"}
+    assert plain.outcomes(fields, SMALL_BYTES) == {"delivered", "rejected", "too_many_values"}
     assert plain.outcomes(log, LARGE_BYTES) == {"delivered", "too_large"}
 
 
