@@ -95,12 +95,24 @@ class RowEncoder:
         `rejections`."""
         for index, record, fields in fields_of(self._reader, records, indices, rejections):
             try:
-                row = self._row(index, record, fields)
+                row = self.row(index, record, fields)
             except BadRecord as error:
                 rejections.append(Rejection(index, error.reason, str(error)))
             else:
                 del record, fields
                 yield row
+
+    def row(self, index: int, record: Record, fields: Fields) -> Row:
+        """Of a record that was judged, and says this of itself. Raises BadRecord."""
+        table = self.routes.find(fields.key)
+        most = self._max_record_bytes
+        if most is not None and len(record.data) > most:
+            raise BadRecord("too_large", f"a record of {len(record.data)} bytes; BigQuery takes {most}")
+        cells, content_bytes = self._shape.cells(record, fields)
+        if self.id_head:
+            insert_id = f"{self.id_head}{record.sequence_number}-{record.sub_sequence_number}"
+            cells = InsertRow(insert_id, cells)
+        return Row(index, table, _encode(cells), content_bytes)
 
     def tables(
         self, records: Sequence[Record], indices: Sequence[int]
@@ -113,15 +125,3 @@ class RowEncoder:
             table.indices.append(row.index)
             table.rows.append(row.text)
         return dict(tables), rejections
-
-    def _row(self, index: int, record: Record, fields: Fields) -> Row:
-        """Raises BadRecord."""
-        table = self.routes.find(fields.key)
-        most = self._max_record_bytes
-        if most is not None and len(record.data) > most:
-            raise BadRecord("too_large", f"a record of {len(record.data)} bytes; BigQuery takes {most}")
-        cells, content_bytes = self._shape.cells(record, fields)
-        if self.id_head:
-            insert_id = f"{self.id_head}{record.sequence_number}-{record.sub_sequence_number}"
-            cells = InsertRow(insert_id, cells)
-        return Row(index, table, _encode(cells), content_bytes)

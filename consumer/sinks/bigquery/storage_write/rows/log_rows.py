@@ -202,7 +202,7 @@ class LogRows:
     def _add(self, tables: dict[str, Rows], index: int, record: Record, fields: Fields) -> None:
         """Raises BadRecord, and adds nothing then."""
         table = self._routes.find(fields.key)
-        size = self._size(record)
+        size = self._size(record, fields)
         if size > MAX_ROW_BYTES:
             fault = too_large(index, size)
             raise BadRecord(fault.reason, fault.detail)
@@ -217,9 +217,9 @@ class LogRows:
             cells = (*cells, str(record.position), record.arrival_ms)
         rows.add(index, cells, len(record.data) + ROW_OVERHEAD_BYTES + self._more_bytes)
 
-    def _size(self, record: Record) -> int:
-        """What decides whether BigQuery takes the row. With metadata columns that is its size as JSON."""
+    def _size(self, record: Record, fields: Fields) -> int:
+        """What decides whether BigQuery takes the row. With metadata columns that is its size as JSON. Raises
+        BadRecord."""
         if self._has_metadata and len(record.data) > _SURE_RECORD_BYTES:
-            tables, _ = self._encoder.tables([record], [0])
-            return ROW_OVERHEAD_BYTES + max((len(table.rows[0]) for table in tables.values()), default=0)
+            return ROW_OVERHEAD_BYTES + len(self._encoder.row(0, record, fields).text)
         return len(record.data) + ROW_OVERHEAD_BYTES
