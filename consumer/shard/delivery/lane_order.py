@@ -1,4 +1,4 @@
-"""LaneOrder: what has to be done in order is done in the order in which it was announced."""
+"""What has to be done in order is done in the order in which it was announced."""
 
 from types import TracebackType
 from typing import Any, Self

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 READY = b"?"
 GO = b"!"
 
-"""The environment variable with the path of the fork server's socket; unset where there is none."""
-
 _LENGTH = struct.Struct("!I")
 _PEER = struct.Struct("3i")
 _DESCRIPTOR_BYTES = array.array("i").itemsize

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError
 from consumer.domain.events import Event, LogEvent, StatusEvent
 from consumer.native import library
 from consumer.settings import load
 from consumer.shard.kcl.processor import ShardProcessor
+from consumer.shard.kcl.protocol import RecordsMessage
 from consumer.shard.kcl.tip import POLLED_AHEAD, Tip
 from consumer.shard.process.assembly import DRAIN_SHARE_OF_GRACE, build_pipeline, drain_seconds
+from tests.unit.builders import record
 
 
 @pytest.fixture
@@ -83,3 +86,15 @@ def test_the_status_tells_a_silent_kcl_from_a_callback_that_takes_long(
     assert silent.last_callback_ms == 12_500
     assert busy.last_callback_ms is not None
     assert busy.last_callback_ms > 1_600_000_000_000
+
+
+def test_records_of_a_message_that_is_still_coming_count_as_read_once(processor: ShardProcessor) -> None:
+    processor.initialize(INITIALIZE)
+    assert processor.status is not None
+    early, rest = (Records.of([record(b"{}", sequence=str(number))] * 3) for number in (1, 2))
+    processor.take_early(early)
+    assert processor.status.counters["records_read"] == 3
+    processor.process_records(RecordsMessage(rest, 7))
+    assert processor.status.counters["records_read"] == 6
+    assert processor.status.counters["bytes_read"] == 6 * len(b"{}")
+    assert processor.status.millis_behind_latest == 7

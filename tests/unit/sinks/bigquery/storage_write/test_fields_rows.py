@@ -242,8 +242,9 @@ def test_a_row_with_metadata_that_is_nearly_too_large_is_judged_alike(row: str, 
     """A key, and what stands around it, are in a row of `log` beside the record."""
     rules = field_rules(SIMPLE, bigquery__row=row, bigquery__metadata_columns=True)
     both = BothWays(rules)
-    filler = b"x" * (MAX_ROW_BYTES - ROW_OVERHEAD_BYTES - below - 30)
-    records = [record(b'{"player_id":"a","place":"%b"}' % filler), record({"player_id": "a"})]
+    head = b'{"player_id":"a","time":"2026-01-02T03:04:05Z","place":"'
+    filler = b"x" * (MAX_ROW_BYTES - ROW_OVERHEAD_BYTES - below - len(head) - len(b'"}'))
+    records = [record(b'%b%b"}' % (head, filler)), record({"player_id": "a"})]
     both.make(records)
     # what it would be as JSON decides
     _, rejections = TypedRows(rules, shard=SHARD).make(records, range(2))
