@@ -85,6 +85,16 @@ class Settings:
         return self.optional_text("streamName") or self.text("streamArn").rsplit("/", 1)[-1]
 
     @property
+    def lease_tables(self) -> tuple[str, str, str]:
+        """The KCL's tables in DynamoDB: leases, workers' load, and who coordinates."""
+        application = self.text("applicationName")
+        return (
+            self.optional_text("tableName") or application,
+            self.optional_text("workerMetricsTableName") or f"{application}-WorkerMetricStats",
+            self.optional_text("coordinatorStateTableName") or f"{application}-CoordinatorState",
+        )
+
+    @property
     def explicit(self) -> frozenset[str]:
         """The keys that a file, the environment or the command line set."""
         return frozenset(key for key, origin in self.origins.items() if origin != DEFAULT_ORIGIN)

@@ -140,6 +140,15 @@ _DELIVERY = (
         meaning="least time between two checkpoints of a shard",
     ),
     Setting(
+        name="health.unread_after",
+        kind=Duration(at_least="1s", at_most="24h"),
+        default="40s",
+        meaning=(
+            "a shard that nobody reads, or that the KCL does not call, for this long makes the daemon unhealthy; at"
+            " least 4 x failoverTimeMillis and 3 x idleTimeBetweenReadsInMillis"
+        ),
+    ),
+    Setting(
         name="hold.unhealthy_after",
         kind=Duration(at_least="1s", at_most="24h"),
         default="60s",

@@ -7,6 +7,7 @@ import time
 
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.prepare.preparation import NotReady, Patience, Stopped
+from consumer.daemon.report.leases import SHARD_END, Lease
 from consumer.daemon.report.log import Log
 from consumer.daemon.supervise.service import serve
 from consumer.settings import Settings, load
@@ -31,13 +32,25 @@ def count_shards(settings: Settings) -> int | None:
     return int(os.environ["OPEN_SHARDS_LATER"]) if "OPEN_SHARDS_LATER" in os.environ else None
 
 
+def read_leases() -> list[Lease]:
+    """Of a shard that nobody has to read."""
+    return [Lease(shard="shardId-000000000000", owner=None, counter=0, checkpoint=SHARD_END)]
+
+
 def main(java: str, assignments: list[str]) -> int:
     overrides = dict(word.split("=", 1) for word in assignments)
     own = {"s3.bucket": "bucket", "jvm.java": java, "http.port": "0", "shard.fork_server": "false"}
     settings = load("s3", overrides={**own, **overrides})
     log = Log(backend="s3", level="DEBUG", clock=time.time)
     try:
-        return serve(settings, environment=os.environ, log=log, prepare=prepare, count_shards=count_shards)
+        return serve(
+            settings,
+            environment=os.environ,
+            log=log,
+            prepare=prepare,
+            count_shards=count_shards,
+            lease_reader=lambda _: read_leases,
+        )
     except StartFailed as error:
         log.error(str(error))
         return 1

@@ -218,7 +218,7 @@ def test_the_status_file_and_healthz_tell_of_a_held_shard(
     with answer.value as response:
         status = json.load(response)
         assert response.status == 503
-    assert status["jvm"] == {"pid": jvm, "restarts": 0}
+    assert status["jvm"] == {"pid": jvm, "restarts": 0, "errors": 0, "last_error": None}
     assert [one["pid"] for one in status["shards"]] == [shard]
     assert status["reasons"] == ["shardId-000000000000: held: too many bad records"]
     daemon.signal(signal.SIGTERM)

@@ -27,8 +27,10 @@ from consumer.daemon.prepare.aws import (
     sts_service,
 )
 from consumer.daemon.prepare.aws_checks import check_bucket, check_stream, stream_of
+from consumer.daemon.prepare.lease_table import MISSING, all_leases, dynamodb_service, kcl_tables
 from consumer.daemon.prepare.preparation import Unusable
 from consumer.daemon.prepare.question import Check
+from consumer.daemon.report.leases import Lease
 from consumer.settings import Settings
 from consumer.sinks.aws import encryption_options, object_options
 
@@ -36,6 +38,8 @@ PROBE_FOLDER = "_check/"
 """Athena, Glue and Spark pass over names that start with an underscore."""
 
 _BODY = b"bin/check writes this, reads it and deletes it\n"
+_STRANGE_POSITIONS = frozenset({"InvalidArgumentException", "ResourceNotFoundException"})
+"""What Kinesis says of a sequence number or of a shard that is not the stream's."""
 _MOST_SKEW_SECONDS = 60.0
 _LEAST_SKEW_SECONDS = 2.0
 """The Date header counts whole seconds."""
@@ -115,20 +119,16 @@ def _stream(settings: Settings) -> str:
     return f"{line}, and can be read{f' as {role}' if role else ''}"
 
 
-def lease_tables(settings: Settings) -> list[str]:
-    """The three tables of the KCL: leases, workers' load, and who coordinates."""
-    application = settings.text("applicationName")
-    return [
-        settings.optional_text("tableName") or application,
-        settings.optional_text("workerMetricsTableName") or f"{application}-WorkerMetricStats",
-        settings.optional_text("coordinatorStateTableName") or f"{application}-CoordinatorState",
-    ]
-
-
 def _table_checks(settings: Settings) -> Iterator[Check]:
-    service = kcl_service(settings, "DynamoDB", "dynamoDBEndpoint")
-    for table in lease_tables(settings):
-        yield Check(name="lease table", step=lambda table=table: check_table(client(service), table, service))
+    service = dynamodb_service(settings)
+    for table in kcl_tables(settings):
+        yield Check(
+            name="lease table",
+            step=lambda table=table: check_table(
+                client(service), table.name, service, check_keys=table.check_keys
+            ),
+        )
+    yield Check(name="checkpoints", step=lambda: _checkpoints(settings))
     if settings.backend == "bigquery" and settings.text("bigquery.method") == "storage_write":
         counts = settings.text("bigquery.positions_table")
         yield Check(
@@ -136,11 +136,70 @@ def _table_checks(settings: Settings) -> Iterator[Check]:
         )
 
 
-def check_table(dynamodb: Any, table: str, service: Service, *, maker: str = "the KCL") -> str:
-    """Whether a table can be described, read and written; one that is missing is made by `maker`."""
+def _checkpoints(settings: Settings) -> str:
+    """Asks Kinesis for the iterator that the KCL will ask for, shard by shard."""
+    service = dynamodb_service(settings)
+    table = kcl_tables(settings)[0].name
+    try:
+        leases = ask(lambda: all_leases(client(service), table), service)
+    except ClientError as error:
+        if code_of(error) == MISSING:
+            return "none yet"
+        raise _refused(error, f"table {table}", f"dynamodb:{error.operation_name}") from error
+    kinesis_service = kcl_service(settings, "Kinesis", "kinesisEndpoint")
+    _, _, stream = stream_of(settings)
+    kinesis = stream_client(settings, kinesis_service)
+    return check_checkpoints(
+        lambda **position: kinesis.get_shard_iterator(**stream, **position), leases, kinesis_service, table
+    )
+
+
+def check_checkpoints(
+    get_iterator: Callable[..., Any], leases: Sequence[Lease], service: Service, table: str
+) -> str:
+    """Whether each shard of a lease can be read on from its checkpoint; those read to their end are not asked for."""
+    asked = [lease for lease in leases if lease.checkpoint is not None and not lease.ended]
+    strange = [lease.shard for lease in asked if not _can_be_read_on(get_iterator, lease, service)]
+    if strange:
+        raise Unusable(
+            f"{len(strange)} of {len(asked)} shards cannot be read on from their checkpoints"
+            f" ({', '.join(strange[:3])}): was the stream made anew under its old name? Then, while no worker runs,"
+            f' delete lease table "{table}", or set another applicationName: it begins at initialPositionInStream'
+        )
+    return f"{len(asked)} shards can be read on from their checkpoints"
+
+
+def _can_be_read_on(get_iterator: Callable[..., Any], lease: Lease, service: Service) -> bool:
+    position = {"ShardIteratorType": "TRIM_HORIZON"}
+    if str(lease.checkpoint).isdecimal():
+        position = {
+            "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
+            "StartingSequenceNumber": str(lease.checkpoint),
+        }
+    try:
+        ask(lambda: get_iterator(ShardId=lease.shard, **position), service)
+    except ClientError as error:
+        if code_of(error) in _STRANGE_POSITIONS:
+            return False
+        raise _refused(error, f"shard {lease.shard}", f"kinesis:{error.operation_name}") from error
+    return True
+
+
+def check_table(
+    dynamodb: Any,
+    table: str,
+    service: Service,
+    *,
+    maker: str = "the KCL",
+    check_keys: Callable[[Mapping[str, Any]], None] | None = None,
+) -> str:
+    """Whether a table can be described, read and written; one that is missing is made by `maker`. `check_keys` raises
+    Unusable for a description of somebody else's table."""
 
     def use() -> str:
         found = dynamodb.describe_table(TableName=table)["Table"]
+        if check_keys is not None:
+            check_keys(found)
         if found["TableStatus"] not in ("ACTIVE", "UPDATING"):
             return f"{table} is {found['TableStatus']}"
         dynamodb.scan(TableName=table, Limit=1)
@@ -150,7 +209,7 @@ def check_table(dynamodb: Any, table: str, service: Service, *, maker: str = "th
     try:
         return str(ask(use, service))
     except ClientError as error:
-        if code_of(error) == "ResourceNotFoundException":
+        if code_of(error) == MISSING:
             return f"{table} is not there yet: {maker} makes it at its first start"
         raise _refused(error, f"table {table}", f"dynamodb:{error.operation_name}") from error
 

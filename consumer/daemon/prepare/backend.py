@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.prepare.preparation import Patience, Step, Unusable, prepare
+from consumer.daemon.report.leases import Lease
 from consumer.daemon.report.log import Log
 from consumer.settings import Settings
 
@@ -15,9 +18,10 @@ def prepare_backend(settings: Settings, patience: Patience, log: Log) -> int | N
     The clients are imported here: they cost time and memory that a fault in the settings can save.
     """
     from consumer.daemon.prepare.aws_checks import aws_steps
+    from consumer.daemon.prepare.lease_table import kcl_table_steps
 
     open_shards: list[int] = []
-    steps = aws_steps(settings, open_shards.append)
+    steps = [*aws_steps(settings, open_shards.append), *kcl_table_steps(settings)]
     if settings.backend == "s3":
         prepare(steps, patience=patience, log=log)
     else:
@@ -37,6 +41,13 @@ def _prepare_bigquery(settings: Settings, steps: list[Step], patience: Patience,
     prepare([*steps, *positions_steps(settings), tables.ensure_dataset], patience=patience, log=log)
     prepare(tables.table_steps(), patience=patience, log=log)
     prepare(view_steps(settings), patience=patience, log=log)
+
+
+def lease_reader_of(settings: Settings) -> Callable[[], list[Lease]]:
+    """Reads all leases at each call; blocks, and raises Trouble."""
+    from consumer.daemon.prepare.lease_table import lease_reader
+
+    return lease_reader(settings)
 
 
 def count_open_shards(settings: Settings) -> int | None:

@@ -24,9 +24,10 @@ class Phase(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthPolicy:
     """A shard may keep a record for `undelivered_seconds`, which covers the time a chunk stays open by
-    design."""
+    design. A shard may go without a call, or a reader, for `unread_seconds`."""
 
     undelivered_seconds: float
+    unread_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +48,19 @@ def assess(
     policy: HealthPolicy,
     now: float,
     faults: Iterable[str] = (),
+    unread: Iterable[str] = (),
+    kcl_error: str | None = None,
 ) -> Health:
     """The health at `now`, in seconds since the epoch. A worker without shards is well: others may hold them.
 
-    `faults` is what keeps the preparation of the backend from its end until someone mends it.
+    `faults` is what keeps the preparation of the backend from its end until someone mends it, `unread` which shards
+    nobody reads, `kcl_error` what the KCL complains of meanwhile. Reading counts while the JVM runs only: before it
+    does and while it stops, nobody is to read.
     """
     statuses = tuple(shards)
     reasons = [*faults, *(reason for status in statuses for reason in _reasons(status, policy, now))]
+    if phase is Phase.RUNNING:
+        reasons += _not_read([*unread, *_uncalled(statuses, policy, now)], kcl_error)
     if phase is Phase.RESTARTING:
         reasons.insert(0, "the JVM has ended and is not running again yet")
     notes = tuple(
@@ -79,6 +86,17 @@ def _reasons(status: ReportedShard, policy: HealthPolicy, now: float) -> Iterato
     since = status.undelivered_since()
     if since is not None and now - since > policy.undelivered_seconds:
         yield f"{shard}: a record has waited for {now - since:.0f} s{_cause(status)}"
+
+
+def _uncalled(statuses: Iterable[ReportedShard], policy: HealthPolicy, now: float) -> Iterator[str]:
+    for status in statuses:
+        silent = now - status.last_callback_at()
+        if silent > policy.unread_seconds:
+            yield f"{status.event.shard}: not read for {silent:.0f} s: the KCL gives its process nothing"
+
+
+def _not_read(reasons: list[str], kcl_error: str | None) -> list[str]:
+    return reasons if kcl_error is None or not reasons else [*reasons, f"the KCL's last error: {kcl_error}"]
 
 
 def _cause(status: ReportedShard) -> str:

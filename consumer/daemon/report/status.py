@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from consumer.daemon.report.complaints import Complaint
 from consumer.daemon.report.health import Health
 from consumer.domain.events import StatusEvent
 
@@ -22,7 +23,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What is known at `updated_at`, in seconds since the epoch. `restarts` counts those since the start."""
+    """What is known at `updated_at`, in seconds since the epoch. `restarts` and `kcl_errors` count those since the
+    start."""
 
     identity: Identity
     health: Health
@@ -30,6 +32,8 @@ class Status:
     started_at: float
     jvm_pid: int | None = None
     restarts: int = 0
+    kcl_errors: int = 0
+    last_kcl_error: Complaint | None = None
     shards: tuple[StatusEvent, ...] = field(default=())
 
 
@@ -48,7 +52,12 @@ def encode(status: Status) -> bytes:
             "pid": status.identity.pid,
             "started_at": status.started_at,
             "updated_at": status.updated_at,
-            "jvm": {"pid": status.jvm_pid, "restarts": status.restarts},
+            "jvm": {
+                "pid": status.jvm_pid,
+                "restarts": status.restarts,
+                "errors": status.kcl_errors,
+                "last_error": status.last_kcl_error,
+            },
             "shards": status.shards,
         }
     )

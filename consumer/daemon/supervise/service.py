@@ -12,11 +12,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 
-from consumer.daemon.prepare.backend import count_open_shards, prepare_backend
+from consumer.daemon.prepare.backend import count_open_shards, lease_reader_of, prepare_backend
 from consumer.daemon.prepare.preparation import Patience, Stopped
 from consumer.daemon.report import http
 from consumer.daemon.report.channel import Channel
 from consumer.daemon.report.health import HealthPolicy
+from consumer.daemon.report.leases import Leases
 from consumer.daemon.report.log import Log
 from consumer.daemon.report.status import Identity, Status, encode
 from consumer.daemon.supervise import logback, processes
@@ -25,6 +26,7 @@ from consumer.daemon.supervise.fork_server import ForkServerProcess
 from consumer.daemon.supervise.forked import Forked
 from consumer.daemon.supervise.java import FORK_SERVER, JavaCommand, java_command, kcl_properties, worker_id
 from consumer.daemon.supervise.jvm_command import Commands
+from consumer.daemon.supervise.lease_watch import ReadLeases, watching_leases
 from consumer.daemon.supervise.restarts import RestartPolicy
 from consumer.daemon.supervise.state import StateDirectory, directory_of, locked
 from consumer.daemon.supervise.supervisor import EXIT_OK, Limits, Sources, Supervisor
@@ -40,6 +42,8 @@ StartFailed, or Stopped when its patience says so."""
 type CountShards = Callable[[Settings], int | None]
 """The number of the stream's open shards, None where it may not be asked for; blocks, and raises Trouble."""
 
+type LeaseReader = Callable[[Settings], ReadLeases]
+
 
 def serve(
     settings: Settings,
@@ -48,6 +52,7 @@ def serve(
     log: Log,
     prepare: Prepare = prepare_backend,
     count_shards: CountShards = count_open_shards,
+    lease_reader: LeaseReader = lease_reader_of,
 ) -> int:
     """Runs the daemon in this process until it is told to stop; returns its exit code.
 
@@ -56,7 +61,7 @@ def serve(
     with locked(directory_of(settings, worker_id=worker_id(settings)), warn=log.warning) as state:
         command = render_files(settings, state, environment)
         with asyncio.Runner() as runner:
-            return runner.run(_serve(settings, state, command, prepare, count_shards, log))
+            return runner.run(_serve(settings, state, command, prepare, count_shards, lease_reader, log))
 
 
 def render_files(settings: Settings, state: StateDirectory, environment: Mapping[str, str]) -> JavaCommand:
@@ -74,6 +79,7 @@ async def _serve(
     command: JavaCommand,
     prepare: Prepare,
     count_shards: CountShards,
+    lease_reader: LeaseReader,
     log: Log,
 ) -> int:
     processes.adopt_orphans()
@@ -98,6 +104,10 @@ async def _serve(
         commands = Commands(
             command, settings, open_shards=open_shards, count=lambda: count_shards(settings), log=log
         )
+        looks = watching_leases(
+            lease_reader(settings), supervisor, now=time.time, seconds=_unread_seconds(settings) / 4
+        )
+        await stack.enter_async_context(looks)
         return await supervisor.run(commands)
 
 
@@ -109,8 +119,10 @@ def _supervisor(settings: Settings, state: StateDirectory, forked: Forked, log: 
         restarts=_restarts(settings),
         limits=Limits(grace_seconds=grace, hang_seconds=settings.seconds("supervisor.hang_timeout")),
         health=HealthPolicy(
-            undelivered_seconds=open_chunk_seconds + settings.seconds("hold.unhealthy_after")
+            undelivered_seconds=open_chunk_seconds + settings.seconds("hold.unhealthy_after"),
+            unread_seconds=_unread_seconds(settings),
         ),
+        leases=Leases(table=settings.lease_tables[0], worker_id=worker_id(settings)),
         identity=Identity(
             backend=settings.backend,
             application=settings.text("applicationName"),
@@ -121,6 +133,13 @@ def _supervisor(settings: Settings, state: StateDirectory, forked: Forked, log: 
         log=log,
         publish=_publisher(state, log),
     )
+
+
+def _unread_seconds(settings: Settings) -> float:
+    """How long a shard may go without a call or a reader: some times what the KCL's own settings make usual."""
+    failover_millis = settings.integer("failoverTimeMillis")
+    idle_millis = settings.integer("idleTimeBetweenReadsInMillis")
+    return max(settings.seconds("health.unread_after"), 4 * failover_millis / 1000, 3 * idle_millis / 1000)
 
 
 def _restarts(settings: Settings) -> RestartPolicy:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from consumer.daemon.report.complaints import Complaints
 from consumer.daemon.report.health import HealthPolicy, Phase, assess, hung_for
+from consumer.daemon.report.health_log import HealthLog
+from consumer.daemon.report.leases import Lease, Leases
 from consumer.daemon.report.log import Log
 from consumer.daemon.report.shards import Shards
 from consumer.daemon.report.status import Identity, Status
@@ -68,6 +71,7 @@ class Supervisor:
         limits: Limits,
         health: HealthPolicy,
         identity: Identity,
+        leases: Leases,
         sources: Sources,
         log: Log,
         publish: Callable[[Status], None],
@@ -77,6 +81,9 @@ class Supervisor:
         self._limits = limits
         self._health = health
         self._identity = identity
+        self._leases = leases
+        self._complaints = Complaints()
+        self._health_log = HealthLog(log.error, log.info)
         self._sources = sources
         self._log = log
         self._publish = publish
@@ -85,6 +92,7 @@ class Supervisor:
         self._jvm: Jvm | None = None
         self._phase = Phase.PREPARING
         self._faults: tuple[str, ...] = ()
+        self._without_shards_since = sources.now()
         self._restart_count = 0
         self._started_at = sources.now()
         self._stopping = asyncio.Event()
@@ -117,13 +125,30 @@ class Supervisor:
         if self._stopping.is_set():
             self._drain(event)
 
+    def saw_leases(self, leases: Sequence[Lease]) -> None:
+        """Takes all rows of the lease table."""
+        reading = {status.event.shard for status in self._shards}
+        self._leases.seen(leases, reading=reading, now=self._sources.now())
+
+    def missed_leases(self, trouble: str, *, asked_at: float) -> None:
+        """Takes why the lease table could not be read, which was tried at that time."""
+        self._leases.failed(trouble, now=asked_at)
+
     def status(self) -> Status:
         now = self._sources.now()
         return Status(
             identity=self._identity,
             health=assess(
-                phase=self._phase, shards=self._shards, policy=self._health, now=now, faults=self._faults
+                phase=self._phase,
+                shards=self._shards,
+                policy=self._health,
+                now=now,
+                faults=self._faults,
+                unread=self._unread(now),
+                kcl_error=self._complaints.last(now=now),
             ),
+            kcl_errors=self._complaints.errors,
+            last_kcl_error=self._complaints.last_error,
             updated_at=now,
             started_at=self._started_at,
             jvm_pid=None if self._jvm is None else self._jvm.pid,
@@ -174,6 +199,7 @@ class Supervisor:
             self._log.error(f"jvm.java: cannot run {command.arguments[0]}: {error.strerror}")
             return EXIT_FAILED
         self._jvm = jvm
+        self._without_shards_since = self._sources.now()
         if not self._stopping.is_set():
             self._phase = Phase.RUNNING
         self._log.info(f"the JVM runs as process {jvm.pid}")
@@ -238,7 +264,9 @@ class Supervisor:
 
     def _relay(self, line: str) -> None:
         level, message = read_line(line)
-        self._log.line(level, message)
+        told = self._complaints.heard(level, message, now=self._sources.now())
+        if told is not None:
+            self._log.line(level, told)
         if says_that_the_jvm_ends(line) and self._jvm is not None:
             asyncio.get_running_loop().call_later(self._limits.crash_seconds, self._end_crashed, self._jvm)
 
@@ -256,7 +284,20 @@ class Supervisor:
         if self._jvm is not None:
             self._shards.keep(self._jvm.owns)
             self._end_if_hung(self._jvm)
-        self._publish(self.status())
+        if self._shards:
+            self._without_shards_since = self._sources.now()
+        status = self.status()
+        if self._phase is Phase.RUNNING:  # what hinders the other phases is told where it happens
+            self._health_log.tell(status.health, now=status.updated_at)
+        self._publish(status)
+
+    def _unread(self, now: float) -> Iterator[str]:
+        """What says that shards have no reader."""
+        limit = self._health.unread_seconds
+        yield from self._leases.faults(now=now, limit_seconds=limit)
+        without = now - self._without_shards_since
+        if not self._shards and without > limit and self._complaints.last(now=now) is not None:
+            yield f"no shard has been opened for {without:.0f} s, and the KCL logs errors"
 
     def _end_if_hung(self, jvm: Jvm) -> None:
         silent = hung_for(self._shards, now=self._sources.now())

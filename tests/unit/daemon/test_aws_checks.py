@@ -10,7 +10,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionClosedError as ClosedError
 
-from consumer.daemon.prepare import aws_checks
+from consumer.daemon.prepare import aws_checks, lease_table
 from consumer.daemon.prepare.aws import Service
 from consumer.daemon.prepare.aws_checks import aws_steps, check_bucket, check_stream
 from consumer.daemon.prepare.backend import count_open_shards, prepare_backend
@@ -148,6 +148,7 @@ def test_the_open_shards_of_the_stream_are_told(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(aws_checks, "stream_client", lambda *_: Kinesis())
     monkeypatch.setattr(aws_checks, "_bucket_steps", lambda _: [])
+    monkeypatch.setattr(lease_table, "kcl_table_steps", lambda _: [])
     settings = load("s3", overrides={"s3.bucket": "bucket", "streamName": "s"})
     patience = Patience(timeout_seconds=1, monotonic=lambda: 0, pause=lambda _: False)
     assert prepare_backend(settings, patience, Log(backend="s3", level="ERROR", clock=lambda: 0)) == 7

@@ -5,7 +5,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from consumer.daemon.prepare.aws import Service
-from consumer.daemon.prepare.aws_probes import check_clock, check_objects, check_table, lease_tables
+from consumer.daemon.prepare.aws_probes import check_clock, check_objects, check_table
 from consumer.daemon.prepare.preparation import NotReady, Unusable
 from consumer.settings import load
 
@@ -74,13 +74,13 @@ def test_what_dynamodb_refuses_is_told(
 
 def test_the_tables_are_named_after_the_application_unless_set() -> None:
     overrides = {"s3.bucket": "bucket", "applicationName": "app"}
-    assert lease_tables(load("s3", overrides=overrides)) == [
+    assert load("s3", overrides=overrides).lease_tables == (
         "app",
         "app-WorkerMetricStats",
         "app-CoordinatorState",
-    ]
+    )
     named = {"tableName": "a", "workerMetricsTableName": "b", "coordinatorStateTableName": "c"}
-    assert lease_tables(load("s3", overrides={**overrides, **named})) == ["a", "b", "c"]
+    assert load("s3", overrides={**overrides, **named}).lease_tables == ("a", "b", "c")
 
 
 class FakeS3:

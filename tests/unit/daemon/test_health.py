@@ -5,7 +5,7 @@ from consumer.daemon.report.shards import Shards
 from consumer.domain.events import StatusEvent
 
 NOW = 1000.0
-POLICY = HealthPolicy(undelivered_seconds=60)
+POLICY = HealthPolicy(undelivered_seconds=60, unread_seconds=40)
 SHARD = "shardId-000000000000"
 
 
@@ -35,6 +35,37 @@ def test_a_worker_without_shards_is_well() -> None:
 @pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.RUNNING, Phase.STOPPING])
 def test_a_phase_that_is_meant_to_be_is_well(phase: Phase) -> None:
     assert health(phase=phase).healthy
+
+
+@pytest.mark.parametrize(("silent", "healthy"), [(40, True), (41, False)])
+def test_each_shard_has_to_be_called_whatever_the_others_are(silent: float, healthy: bool) -> None:
+    shards = shards_with(event("a"), event("b"), at=NOW - 600)
+    shards.update(event("a", last_callback_ms=ms(NOW)), NOW)
+    shards.update(event("b", last_callback_ms=ms(NOW - silent)), NOW)
+    result = assess(phase=Phase.RUNNING, shards=shards, policy=POLICY, now=NOW, kcl_error="Denied")
+    assert result.healthy == healthy
+    if not healthy:
+        assert result.reasons == (
+            f"b: not read for {silent} s: the KCL gives its process nothing",
+            "the KCL's last error: Denied",
+        )
+
+
+@pytest.mark.parametrize(
+    ("phase", "healthy"),
+    [(Phase.RUNNING, False), (Phase.STOPPING, True), (Phase.PREPARING, True)],
+)
+def test_reading_counts_while_the_jvm_runs(phase: Phase, healthy: bool) -> None:
+    shards = shards_with(event(), at=NOW - 600)
+    shards.update(event(last_callback_ms=ms(NOW - 300)), NOW)
+    result = assess(phase=phase, shards=shards, policy=POLICY, now=NOW, unread=["b: not read"])
+    assert result.healthy == healthy
+
+
+def test_an_error_of_the_kcl_is_no_reason_while_all_is_read() -> None:
+    assert assess(
+        phase=Phase.RUNNING, shards=shards_with(event()), policy=POLICY, now=NOW, kcl_error="x"
+    ).healthy
 
 
 def test_an_ended_jvm_is_ill() -> None:

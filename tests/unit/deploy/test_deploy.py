@@ -16,7 +16,7 @@ import botocore.validate
 import pytest
 
 from consumer.cli import COMMANDS
-from consumer.daemon.prepare.aws_probes import PROBE_FOLDER, lease_tables
+from consumer.daemon.prepare.aws_probes import PROBE_FOLDER
 from consumer.settings import BACKENDS, PROJECT_ROOT, Backend, Settings, load
 from consumer.settings.kcl_table import KCL_VERSION
 
@@ -99,7 +99,7 @@ def test_a_policy_covers_what_the_properties_files_name(backend: Backend) -> Non
     resources = {one for statement in statements(backend) for one in listed(statement["Resource"])}
     tables = {one.partition(":table/")[2] for one in resources if ":table/" in one and "/index/" not in one}
     counts = {f"{settings.text('applicationName')}-BigQueryStreams"} if backend == "bigquery" else set()
-    assert tables == {*lease_tables(settings), *counts}
+    assert tables == {*settings.lease_tables, *counts}
     prefixes = [settings.text("deadletter.prefix")]
     if backend == "s3":
         prefixes.append(settings.text("s3.prefix"))

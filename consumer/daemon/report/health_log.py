@@ -1,0 +1,33 @@
+"""Tells the log when the daemon becomes ill, of each further reason, and when it is well again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from consumer.daemon.report.complaints import kind_of
+from consumer.daemon.report.health import Health
+
+
+class HealthLog:
+    """Each reason is told once for as long as the daemon is ill."""
+
+    def __init__(self, ill: Callable[[str], None], well: Callable[[str], None]) -> None:
+        self._ill = ill
+        self._well = well
+        self._told: set[str] = set()
+        self._since: float | None = None
+
+    def tell(self, health: Health, *, now: float) -> None:
+        """`now` is in seconds since the epoch."""
+        if health.healthy:
+            if self._since is not None:
+                self._well(f"healthy again after {now - self._since:.0f} s")
+            self._since = None
+            self._told.clear()
+            return
+        if self._since is None:
+            self._since = now
+        new = [reason for reason in health.reasons if kind_of(reason) not in self._told]
+        self._told.update(map(kind_of, new))
+        if new:
+            self._ill(f"unhealthy: {'; '.join(new)}")

@@ -1,0 +1,87 @@
+"""Which shards nobody reads, told from the KCL's lease table: decided from what was read, without asking anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+SHARD_END = "SHARD_END"
+"""The checkpoint of a shard that was read to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """One row of the lease table. `counter` grows with every renewal; a shard is read once its `parents` were read to
+    their end, those that have no row any more aside."""
+
+    shard: str
+    owner: str | None
+    counter: int
+    checkpoint: str | None = None
+    parents: frozenset[str] = frozenset()
+
+    @property
+    def ended(self) -> bool:
+        return self.checkpoint == SHARD_END
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """A shard that nobody reads, `since` when, and whose lease it is."""
+
+    since: float
+    owner: str | None
+
+
+class Leases:
+    """What looks at the lease table have shown. Times are seconds since the epoch."""
+
+    def __init__(self, *, table: str, worker_id: str) -> None:
+        self._table = table
+        self._worker_id = worker_id
+        self._counters: dict[str, tuple[str | None, int]] = {}
+        self._unread: dict[str, _Unread] = {}
+        self._trouble: tuple[float, str] | None = None
+
+    def seen(self, leases: Sequence[Lease], *, reading: Collection[str], now: float) -> None:
+        """All rows, as they were at `now`; `reading` are the shards that have a process here."""
+        ended = {lease.shard for lease in leases if lease.ended}
+        present = {lease.shard for lease in leases}
+        unread: dict[str, _Unread] = {}
+        for lease in leases:
+            waits_for_parents = lease.parents & present - ended
+            if lease.ended or waits_for_parents or self._is_read(lease, reading):
+                continue
+            known = self._unread.get(lease.shard)
+            unread[lease.shard] = _Unread(now if known is None else known.since, lease.owner)
+        self._unread = unread
+        self._counters = {lease.shard: (lease.owner, lease.counter) for lease in leases}
+        if leases:
+            self._trouble = None
+        else:
+            self.failed(f'lease table "{self._table}" holds no lease, so no shard is read', now=now)
+
+    def failed(self, trouble: str, *, now: float) -> None:
+        """The table could not be read, which was tried at `now`."""
+        since = now if self._trouble is None else self._trouble[0]
+        self._trouble = (since, trouble)
+
+    def faults(self, *, now: float, limit_seconds: float) -> Iterator[str]:
+        """What has lasted for longer than the limit."""
+        if self._trouble is not None and now - self._trouble[0] > limit_seconds:
+            yield f"{self._trouble[1]} (for {now - self._trouble[0]:.0f} s)"
+        for shard, unread in sorted(self._unread.items()):
+            if now - unread.since > limit_seconds:
+                yield f"{shard}: not read for {now - unread.since:.0f} s: {self._cause(unread.owner)}"
+
+    def _is_read(self, lease: Lease, reading: Collection[str]) -> bool:
+        if lease.owner == self._worker_id:
+            return lease.shard in reading
+        return lease.owner is not None and self._counters.get(lease.shard) != (lease.owner, lease.counter)
+
+    def _cause(self, owner: str | None) -> str:
+        if owner is None:
+            return "no worker has its lease"
+        if owner == self._worker_id:
+            return "this worker has its lease, and the KCL has started no process for it"
+        return f"worker {owner} has its lease and does not renew it"

@@ -1,0 +1,74 @@
+"""The KCL's complaints in the log and for the health."""
+
+from consumer.daemon.report.complaints import Complaints
+from consumer.daemon.report.health import Health, Phase
+from consumer.daemon.report.health_log import HealthLog
+
+
+def test_a_repeated_complaint_is_told_ever_more_rarely_with_its_number() -> None:
+    complaints = Complaints()
+    told = [
+        complaints.heard("ERROR", f"KCL Task: request {number:08x} failed", now=float(number))
+        for number in range(100)
+    ]
+    lines = [line for line in told if line is not None]
+    assert lines[0] == "KCL Task: request 00000000 failed"
+    assert lines[1].endswith("(2 times within 1 s; more are counted, not logged)")
+    assert len(lines) == 7  # 1, 2, 4, 8, 16, 32, 64
+
+
+def test_each_kind_of_complaint_is_counted_by_itself() -> None:
+    complaints = Complaints()
+    assert complaints.heard("WARNING", "a 1", now=0.0) == "a 1"
+    assert complaints.heard("WARNING", "b 1", now=0.0) == "b 1"
+
+
+def test_a_complaint_that_was_not_heard_for_long_is_told_anew() -> None:
+    complaints = Complaints()
+    for moment in range(3):
+        complaints.heard("ERROR", "a", now=float(moment))
+    assert complaints.heard("ERROR", "a", now=1000.0) == "a"
+
+
+def test_errors_without_end_of_kinds_are_bounded() -> None:
+    complaints = Complaints()
+    for number in range(10_000):
+        kind = "".join(chr(ord("g") + int(digit)) for digit in str(number))
+        complaints.heard("ERROR", kind, now=0.0)
+    assert len(complaints._kinds) <= 200
+    assert complaints.errors == 10_000
+
+
+def test_several_errors_within_a_minute_go_on_until_a_minute_after() -> None:
+    complaints = Complaints()
+    for moment in (0.0, 10.0):
+        complaints.heard("ERROR", "denied", now=moment)
+    assert complaints.last(now=10.0) is None
+    complaints.heard("WARNING", "a warning is no error", now=15.0)
+    assert complaints.last(now=15.0) is None
+    complaints.heard("ERROR", "denied again", now=20.0)
+    assert complaints.last(now=20.0) == "denied again"
+    assert complaints.last(now=61.0) is None
+
+
+def test_each_reason_of_ill_health_is_told_once_and_then_its_end() -> None:
+    lines: list[str] = []
+    log = HealthLog(lines.append, lines.append)
+
+    def tell(now: float, *reasons: str) -> None:
+        log.tell(Health(phase=Phase.RUNNING, healthy=not reasons, reasons=reasons), now=now)
+
+    tell(0.0)
+    tell(1.0, "a: not read for 41 s: x")
+    tell(2.0, "a: not read for 42 s: x")
+    tell(3.0, "a: not read for 43 s: x", "b: held: y")
+    tell(4.0, "b: held: y")
+    tell(9.0)
+    tell(10.0)
+    tell(11.0, "b: held: y")
+    assert lines == [
+        "unhealthy: a: not read for 41 s: x",
+        "unhealthy: b: held: y",
+        "healthy again after 8 s",
+        "unhealthy: b: held: y",
+    ]

@@ -1,0 +1,96 @@
+"""Shards without a reader, told from looks at the lease table."""
+
+import pytest
+
+from consumer.daemon.report.leases import SHARD_END, Lease, Leases
+
+ME = "s3-host"
+LIMIT = 40.0
+
+
+def lease(shard: str = "a", owner: str | None = ME, counter: int = 1, **more: object) -> Lease:
+    return Lease(shard=shard, owner=owner, counter=counter, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def leases() -> Leases:
+    return Leases(table="player-log", worker_id=ME)
+
+
+def faults(leases: Leases, now: float) -> list[str]:
+    return list(leases.faults(now=now, limit_seconds=LIMIT))
+
+
+@pytest.mark.parametrize(
+    ("owner", "cause"),
+    [
+        (None, "no worker has its lease"),
+        (ME, "this worker has its lease, and the KCL has started no process for it"),
+        ("other", "worker other has its lease and does not renew it"),
+    ],
+)
+def test_a_shard_that_nobody_reads_is_a_fault_after_a_while(
+    leases: Leases, owner: str | None, cause: str
+) -> None:
+    for now in (0.0, 10.0, 20.0, 30.0, 50.0, 60.0):
+        leases.seen([lease(owner=owner), lease("b")], reading={"b"}, now=now)
+    began = 10 if owner == "other" else 0  # the first look says nothing of another worker's counter
+    assert faults(leases, began + LIMIT) == []
+    assert faults(leases, began + LIMIT + 1) == [f"a: not read for 41 s: {cause}"]
+
+
+def test_a_lease_that_another_worker_renews_is_read(leases: Leases) -> None:
+    for counter in range(10):
+        leases.seen([lease(owner="other", counter=counter)], reading=(), now=counter * 10.0)
+    assert faults(leases, 1000.0) == []
+
+
+def test_a_lease_that_moves_is_read(leases: Leases) -> None:
+    for place in range(10):
+        leases.seen([lease(owner=f"worker-{place}")], reading=(), now=place * 10.0)
+    assert faults(leases, 1000.0) == []
+
+
+def test_reading_ends_the_fault_and_a_later_one_counts_anew(leases: Leases) -> None:
+    leases.seen([lease()], reading=(), now=0.0)
+    assert faults(leases, 50.0)
+    leases.seen([lease()], reading={"a"}, now=50.0)
+    assert faults(leases, 500.0) == []
+    leases.seen([lease()], reading=(), now=500.0)
+    assert faults(leases, 530.0) == []
+
+
+def test_a_shard_read_to_its_end_needs_no_reader(leases: Leases) -> None:
+    leases.seen([lease(checkpoint=SHARD_END), lease("b")], reading={"b"}, now=0.0)
+    assert faults(leases, 1000.0) == []
+
+
+@pytest.mark.parametrize(
+    ("parents", "waits"),
+    [
+        ([lease("p")], True),
+        ([lease("p", checkpoint="123")], True),
+        ([lease("p", checkpoint=SHARD_END)], False),
+        ([lease("p", checkpoint=SHARD_END), lease("q")], True),
+        ([], False),
+    ],
+)
+def test_a_child_waits_for_its_parents_to_be_read(leases: Leases, parents: list[Lease], waits: bool) -> None:
+    child = lease("c", parents=frozenset({"p", "q"}))
+    leases.seen([*parents, child], reading={"p", "q"}, now=0.0)
+    assert bool(faults(leases, 1000.0)) is not waits
+
+
+def test_a_table_that_cannot_be_read_is_a_fault_after_a_while_and_ends(leases: Leases) -> None:
+    leases.failed("no answer", now=0.0)
+    leases.failed("no answer at all", now=30.0)
+    assert faults(leases, LIMIT) == []
+    assert faults(leases, LIMIT + 1) == ["no answer at all (for 41 s)"]
+    leases.seen([lease()], reading={"a"}, now=50.0)
+    assert faults(leases, 500.0) == []
+
+
+def test_a_table_without_leases_is_a_fault_after_a_while(leases: Leases) -> None:
+    for now in (0.0, 50.0):
+        leases.seen([], reading=(), now=now)
+    assert faults(leases, 50.0) == ['lease table "player-log" holds no lease, so no shard is read (for 50 s)']
