@@ -7,13 +7,18 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 from consumer.domain.events import Level
+from consumer.domain.excerpts import excerpt
 
 _FORGOTTEN_SECONDS = 600.0
 """A message that was not heard for this long is told anew."""
 _MOST_KINDS = 200
 _LASTING = 3
 _LASTING_SECONDS = 60.0
-_VARIABLE = re.compile(r"[0-9A-Fa-f-]{8,}|[0-9]+")
+_VARIABLE = re.compile(r"\b(?=[\w-]*[0-9])[\w-]+")
+"""Numbers, names with a number in them, and identifiers of requests."""
+_FRAME = re.compile(r"\s+at [\w.$/]+\([^)]*\)")
+"""Of a Java stack trace, which helps in the log; beside a reason the words of the exceptions are enough."""
+_ERROR_CHARACTERS = 600
 
 
 def kind_of(message: str) -> str:
@@ -50,7 +55,7 @@ class Complaints:
         if level == "ERROR":
             self.errors += 1
             self._errors.append(now)
-            self.last_error = Complaint(now, message)
+            self.last_error = Complaint(now, excerpt(_FRAME.sub("", message), _ERROR_CHARACTERS))
         kind = self._kind(message, now)
         kind.count += 1
         kind.last_at = now

@@ -23,8 +23,9 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthPolicy:
-    """A shard may keep a record for `undelivered_seconds`, which covers the time a chunk stays open by
-    design. A shard may go without a call, or a reader, for `unread_seconds`."""
+    """A record may wait for `undelivered_seconds` from its reading and, unless its shard catches up, from its arrival
+    on the stream; that covers the time a chunk stays open by design. A shard may go without a call, or a reader, for
+    `unread_seconds`."""
 
     undelivered_seconds: float
     unread_seconds: float
@@ -63,12 +64,13 @@ def assess(
         reasons += _not_read([*unread, *_uncalled(statuses, policy, now)], kcl_error)
     if phase is Phase.RESTARTING:
         reasons.insert(0, "the JVM has ended and is not running again yet")
-    notes = tuple(
-        f"{status.event.shard}: trying again: {status.event.retrying}"
-        for status in statuses
-        if status.event.retrying is not None
-    )
-    return Health(phase=phase, healthy=not reasons, reasons=tuple(reasons), notes=notes)
+    notes = [note for status in statuses for note in _notes(status, policy, now)]
+    return Health(phase=phase, healthy=not reasons, reasons=tuple(reasons), notes=tuple(notes))
+
+
+def is_catching_up(status: ReportedShard, policy: HealthPolicy, now: float) -> bool:
+    """Whether a shard is behind, and less so from minute to minute."""
+    return status.freshness_seconds(now) > policy.undelivered_seconds and status.trend.catching_up
 
 
 def hung_for(shards: Iterable[ReportedShard], *, now: float) -> float | None:
@@ -83,9 +85,23 @@ def _reasons(status: ReportedShard, policy: HealthPolicy, now: float) -> Iterato
         yield f"{shard}: no word from its process {status.event.pid} for {now - status.last_at:.0f} s"
     if status.event.held is not None:
         yield f"{shard}: held: {status.event.held}"
-    since = status.undelivered_since()
+    since = status.waiting_since()
+    age = status.freshness_seconds(now)
     if since is not None and now - since > policy.undelivered_seconds:
         yield f"{shard}: a record has waited for {now - since:.0f} s{_cause(status)}"
+    elif age > policy.undelivered_seconds and not status.trend.catching_up:
+        yield (
+            f"{shard}: the oldest record not delivered is {age:.0f} s old, and the shard does not catch up: the backend"
+            f" takes less than the stream brings{_cause(status)}"
+        )
+
+
+def _notes(status: ReportedShard, policy: HealthPolicy, now: float) -> Iterator[str]:
+    shard = status.event.shard
+    if is_catching_up(status, policy, now):
+        yield f"{shard}: catching up: the oldest record not delivered is {status.freshness_seconds(now):.0f} s old"
+    if status.event.retrying is not None:
+        yield f"{shard}: trying again: {status.event.retrying}"
 
 
 def _uncalled(statuses: Iterable[ReportedShard], policy: HealthPolicy, now: float) -> Iterator[str]:

@@ -27,7 +27,13 @@ class HealthLog:
             return
         if self._since is None:
             self._since = now
-        new = [reason for reason in health.reasons if kind_of(reason) not in self._told]
-        self._told.update(map(kind_of, new))
+        new = [reason for reason in health.reasons if _kind_of(reason) not in self._told]
+        self._told.update(map(_kind_of, new))
         if new:
             self._ill(f"unhealthy: {'; '.join(new)}")
+
+
+def _kind_of(reason: str) -> str:
+    """Durations and identifiers change from look to look; the shard before the colon makes a reason of its own."""
+    what, colon, why = reason.partition(": ")
+    return f"{what}{colon}{kind_of(why)}" if colon else kind_of(what)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from consumer.daemon.report.freshness import Trend
 from consumer.domain.events import StatusEvent
 
 
@@ -16,23 +17,34 @@ class ReportedShard:
     event: StatusEvent
     first_at: float
     last_at: float
+    trend: Trend
 
     def last_callback_at(self) -> float:
         """The last moment the KCL was heard of; the start of the process before its first call."""
         called = self.event.last_callback_ms
         return self.first_at if called is None else max(called / 1000, self.first_at)
 
-    def undelivered_since(self) -> float | None:
+    def waiting_since(self) -> float | None:
         """When the oldest undelivered record was read, or arrived if the process does not say."""
         read, arrived = self.event.oldest_undelivered_read_ms, self.event.oldest_undelivered_ms
         moment = arrived if read is None else read
         return None if moment is None else moment / 1000
 
+    def freshness_seconds(self, now: float) -> float:
+        """How old what a reader of the backend misses is: the time since the oldest record not delivered arrived on the
+        stream, or, when all that was read is delivered, how far the reading is behind."""
+        arrived = self.event.oldest_undelivered_ms
+        if arrived is None:
+            return (self.event.millis_behind_latest or 0) / 1000
+        return max(0.0, now - arrived / 1000)
+
 
 class Shards:
     """Statuses by shard; of two processes of one shard, the later one counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, trend_seconds: float) -> None:
+        """`trend_seconds` is the window of each shard's Trend."""
+        self._trend_seconds = trend_seconds
         self._by_shard: dict[str, ReportedShard] = {}
 
     def __iter__(self) -> Iterator[ReportedShard]:
@@ -43,8 +55,13 @@ class Shards:
 
     def update(self, event: StatusEvent, now: float) -> None:
         known = self._by_shard.get(event.shard)
-        first_at = known.first_at if known is not None and known.event.pid == event.pid else now
-        self._by_shard[event.shard] = ReportedShard(event=event, first_at=first_at, last_at=now)
+        if known is not None and known.event.pid == event.pid:
+            first_at, trend = known.first_at, known.trend
+        else:
+            first_at, trend = now, Trend(self._trend_seconds)
+        shard = ReportedShard(event=event, first_at=first_at, last_at=now, trend=trend)
+        trend.add(shard.freshness_seconds(now), now=now)
+        self._by_shard[event.shard] = shard
 
     def keep(self, is_alive: Callable[[int], bool]) -> None:
         """Forgets the shards whose process has ended."""

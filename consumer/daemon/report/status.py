@@ -1,4 +1,8 @@
-"""The daemon's status as one JSON object, for status.json and /healthz."""
+"""The daemon's status as one JSON object, for status.json and /healthz.
+
+A name that ends in `_ms` is a moment, in milliseconds since the epoch, one that ends in `_at` a moment in seconds, and
+one that ends in `_seconds` a duration.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import msgspec
 
 from consumer.daemon.report.complaints import Complaint
 from consumer.daemon.report.health import Health
-from consumer.domain.events import StatusEvent
+from consumer.daemon.report.shards import ReportedShard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +23,49 @@ class Identity:
     application: str
     worker_id: str
     pid: int
+
+
+class ShardStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One shard that has a process here. `freshness_seconds` is ReportedShard's, `behind_latest_seconds` what Kinesis
+    said at the last read; the rest is StatusEvent's."""
+
+    shard: str
+    pid: int
+    state: str
+    catching_up: bool
+    freshness_seconds: float
+    behind_latest_seconds: float | None
+    oldest_undelivered_ms: int | None
+    oldest_undelivered_read_ms: int | None
+    last_checkpoint_ms: int | None
+    last_callback_ms: int | None
+    in_flight_chunks: int
+    in_flight_bytes: int
+    retrying: str | None
+    held: str | None
+    counters: dict[str, int]
+
+    @classmethod
+    def of(cls, reported: ReportedShard, *, now: float, catching_up: bool) -> ShardStatus:
+        event = reported.event
+        behind = event.millis_behind_latest
+        return cls(
+            shard=event.shard,
+            pid=event.pid,
+            state=event.state,
+            catching_up=catching_up,
+            freshness_seconds=round(reported.freshness_seconds(now), 3),
+            behind_latest_seconds=None if behind is None else behind / 1000,
+            oldest_undelivered_ms=event.oldest_undelivered_ms,
+            oldest_undelivered_read_ms=event.oldest_undelivered_read_ms,
+            last_checkpoint_ms=event.last_checkpoint_ms,
+            last_callback_ms=event.last_callback_ms,
+            in_flight_chunks=event.in_flight_chunks,
+            in_flight_bytes=event.in_flight_bytes,
+            retrying=event.retrying,
+            held=event.held,
+            counters=event.counters,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +81,12 @@ class Status:
     restarts: int = 0
     kcl_errors: int = 0
     last_kcl_error: Complaint | None = None
-    shards: tuple[StatusEvent, ...] = field(default=())
+    shards: tuple[ShardStatus, ...] = field(default=())
+
+    @property
+    def freshness_seconds(self) -> float | None:
+        """Of the shard that is furthest behind; None for a worker without shards."""
+        return max((shard.freshness_seconds for shard in self.shards), default=None)
 
 
 def encode(status: Status) -> bytes:
@@ -44,6 +96,7 @@ def encode(status: Status) -> bytes:
         {
             "healthy": health.healthy,
             "phase": health.phase,
+            "freshness_seconds": status.freshness_seconds,
             "reasons": health.reasons,
             "notes": health.notes,
             "backend": status.identity.backend,

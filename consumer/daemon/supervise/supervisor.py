@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumer.daemon.report.complaints import Complaints
-from consumer.daemon.report.health import HealthPolicy, Phase, assess, hung_for
+from consumer.daemon.report.health import HealthPolicy, Phase, assess, hung_for, is_catching_up
 from consumer.daemon.report.health_log import HealthLog
 from consumer.daemon.report.leases import Lease, Leases
 from consumer.daemon.report.log import Log
-from consumer.daemon.report.shards import Shards
-from consumer.daemon.report.status import Identity, Status
+from consumer.daemon.report.shards import ReportedShard, Shards
+from consumer.daemon.report.status import Identity, ShardStatus, Status
 from consumer.daemon.supervise import processes
 from consumer.daemon.supervise.forked import Forked
 from consumer.daemon.supervise.java import JavaCommand
@@ -87,7 +87,7 @@ class Supervisor:
         self._sources = sources
         self._log = log
         self._publish = publish
-        self._shards = Shards()
+        self._shards = Shards(trend_seconds=health.undelivered_seconds)
         self._drained: set[int] = set()
         self._jvm: Jvm | None = None
         self._phase = Phase.PREPARING
@@ -153,8 +153,11 @@ class Supervisor:
             started_at=self._started_at,
             jvm_pid=None if self._jvm is None else self._jvm.pid,
             restarts=self._restart_count,
-            shards=tuple(status.event for status in self._shards),
+            shards=tuple(self._reported(status, now) for status in self._shards),
         )
+
+    def _reported(self, shard: ReportedShard, now: float) -> ShardStatus:
+        return ShardStatus.of(shard, now=now, catching_up=is_catching_up(shard, self._health, now))
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:

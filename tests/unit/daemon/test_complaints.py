@@ -1,6 +1,8 @@
 """The KCL's complaints in the log and for the health."""
 
-from consumer.daemon.report.complaints import Complaints
+import pytest
+
+from consumer.daemon.report.complaints import Complaints, kind_of
 from consumer.daemon.report.health import Health, Phase
 from consumer.daemon.report.health_log import HealthLog
 
@@ -21,6 +23,29 @@ def test_each_kind_of_complaint_is_counted_by_itself() -> None:
     complaints = Complaints()
     assert complaints.heard("WARNING", "a 1", now=0.0) == "a 1"
     assert complaints.heard("WARNING", "b 1", now=0.0) == "b 1"
+
+
+IDENTIFIERS = (
+    "1MaZQgwa2T5xtiCK4r7UjT7vbzhDK5CD",
+    "8f14e45f-ceea-467f-a8d5-6f5b2c3d4e5f",
+    "shardId-000000000003",
+    "17",
+)
+
+
+@pytest.mark.parametrize("changing", IDENTIFIERS)
+def test_identifiers_and_numbers_make_no_other_kind(changing: str) -> None:
+    assert kind_of(f"denied (Request ID: {changing}) (Attempt Count: 1)") == kind_of(
+        "denied (Request ID: SZnNv0q1lBuBlb7oDkGJwkQH9R3s3kEB) (Attempt Count: 22)"
+    )
+
+
+def test_the_error_beside_a_reason_has_no_frames_of_a_stack_trace() -> None:
+    complaints = Complaints()
+    message = "KCL Task: Caught a.b.Denied: no at a.b.C$D.e(F.java:1) at a.g(Unknown Source) Caused by: h: i"
+    complaints.heard("ERROR", message, now=0.0)
+    assert complaints.last_error is not None
+    assert complaints.last_error.message == "KCL Task: Caught a.b.Denied: no Caused by: h: i"
 
 
 def test_a_complaint_that_was_not_heard_for_long_is_told_anew() -> None:
@@ -61,14 +86,14 @@ def test_each_reason_of_ill_health_is_told_once_and_then_its_end() -> None:
     tell(0.0)
     tell(1.0, "a: not read for 41 s: x")
     tell(2.0, "a: not read for 42 s: x")
-    tell(3.0, "a: not read for 43 s: x", "b: held: y")
-    tell(4.0, "b: held: y")
+    tell(3.0, "a: not read for 43 s: x", "b: not read for 41 s: x")
+    tell(4.0, "b: not read for 42 s: x")
     tell(9.0)
     tell(10.0)
     tell(11.0, "b: held: y")
     assert lines == [
         "unhealthy: a: not read for 41 s: x",
-        "unhealthy: b: held: y",
+        "unhealthy: b: not read for 41 s: x",
         "healthy again after 8 s",
         "unhealthy: b: held: y",
     ]

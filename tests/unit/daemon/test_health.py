@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from consumer.daemon.report.health import SILENT_AFTER_SECONDS, Health, HealthPolicy, Phase, assess, hung_for
@@ -14,7 +16,7 @@ def event(shard: str = SHARD, pid: int = 7, **values: object) -> StatusEvent:
 
 
 def shards_with(*events: StatusEvent, at: float = NOW) -> Shards:
-    shards = Shards()
+    shards = Shards(trend_seconds=60)
     for one in events:
         shards.update(one, at)
     return shards
@@ -78,9 +80,65 @@ def test_a_record_that_waits_too_long_since_it_was_read_makes_ill(age: float, he
     assert result.healthy == healthy
 
 
+def called(now: float, **values: object) -> StatusEvent:
+    return event(last_callback_ms=ms(now), **values)  # type: ignore[arg-type]
+
+
+def following(ages: list[float], *, read_ago: float = 1) -> Health:
+    """One event a second, each of which finds a record of such an age at the front."""
+    shards = Shards(trend_seconds=60)
+    for place, age in enumerate(ages):
+        now = NOW - len(ages) + 1 + place
+        read_ms = ms(now - read_ago)
+        shards.update(
+            called(now, oldest_undelivered_ms=ms(now - age), oldest_undelivered_read_ms=read_ms), now
+        )
+    return assess(phase=Phase.RUNNING, shards=shards, policy=POLICY, now=NOW)
+
+
+def test_a_process_that_begins_with_old_records_is_catching_up() -> None:
+    result = following([86_400.0])
+    assert result.healthy
+    assert result.notes == (f"{SHARD}: catching up: the oldest record not delivered is 86400 s old",)
+
+
 def test_catching_up_on_old_records_is_well() -> None:
-    now_read = event(oldest_undelivered_ms=ms(NOW - 86400), oldest_undelivered_read_ms=ms(NOW - 1))
-    assert health(now_read).healthy
+    ages = [5000 - 3 * second + 10 * (second % 7) for second in range(600)]
+    result = following([float(age) for age in ages])
+    assert result.healthy
+    assert result.notes
+
+
+@pytest.mark.parametrize("growth", [1.0, 0.2, 0.0, -0.01])
+def test_a_backend_slower_than_the_stream_makes_ill_though_each_record_was_read_lately(growth: float) -> None:
+    result = following([343 + growth * second + second % 7 for second in range(600)])
+    assert not result.healthy
+    assert "does not catch up: the backend takes less than the stream brings" in result.reasons[0]
+
+
+def test_health_does_not_turn_to_and_fro_while_a_shard_falls_behind() -> None:
+    ages = [0.3 * second + 5 * (second % 20) / 20 for second in range(2000)]
+    shards = Shards(trend_seconds=60)
+    ill = []
+    for second, age in enumerate(ages):
+        shards.update(
+            called(
+                second,
+                oldest_undelivered_ms=ms(second - age),
+                oldest_undelivered_read_ms=ms(second - second % 50),
+            ),
+            float(second),
+        )
+        ill.append(not assess(phase=Phase.RUNNING, shards=shards, policy=POLICY, now=float(second)).healthy)
+    turns = sum(before != after for before, after in itertools.pairwise(ill))
+    assert ill[-1]
+    assert turns <= 3  # the age passes the limit within one tooth of the saw
+
+
+def test_a_shard_that_is_behind_with_nothing_in_hand_is_not_fresh() -> None:
+    shards = shards_with(event(millis_behind_latest=90_000))
+    (shard,) = shards
+    assert shard.freshness_seconds(NOW) == 90
 
 
 def test_the_arrival_counts_where_the_reading_is_not_told() -> None:
@@ -125,7 +183,7 @@ def test_a_shard_process_not_called_yet_counts_from_its_first_word() -> None:
 
 
 def test_a_jvm_without_shard_processes_is_not_taken_for_hung() -> None:
-    assert hung_for(Shards(), now=NOW) is None
+    assert hung_for(Shards(trend_seconds=60), now=NOW) is None
 
 
 def test_a_new_process_of_a_shard_replaces_the_old_one() -> None:
@@ -143,7 +201,11 @@ def test_shards_whose_process_has_ended_are_forgotten() -> None:
 
 def test_what_keeps_the_backend_from_being_prepared_makes_ill() -> None:
     found = assess(
-        phase=Phase.PREPARING, shards=Shards(), policy=POLICY, now=NOW, faults=("no permission (table x)",)
+        phase=Phase.PREPARING,
+        shards=Shards(trend_seconds=60),
+        policy=POLICY,
+        now=NOW,
+        faults=("no permission (table x)",),
     )
     assert found.reasons == ("no permission (table x)",)
     assert not found.healthy
