@@ -100,12 +100,15 @@ class ShareLimit:
     max_ratio: float
     window_records: int
 
+    @property
+    def least_records(self) -> int:
+        """Fewer are judged as if they were so many with good ones among them: a handful of bad records on a quiet stream
+        is no verdict."""
+        return max(1, self.window_records // 10)
+
 
 class ShareGuard:
-    """Tells a stray bad record from a broken producer or a wrong schema.
-
-    Speaks only once a full window was seen: a handful of bad records on a quiet stream is no verdict.
-    """
+    """Tells a stray bad record from a broken producer or a wrong schema, from the first record on."""
 
     def __init__(self, limit: ShareLimit) -> None:
         self._limit = limit
@@ -116,7 +119,7 @@ class ShareGuard:
     def allows(self, records: int, bad: int) -> bool:
         """Whether a chunk with `bad` dead letters among `records` may pass; without counting it."""
         seen, seen_bad = self._records + records, self._bad + bad
-        return bad == 0 or seen < self._limit.window_records or seen_bad <= self._limit.max_ratio * seen
+        return bad == 0 or seen_bad <= self._limit.max_ratio * max(seen, self._limit.least_records)
 
     def count(self, records: int, bad: int) -> None:
         """A chunk has passed. Chunks older than the window are forgotten."""

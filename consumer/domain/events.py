@@ -43,8 +43,8 @@ class StatusEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     None when there is none; `oldest_undelivered_read_ms` is when this process read it, by which ill health is
     judged: a shard that catches up on old records is well. `last_callback_ms` is the last moment inside a
     callback of the KCL, now while one runs: it tells a silent JVM from a busy shard. `retrying` says what is
-    being tried again and why, `held` why the shard delivers nothing until someone acts; None when all is
-    well.
+    being tried again and why, `held` why the shard delivers nothing until someone acts, `dead_letters` what was
+    buried in the last minute; None when all is well.
     """
 
     shard: str
@@ -60,6 +60,7 @@ class StatusEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     millis_behind_latest: int | None = None
     retrying: str | None = None
     held: str | None = None
+    dead_letters: str | None = None
 
 
 type Event = LogEvent | StatusEvent
@@ -89,9 +90,14 @@ def decode(datagram: bytes) -> Event:
 def _sendable(event: Event) -> Event:
     if isinstance(event, LogEvent):
         return msgspec.structs.replace(event, message=_text(event.message))
-    if event.retrying is None and event.held is None:
+    if event.retrying is None and event.held is None and event.dead_letters is None:
         return event
-    return msgspec.structs.replace(event, retrying=_optional(event.retrying), held=_optional(event.held))
+    return msgspec.structs.replace(
+        event,
+        retrying=_optional(event.retrying),
+        held=_optional(event.held),
+        dead_letters=_optional(event.dead_letters),
+    )
 
 
 def _optional(text: str | None) -> str | None:

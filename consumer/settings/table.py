@@ -178,7 +178,10 @@ _DEAD_LETTERS = (
         name="deadletter.ratio_window",
         kind=Integer(at_least=10, at_most=1_000_000),
         default="1000",
-        meaning="number of recent records over which deadletter.max_ratio is taken",
+        meaning=(
+            "number of recent records over which deadletter.max_ratio is taken; while a process has seen fewer than a"
+            " tenth of that, it is taken over the tenth"
+        ),
     ),
 )
 

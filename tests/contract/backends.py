@@ -5,18 +5,18 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from botocore.exceptions import ReadTimeoutError
 
 from consumer.domain.errors import TransientError
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.storage_write.answers import CallFailed, StorageCode
+from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, StorageCode
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.http.answers import Answer
 from tests.contract.reading import Cells, read_arrow, read_json, read_lines, read_row, with_json
 from tests.unit.sinks.bigquery.load.fake_google import FakeGoogle, error
-from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery
+from tests.unit.sinks.bigquery.storage_write.fakes import PENDING, FakeBigQuery
 from tests.unit.sinks.fake_s3 import FakeS3
 
 type Found = tuple[str, bytes | Cells]
@@ -37,12 +37,20 @@ class Faults:
     """Rows that the backend refuses and names."""
     poison_keys: frozenset[str] = frozenset()
     """Rows for which it refuses a request as a whole, without naming them."""
+    closed: int = 0
+    """So many of the next requests are refused for the table's sake, whatever their rows."""
+    closed_as: Literal["rows", "request"] = "rows"
+    """Row by row, as for a column that is gone, or as a whole, as for a key that is disabled."""
     most_rows: int = 1_000_000
     """A request with more is too large."""
 
     def is_down(self) -> bool:
         self.down -= 1
         return self.down >= 0
+
+    def is_closed(self) -> str:
+        self.closed -= 1
+        return self.closed_as if self.closed >= 0 else ""
 
     def interrupts(self) -> bool:
         self.interrupted -= 1
@@ -116,12 +124,18 @@ class Inserts:
             return 503, b""
         table = path.split("/")[-2]
         request = read_json(bytes(body)).last()
-        assert request["skipinvalidrows"] is True
+        closed = self.faults.is_closed()
+        if closed == "request":
+            return 400, error(400, "invalid").body
+        if not request["skipinvalidrows"]:
+            return dry_run(request, self.columns, self.faults, closed=closed == "rows")
         read = partial(
             read_row, columns=self.columns, json_as_text=True, ignores_unknown=request["ignoreunknownvalues"]
         )
         rows = [row.last() for row in request["rows"]]
         cells, bad = _read_all([row["json"] for row in rows], read)
+        if closed == "rows":
+            return 200, _insert_errors(range(len(rows)))
         if len(rows) > self.faults.most_rows:
             return 413, b"<html>"
         if self.faults.refuses(list(cells.values())):
@@ -167,14 +181,10 @@ class Jobs(FakeGoogle):
     def post(self, path: str, body: bytes | bytearray) -> tuple[int, bytes]:
         request = read_json(bytes(body)).last()
         assert request["skipinvalidrows"] is False, "rows would be stored"
-        read = partial(
-            read_row, columns=self.columns, json_as_text=True, ignores_unknown=request["ignoreunknownvalues"]
-        )
-        rows = [row.last()["json"] for row in request["rows"]]
-        cells, bad = _read_all(rows, read)
-        assert len(rows) - 1 in bad, "without a row that is certainly invalid, all others would be stored"
-        bad += [place for place, row in cells.items() if self.faults.is_bad(row)]
-        return 200, _insert_errors(bad)
+        closed = self.faults.is_closed()
+        if closed == "request":
+            return 400, error(400, "invalid").body
+        return dry_run(request, self.columns, self.faults, closed=closed == "rows")
 
     def _begin(self, job: dict[str, Any], content: bytes) -> Answer:
         job_id = job["jobReference"]["jobId"]
@@ -190,7 +200,12 @@ class Jobs(FakeGoogle):
         )
         cells, bad = _read_all([read_json(line) for line in lines], read)
         rows = list(cells.values())
-        is_bad = bool(bad) or self.faults.refuses(rows) or any(map(self.faults.is_bad, rows))
+        is_bad = (
+            bool(bad)
+            or bool(self.faults.is_closed())
+            or self.faults.refuses(rows)
+            or any(map(self.faults.is_bad, rows))
+        )
         reason = "backendError" if self.faults.interrupts() else "invalid" if is_bad else None
         if reason is None:
             self.rows += [(load["destinationTable"]["tableId"], row) for row in rows]
@@ -217,6 +232,12 @@ class Streams(FakeBigQuery):
         if self.faults.is_down():
             raise CallFailed(code="UNAVAILABLE", message="down")
         rows = [with_json(row, self.columns) for row in read_arrow(schema, batch.serialize_after(b""))]
+        closed = self.faults.is_closed()
+        if closed:
+            faults = tuple(RowFault(place, "no") for place in range(len(rows))) if closed == "rows" else ()
+            raise CallFailed(code="INVALID_ARGUMENT", message="no", rows=faults)
+        if stream == PENDING:
+            return
         if self.faults.refuses(rows):
             raise CallFailed(code="INVALID_ARGUMENT", message="no")
         if self.faults.interrupts():
@@ -236,6 +257,20 @@ class Streams(FakeBigQuery):
 
     def identities(self) -> list[object]:
         return []
+
+
+def dry_run(
+    request: dict[str, Any], columns: Sequence[Column], faults: Faults, *, closed: bool
+) -> tuple[int, bytes]:
+    """insertAll with a row that is certainly invalid, so that none is stored."""
+    read = partial(
+        read_row, columns=columns, json_as_text=True, ignores_unknown=request["ignoreunknownvalues"]
+    )
+    rows = [row.last()["json"] for row in request["rows"]]
+    cells, bad = _read_all(rows, read)
+    assert len(rows) - 1 in bad, "without a row that is certainly invalid, all others would be stored"
+    bad += [place for place, row in cells.items() if closed or faults.is_bad(row)]
+    return 200, _insert_errors(bad)
 
 
 def _read_all(rows: Sequence[Any], read: Callable[[Any], Cells]) -> tuple[dict[int, Cells], list[int]]:

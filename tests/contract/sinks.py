@@ -13,12 +13,13 @@ import pytest
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import DeliveryError, RequestRefused
+from consumer.domain.records import Record
 from consumer.native import library
 from consumer.settings.schema import Column
-from consumer.sinks.base import Prepared, Sink
+from consumer.sinks.base import Outcome, Prepared, Sink
+from consumer.sinks.bigquery.insert_all.dry_run import DryRun
 from consumer.sinks.bigquery.insert_all.requests import RequestLimits
 from consumer.sinks.bigquery.insert_all.sink import BigQuerySink
-from consumer.sinks.bigquery.load.dry_run import DryRun
 from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import Destination
 from consumer.sinks.bigquery.load.sink import LoadSink
@@ -28,6 +29,7 @@ from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES, Wrapping
 from consumer.sinks.bigquery.storage_write.rows.build import row_maker
 from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
+from consumer.sinks.bigquery.table_check import TableCheck, sample_record
 from consumer.sinks.s3.record_times import RecordTimes
 from consumer.sinks.s3.sink import S3Sink
 from tests.contract.backends import Backend, Bucket, Inserts, Jobs, Streams
@@ -190,6 +192,8 @@ def _backend(kind: Kind) -> Backend:
 
 
 _PREFIX = "prefix/"
+_TABLES = "/bigquery/v2/projects/p/datasets/d/tables"
+SAMPLE_MS = 1_700_000_000_000
 
 
 def _s3(bucket: Bucket, options: Options) -> Sink[Any]:
@@ -212,12 +216,27 @@ def _insert_all(inserts: Inserts, rules: Rules) -> Sink[Any]:
     encoder = _encoder(rules, INSERT_ALL, max_record_bytes=limits.max_row_bytes)
     return BigQuerySink(
         connection=cast(Any, inserts),
-        project="p",
-        dataset="d",
+        tables_path=_TABLES,
         encoder=encoder,
         limits=limits,
+        table_check=TableCheck(_dry_run(inserts, rules, encoder).check_table),
         ignore_unknown=_ignores_unknown(rules),
     )
+
+
+def _dry_run(backend: Any, rules: Rules, encoder: RowEncoder) -> DryRun:
+    return DryRun(
+        backend,
+        tables_path=_TABLES,
+        encoder=encoder,
+        time_column=TIME_COLUMN.name,
+        ignore_unknown=_ignores_unknown(rules),
+        sample=_sample(rules),
+    )
+
+
+def _sample(rules: Rules) -> Callable[[], Record]:
+    return lambda: sample_record(rules, rules.columns, now_ms=SAMPLE_MS)
 
 
 def _load(jobs: Jobs, rules: Rules) -> Sink[Any]:
@@ -232,7 +251,7 @@ def _load(jobs: Jobs, rules: Rules) -> Sink[Any]:
     )
     return LoadSink(
         jobs=LoadJobs(jobs, destination, sleep=lambda seconds: None),
-        dry_run=DryRun(cast(Any, jobs), destination, _encoder(rules, INSERT_ALL), TIME_COLUMN.name),
+        dry_run=_dry_run(jobs, rules, _encoder(rules, INSERT_ALL)),
         encoder=_encoder(rules, LINES),
         jobs_per_day=1500,
         now=lambda: 0.0,
@@ -248,6 +267,7 @@ def _storage_write(streams: Streams, store: FakeStore, rules: Rules) -> Sink[Any
         guard=ShareGuard(ShareLimit(1.0, 1)),
         start=None,
         max_request_bytes=_MAX_REQUEST_BYTES,
+        sample=_sample(rules),
     )
 
 
@@ -290,12 +310,17 @@ def send_all(sink: Sink[Any], prepared: Prepared[Any], counts: Counter[str] | No
 _MOST_ATTEMPTS = 1000
 
 
+def _attempt(sink: Sink[Any], request: Any) -> Outcome[Any]:
+    try:
+        return sink.send(request)
+    except RequestRefused as refusal:
+        return sink.split(request, str(refusal))
+
+
 def _send_last(sink: Sink[Any], pending: list[Any], counts: Counter[str]) -> Sequence[Rejection]:
     """One attempt for the last request, which is replaced by what is left of it."""
     try:
-        outcome = sink.send(pending[-1])
-    except RequestRefused as refusal:
-        outcome = sink.split(pending[-1], str(refusal))
+        outcome = _attempt(sink, pending[-1])
     except DeliveryError:
         return ()
     counts.update(outcome.counts)

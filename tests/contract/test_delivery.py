@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tests.contract.backends import Faults
 from tests.contract.cases import CASES, Case, Row, record
 from tests.contract.expected import Taken, chunk_of, expected, taken
-from tests.contract.sinks import KINDS, USUAL, Kind, Shard, deliver, kinds, running, send_all
+from tests.contract.sinks import BIGQUERY_KINDS, KINDS, USUAL, Kind, Shard, deliver, kinds, running, send_all
 
 NOT_JSON = Case(name="not JSON", payload=b"{", s3="not_json", bigquery="not_json")
 
@@ -74,6 +75,15 @@ def test_I5_a_request_that_is_refused_is_halved_down_to_the_record(kind: Kind) -
     check_refused(kind, Faults(poison_keys=frozenset({"a2", "c1"})))
 
 
+@pytest.mark.parametrize("closed_as", ["rows", "request"])
+@pytest.mark.parametrize("closed", range(1, 8))
+@kinds(BIGQUERY_KINDS)
+def test_I5_a_table_that_refuses_everything_makes_no_dead_letter(
+    kind: Kind, closed: int, closed_as: Literal["rows", "request"]
+) -> None:
+    check_refused(kind, Faults(closed=closed, closed_as=closed_as))
+
+
 @pytest.mark.parametrize("most_rows", [1, 2, 3])
 @kinds(KINDS)
 def test_a_request_that_is_too_large_is_made_smaller(kind: Kind, most_rows: int) -> None:
@@ -95,6 +105,8 @@ faults = st.builds(
     few,
     st.booleans(),
     down=few,
+    closed=few,
+    closed_as=st.sampled_from(["rows", "request"]),
     bad_keys=st.frozensets(st.sampled_from(KEYS), max_size=2),
     poison_keys=st.frozensets(st.sampled_from(KEYS), max_size=2),
     most_rows=st.sampled_from([1, 2, 3, 100]),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
@@ -93,7 +94,9 @@ def _rows(body: bytes) -> Iterator[str]:
 
 def _insert_all(rules: Rules, limits: RequestLimits) -> Prepare:
     encoder = row_encoder(rules, rules.columns, stream="stream", shard=SHARD, wrapping=INSERT_ALL)
-    sink = BigQuerySink(connection=_unused(), project="p", dataset="d", encoder=encoder, limits=limits)
+    sink = BigQuerySink(
+        connection=_unused(), tables_path="", encoder=encoder, limits=limits, table_check=_unused()
+    )
 
     def prepare(chunk: Chunk) -> Taken:
         prepared = sink.prepare(chunk)
@@ -110,7 +113,7 @@ def _insert_all(rules: Rules, limits: RequestLimits) -> Prepare:
 
 def _load(rules: Rules) -> Prepare:
     encoder = row_encoder(rules, rules.columns, stream="stream", shard=SHARD, wrapping=LINES)
-    sink = LoadSink(jobs=_unused(), dry_run=_unused(), encoder=encoder, jobs_per_day=1, now=lambda: 0.0)
+    sink = LoadSink(jobs=_unused(), dry_run=Mock(), encoder=encoder, jobs_per_day=1, now=lambda: 0.0)
 
     def prepare(chunk: Chunk) -> Taken:
         prepared = sink.prepare(chunk)
@@ -137,6 +140,7 @@ def _storage_write(rules: Rules) -> Prepare:
         guard=ShareGuard(ShareLimit(1.0, 1)),
         start=None,
         max_request_bytes=9_000_000,
+        sample=_unused,
     )
 
     def prepare(chunk: Chunk) -> Taken:

@@ -100,6 +100,8 @@ def _notes(status: ReportedShard, policy: HealthPolicy, now: float) -> Iterator[
     shard = status.event.shard
     if is_catching_up(status, policy, now):
         yield f"{shard}: catching up: the oldest record not delivered is {status.freshness_seconds(now):.0f} s old"
+    if status.event.dead_letters is not None:
+        yield f"{shard}: {status.event.dead_letters}"
     if status.event.retrying is not None:
         yield f"{shard}: trying again: {status.event.retrying}"
 

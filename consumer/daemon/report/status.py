@@ -25,7 +25,7 @@ class Identity:
     pid: int
 
 
-class ShardStatus(msgspec.Struct, frozen=True, kw_only=True):
+class ShardReport(msgspec.Struct, frozen=True, kw_only=True):
     """One shard that has a process here. `freshness_seconds` is ReportedShard's, `behind_latest_seconds` what Kinesis
     said at the last read; the rest is StatusEvent's."""
 
@@ -43,10 +43,11 @@ class ShardStatus(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_bytes: int
     retrying: str | None
     held: str | None
+    dead_letters: str | None
     counters: dict[str, int]
 
     @classmethod
-    def of(cls, reported: ReportedShard, *, now: float, catching_up: bool) -> ShardStatus:
+    def of(cls, reported: ReportedShard, *, now: float, catching_up: bool) -> ShardReport:
         event = reported.event
         behind = event.millis_behind_latest
         return cls(
@@ -64,6 +65,7 @@ class ShardStatus(msgspec.Struct, frozen=True, kw_only=True):
             in_flight_bytes=event.in_flight_bytes,
             retrying=event.retrying,
             held=event.held,
+            dead_letters=event.dead_letters,
             counters=event.counters,
         )
 
@@ -81,7 +83,7 @@ class Status:
     restarts: int = 0
     kcl_errors: int = 0
     last_kcl_error: Complaint | None = None
-    shards: tuple[ShardStatus, ...] = field(default=())
+    shards: tuple[ShardReport, ...] = field(default=())
 
     @property
     def freshness_seconds(self) -> float | None:

@@ -19,7 +19,7 @@ from consumer.daemon.report.health_log import HealthLog
 from consumer.daemon.report.leases import Lease, Leases
 from consumer.daemon.report.log import Log
 from consumer.daemon.report.shards import ReportedShard, Shards
-from consumer.daemon.report.status import Identity, ShardStatus, Status
+from consumer.daemon.report.status import Identity, ShardReport, Status
 from consumer.daemon.supervise import processes
 from consumer.daemon.supervise.forked import Forked
 from consumer.daemon.supervise.java import JavaCommand
@@ -156,8 +156,8 @@ class Supervisor:
             shards=tuple(self._reported(status, now) for status in self._shards),
         )
 
-    def _reported(self, shard: ReportedShard, now: float) -> ShardStatus:
-        return ShardStatus.of(shard, now=now, catching_up=is_catching_up(shard, self._health, now))
+    def _reported(self, shard: ReportedShard, now: float) -> ShardReport:
+        return ShardReport.of(shard, now=now, catching_up=is_catching_up(shard, self._health, now))
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:

@@ -140,6 +140,7 @@ class Delivery[Request]:
         # counted before they are written: chunks that pass at the same time count each other
         self._guard.count(chunk.count, len(rejections))
         if rejections:
+            self._status.burying(chunk, rejections)
             self._bury(chunk, rejections)
         self._status.delivered(chunk, dead_letters=len(rejections))
 

@@ -14,6 +14,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import DeliveryError, SetupError
 from consumer.domain.events import Event, Level, LogEvent, StatusEvent, encode
 from consumer.domain.excerpts import excerpt
+from consumer.shard.delivery.dead_letter_log import DeadLetterLog
 
 _LONGEST_TEXT = 16 * 1024
 
@@ -49,6 +50,7 @@ class ShardStatus:
         self._announced: Counter[tuple[str, Level]] = Counter()
         self._most_attempts = 0
         self._held: dict[str, str] = {}
+        self._dead_letters = DeadLetterLog(lambda line: self.log("WARNING", line), now=now)
 
     def count(self, name: str, amount: int = 1) -> None:
         self.counters[name] += amount
@@ -105,12 +107,18 @@ class ShardStatus:
         if not self._held:
             self.log("INFO", "shard no longer held")
 
+    def burying(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
+        for rejection in rejections:
+            self.count(f"dead_letters_{rejection.reason}")
+        self._dead_letters.add(chunk, rejections)
+
     def log(self, level: Level, message: str) -> None:
         self._send(LogEvent(level=level, shard=self.shard, pid=os.getpid(), message=message))
 
     def report(self, gauges: Gauges, *, waiting_since: float | None) -> None:
         """`waiting_since` is since when (wall clock, seconds) the KCL has owed a message; None while this process
         owes it one. That tells a silent JVM from a callback that waits for its backend."""
+        self._dead_letters.tick()
         last_callback_ms = self.now_ms() if waiting_since is None else int(waiting_since * 1000)
         self._send(
             StatusEvent(
@@ -127,6 +135,7 @@ class ShardStatus:
                 millis_behind_latest=self.millis_behind_latest,
                 retrying=next(iter(self._retrying.values()), None),
                 held=next(iter(self._held.values()), None),
+                dead_letters=self._dead_letters.recent,
             )
         )
 

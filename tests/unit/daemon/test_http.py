@@ -14,7 +14,7 @@ from consumer.daemon.errors import StartFailed
 from consumer.daemon.report import http
 from consumer.daemon.report.health import Health, Phase
 from consumer.daemon.report.shards import Shards
-from consumer.daemon.report.status import Identity, ShardStatus, Status
+from consumer.daemon.report.status import Identity, ShardReport, Status
 from consumer.domain.events import StatusEvent
 
 HOST = "127.0.0.1"
@@ -22,10 +22,10 @@ PROBE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 MANY = 3 * http._CONNECTIONS
 
 
-def shard() -> ShardStatus:
+def shard() -> ShardReport:
     known = Shards(trend_seconds=60)
     known.update(StatusEvent(shard="x" * 1000, pid=1, state="running"), 2.0)
-    return ShardStatus.of(next(iter(known)), now=2.0, catching_up=False)
+    return ShardReport.of(next(iter(known)), now=2.0, catching_up=False)
 
 
 def status(*, healthy: bool = True, shards: int = 0) -> Status:

@@ -338,7 +338,10 @@ def test_dead_letters_are_written_before_the_chunk_counts_as_durable(bench: Benc
         "bury [1]",
         "durable 1-2",
     ]
-    assert messages(bench.events)[0].startswith("WARNING: dead letters failed")
+    assert messages(bench.events)[0].startswith(
+        "WARNING: the first dead letter for this reason: record 2: not_json"
+    )
+    assert messages(bench.events)[1].startswith("WARNING: dead letters failed")
 
 
 def test_a_chunk_without_a_single_good_record_is_buried(bench: Bench) -> None:

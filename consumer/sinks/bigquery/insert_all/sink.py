@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
+from consumer.domain.errors import DeliveryError
 from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.bigquery.api.connection import RestApi
 from consumer.sinks.bigquery.insert_all.answers import outcome_of
 from consumer.sinks.bigquery.insert_all.c_rows import RowWriter
 from consumer.sinks.bigquery.insert_all.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
+from consumer.sinks.bigquery.table_check import TableCheck
 
 
 class BigQuerySink(Unordered):
@@ -19,14 +21,15 @@ class BigQuerySink(Unordered):
         self,
         *,
         connection: RestApi,
-        project: str,
-        dataset: str,
+        tables_path: str,
         encoder: RowEncoder,
         limits: RequestLimits,
+        table_check: TableCheck,
         ignore_unknown: bool = False,
     ) -> None:
         self._connection = connection
-        self._tables_path = f"/bigquery/v2/projects/{project}/datasets/{dataset}/tables"
+        self._table_check = table_check
+        self._tables_path = tables_path
         # with skipInvalidRows a bad row costs nothing but itself: without it every neighbour is sent twice
         envelope = Envelope(skip_invalid_rows=True, ignore_unknown_values=ignore_unknown)
         self._maker = RequestMaker(encoder, limits, envelope)
@@ -45,17 +48,31 @@ class BigQuerySink(Unordered):
     def send(self, request: InsertRequest) -> Outcome[InsertRequest]:
         path = f"{self._tables_path}/{request.table}/insertAll"
         status, body = self._connection.post(path, request.body)
-        return outcome_of(request, status, body)
+        outcome = outcome_of(request, status, body)
+        return self._doubted(request, outcome) if outcome.rejections else outcome
 
     def split(self, request: InsertRequest, refusal: str) -> Outcome[InsertRequest]:
         count = len(request.indices)
         if count == 1:
+            self._table_check.after_refusal(request.table, others_pass=False)
             return Outcome([Rejection(request.indices[0], "rejected", refusal)])
         half = count // 2
         return Outcome(again=(request.keep(range(half)), request.keep(range(half, count))))
 
     def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[InsertRequest]:
         return self._requests(chunk, sorted(rejection.index for rejection in rejections))
+
+    def _doubted(self, request: InsertRequest, outcome: Outcome[InsertRequest]) -> Outcome[InsertRequest]:
+        """The outcome, or, where the table is at fault and not the rows, one that has them sent again."""
+        again = {index for rest in outcome.again for index in rest.indices}
+        left = again | {rejection.index for rejection in outcome.rejections}
+        try:
+            self._table_check.after_refusal(request.table, others_pass=len(left) < len(request.indices))
+        except DeliveryError as error:
+            # without those that are in: their insertIds are forgotten by the time that somebody has mended the table
+            places = [place for place, index in enumerate(request.indices) if index in left]
+            return Outcome(again=(request.keep(places),), backoff=error, counts=outcome.counts)
+        return outcome
 
     def _requests(self, chunk: Chunk, indices: Sequence[int]) -> Prepared[InsertRequest]:
         requests, rejections = self._maker.requests(chunk.records, indices)

@@ -4,7 +4,7 @@ import time
 
 from consumer.sinks.bigquery.api.connection import HttpConnection
 from consumer.sinks.bigquery.footprint import footprint
-from consumer.sinks.bigquery.load.dry_run import DryRun
+from consumer.sinks.bigquery.insert_all.build import dry_run
 from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import Destination
 from consumer.sinks.bigquery.load.sink import LoadSink
@@ -32,12 +32,7 @@ def build(context: ShardContext) -> LoadSink:
     )
     return LoadSink(
         jobs=LoadJobs(connection, destination, sleep=context.sleep),
-        dry_run=DryRun(
-            connection,
-            destination,
-            encoder_of(settings, shard=context.shard, wrapping=INSERT_ALL),
-            settings.text("bigquery.partition_field"),
-        ),
+        dry_run=dry_run(settings, connection, encoder_of(settings, shard=context.shard, wrapping=INSERT_ALL)),
         encoder=encoder_of(settings, shard=context.shard, wrapping=LINES),
         jobs_per_day=settings.integer("bigquery.load_jobs_per_day"),
         now=time.monotonic,

@@ -7,11 +7,12 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import RequestRefused, Throttled
 from consumer.sinks.base import Outcome, Prepared, Unordered
+from consumer.sinks.bigquery.insert_all.dry_run import DryRun
 from consumer.sinks.bigquery.load.answers import End
-from consumer.sinks.bigquery.load.dry_run import DryRun
 from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import LoadRequest
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
+from consumer.sinks.bigquery.table_check import TableCheck
 
 _LINE_ENDS = b"\r\n"
 
@@ -35,6 +36,7 @@ class LoadSink(Unordered):
         """At most `jobs_per_day` jobs are begun for a table in 24 hours; `now` is in seconds and only grows."""
         self._jobs = jobs
         self._dry_run = dry_run
+        self._table_check = TableCheck(dry_run.check_table)
         self._encoder = encoder
         self._jobs_per_day = jobs_per_day
         self._now = now
@@ -66,6 +68,7 @@ class LoadSink(Unordered):
     def split(self, request: LoadRequest, refusal: str) -> Outcome[LoadRequest]:
         count = len(request.lines)
         if count == 1:
+            self._table_check.after_refusal(request.table, others_pass=False)
             return Outcome([Rejection(request.indices[0], "rejected", refusal)])
         half = count // 2
         return Outcome(again=(request.keep(list(range(half))), request.keep(list(range(half, count)))))
@@ -86,12 +89,13 @@ class LoadSink(Unordered):
     def _without_bad_rows(
         self, request: LoadRequest, refusal: str, *, is_fresh: bool
     ) -> Outcome[LoadRequest]:
-        bad = self._dry_run.bad_rows(request)
+        bad = self._dry_run.bad_rows(request.chunk.records, request.indices)
         if not bad and not is_fresh:
             # the tables may have changed since that job
             return Outcome(again=(request.next_attempt(),))
         if not bad:
             raise RequestRefused(refusal)
+        self._table_check.after_refusal(request.table, others_pass=len(bad) < len(request.lines))
         rejections = [Rejection(index, "rejected", words) for index, words in sorted(bad.items())]
         good = [place for place, index in enumerate(request.indices) if index not in bad]
         return Outcome(rejections, (request.keep(good),) if good else ())

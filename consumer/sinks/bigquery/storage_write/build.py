@@ -1,5 +1,6 @@
 """Builds the sink of `bigquery.method = storage_write` from the settings."""
 
+import time
 from functools import partial
 
 from consumer.sinks.aws import dynamodb_client
@@ -11,6 +12,7 @@ from consumer.sinks.bigquery.storage_write.rows.build import row_maker
 from consumer.sinks.bigquery.storage_write.rows.rules import rules_of
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from consumer.sinks.bigquery.storage_write.store import DynamoPositions
+from consumer.sinks.bigquery.table_check import sample_record
 from consumer.sinks.build import ShardContext
 
 __all__ = ["AWS_SERVICES", "USES_GRPC", "build", "footprint"]
@@ -24,6 +26,7 @@ def build(context: ShardContext) -> StorageWriteSink:
     from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
 
     settings = context.settings
+    rules = rules_of(settings)
     timeouts = {
         "connect_timeout_seconds": settings.seconds("bigquery.connect_timeout"),
         "read_timeout_seconds": settings.seconds("bigquery.read_timeout"),
@@ -40,9 +43,10 @@ def build(context: ShardContext) -> StorageWriteSink:
             **timeouts,
         ),
         store=DynamoPositions(client, table=settings.text("bigquery.positions_table"), shard=context.shard),
-        rules=rules_of(settings),
+        rules=rules,
         maker_of=partial(row_maker, shard=context.shard),
         guard=context.new_guard(),
         start=context.start,
         max_request_bytes=settings.integer("bigquery.max_request_bytes"),
+        sample=lambda: sample_record(rules, rules.columns, now_ms=int(time.time() * 1000)),
     )

@@ -91,8 +91,8 @@ ArrowData = _CLASSES["ArrowData"]
 AppendRowsRequest = _CLASSES["AppendRowsRequest"]
 AppendRowsResponse = _CLASSES["AppendRowsResponse"]
 
-COMMITTED = 1
-"""WriteStream.Type: rows are there for queries as soon as they are acknowledged."""
+COMMITTED, PENDING = 1, 2
+"""WriteStream.Type: rows are there for queries as soon as they are acknowledged, or once the stream is committed."""
 
 _NUMBERS = {name: {field: number for number, field, _ in fields} for name, fields in _MESSAGES.items()}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, detail_of
-from consumer.domain.errors import SetupError, Superseded, TransientError
+from consumer.domain.errors import RequestRefused, SetupError, Superseded, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.base import Outcome, Prepared
 from consumer.sinks.bigquery.rows.reading import records_at
@@ -31,6 +31,7 @@ from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
 from consumer.sinks.bigquery.storage_write.rows.rules import NEW_VERDICTS, VERSION, Rules
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
+from consumer.sinks.bigquery.table_check import TableCheck, table_refuses
 
 if TYPE_CHECKING:  # it needs gRPC, which starts threads: no fork may come after that
     from consumer.sinks.bigquery.storage_write.writer import Writer
@@ -51,8 +52,10 @@ class StorageWriteSink:
         guard: ShareGuard,
         start: Position | None,
         max_request_bytes: int,
+        sample: Callable[[], Record],
     ) -> None:
-        """`start` is the checkpoint that the shard is read from, None where there is none.
+        """`start` is the checkpoint that the shard is read from, None where there is none; `sample` makes a record that
+        fits every column.
 
         `guard` tells rows that the server refuses one by one from a schema that refuses them all.
         """
@@ -63,6 +66,8 @@ class StorageWriteSink:
         self._maker = maker_of(rules)
         self._guard = guard
         self._start = start
+        self._sample = sample
+        self._table_check = TableCheck(self._append_sample)
         self._max_request_bytes = max_request_bytes
         self._shard: OwnShard | None = None
         self._makers: dict[int, RowMaker] = {}
@@ -124,6 +129,7 @@ class StorageWriteSink:
     def split(self, request: Append, refusal: str) -> Outcome[Append]:
         count = len(request.rows.indices)
         if count == 1:
+            self._table_check.after_refusal(request.table, others_pass=False)
             return self._refuse(request, [RowFault(0, refusal)])
         half = count // 2
         # the last is sent first
@@ -283,6 +289,8 @@ class StorageWriteSink:
         if meaning is Meaning.GONE:
             return self._in_a_new_stream(lane, request, failure)
         if meaning is Meaning.BAD_ROWS:
+            few = len(failure.rows) < len(request.rows.indices)
+            self._table_check.after_refusal(request.table, others_pass=few)
             return self._refuse(request, failure.rows)
         request.unanswered = request.unanswered or is_ambiguous(failure)
         raise delivery_error(failure, request.table) from failure
@@ -322,6 +330,25 @@ class StorageWriteSink:
         if len(bad) == len(rows.indices):
             return Outcome(rejections)
         return Outcome(rejections, (request.of(rows.without(set(bad))),))
+
+    def _append_sample(self, table: str) -> None:
+        """Appends a sample row to a stream that nobody commits. Raises SetupError where the table refuses it, or what
+        `delivery_error` makes of no answer."""
+        made, _ = self._maker.make([self._sample()], [0])
+        try:
+            stream = self._writer.create(self._rules.table_path(table), committed=False)
+            try:
+                self._writer.append(
+                    stream, 0, self._maker.schema, self._maker.batch(next(iter(made.values())))
+                )
+            finally:
+                self._writer.forget(stream)
+        except CallFailed as failure:
+            error = delivery_error(failure, table)
+            if isinstance(error, RequestRefused) or failure.rows:
+                words = failure.rows[0].message if failure.rows else str(failure)
+                raise table_refuses(table, words) from failure
+            raise error from failure
 
     def _forget_refused(self, shard: OwnShard, mark: Position) -> None:
         if not shard.refused_keys:

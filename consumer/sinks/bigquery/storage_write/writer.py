@@ -42,8 +42,8 @@ _OPTIONS = [
 class Writer(Protocol):
     """What the sink asks of the Storage Write API. Calls block; they raise CallFailed, TransientError or SetupError."""
 
-    def create(self, table_path: str) -> str:
-        """A new COMMITTED stream; its name."""
+    def create(self, table_path: str, *, committed: bool = True) -> str:
+        """A new stream; its name. Of one that is not COMMITTED, no row is ever seen."""
 
     def finalize(self, streams: Sequence[str]) -> dict[str, int]:
         """No stream takes rows from here on; how many each has. Repeating it gives the same."""
@@ -74,9 +74,9 @@ class GrpcWriter:
         self._appends: dict[str, _Appends] = {}
         self._watched = False
 
-    def create(self, table_path: str) -> str:
+    def create(self, table_path: str, *, committed: bool = True) -> str:
         request = messages.CreateWriteStreamRequest(parent=table_path)
-        request.write_stream.type = messages.COMMITTED
+        request.write_stream.type = messages.COMMITTED if committed else messages.PENDING
         answer = self._unary("CreateWriteStream", request, messages.WriteStream, parent=table_path)
         return str(answer.result().name)
 

@@ -1,6 +1,7 @@
 """The BigQuery sink: from a chunk to requests, and from refused requests to single rows."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.errors import RequestRefused, TransientError
+from consumer.domain.errors import RequestRefused, SetupError, TransientError
 from consumer.sinks.bigquery.insert_all.requests import InsertRequest, RequestLimits
 from consumer.sinks.bigquery.insert_all.sink import BigQuerySink
+from consumer.sinks.bigquery.table_check import TableCheck
 from tests.unit.builders import chunk_of
 from tests.unit.sinks.bigquery.builders import encoder, numbers_in, request_of
 
@@ -26,14 +28,18 @@ class FakeConnection:
 
 
 def sink(
-    connection: FakeConnection | None = None, *, max_rows: int = 500, max_bytes: int = 10**6
+    connection: FakeConnection | None = None,
+    *,
+    max_rows: int = 500,
+    max_bytes: int = 10**6,
+    check: Callable[[str], None] | None = None,
 ) -> BigQuerySink:
     return BigQuerySink(
         connection=connection or FakeConnection(),
-        project="project",
-        dataset="dataset",
+        tables_path="/bigquery/v2/projects/project/datasets/dataset/tables",
         encoder=encoder(),
         limits=RequestLimits(max_rows=max_rows, max_bytes=max_bytes),
+        table_check=TableCheck(check or (lambda table: None)),
     )
 
 
@@ -103,7 +109,11 @@ def test_I5_bisection_finds_exactly_the_rows_that_no_request_may_hold(count: int
         request = pending.pop()
         sends += 1
         if bad & {index - 100 for index in request.indices}:
-            outcome = delivery.split(request, "400 invalid")
+            try:
+                outcome = delivery.split(request, "400 invalid")
+            except TransientError:  # the table is in order: once more
+                pending.append(request)
+                continue
             assert all(len(part.indices) < len(request.indices) for part in outcome.again)
             assert outcome.backoff is None
             pending += outcome.again
@@ -114,7 +124,38 @@ def test_I5_bisection_finds_exactly_the_rows_that_no_request_may_hold(count: int
     assert {rejection.index for rejection in rejections} == expected
     assert {(rejection.reason, rejection.detail) for rejection in rejections} <= {("rejected", "400 invalid")}
     assert sorted([*durable, *expected]) == list(range(100, 100 + count))
-    assert sends <= 2 * count
+    assert sends <= 2 * count + len(expected)
+
+
+def test_a_table_that_refuses_the_only_row_left_is_waited_for() -> None:
+    refuses = SetupError("logs_a refuses even a row made of its own columns", setting="bigquery.row")
+
+    def check(table: str) -> None:
+        assert table == "logs_a"
+        raise refuses
+
+    delivery = sink(check=check)
+    assert len(delivery.split(request_of(2), "400 invalid").again) == 2
+    with pytest.raises(SetupError, match="even a row made of its own columns"):
+        delivery.split(request_of(1), "400 invalid")
+
+
+def test_rows_that_a_table_refuses_for_its_own_sake_are_sent_again_without_those_that_are_in() -> None:
+    errors = [
+        {"index": place, "errors": [{"reason": "invalid", "message": "no such field: x."}]}
+        for place in (0, 2)
+    ]
+    connection = FakeConnection([(200, json.dumps({"insertErrors": errors}).encode())])
+
+    def check(table: str) -> None:
+        raise SetupError(f"{table} refuses", setting="bigquery.row")
+
+    outcome = sink(connection, check=check).send(request_of(4))
+    assert outcome.rejections == ()
+    assert isinstance(outcome.backoff, SetupError)
+    assert outcome.counts["insert_all_rows"] == 2
+    (again,) = outcome.again
+    assert numbers_in(again) == [0, 2]
 
 
 def test_halves_keep_the_order_of_the_rows() -> None:

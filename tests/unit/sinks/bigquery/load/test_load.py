@@ -14,8 +14,10 @@ from consumer.domain.budgets import DAY_SECONDS, DailyBudget
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
+from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
-from consumer.sinks.bigquery.load.dry_run import DryRun
+from consumer.sinks.base import Outcome
+from consumer.sinks.bigquery.insert_all.dry_run import DryRun
 from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import Destination, LoadRequest
 from consumer.sinks.bigquery.load.sink import LoadSink
@@ -23,7 +25,7 @@ from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES, LogRow, Wrapping
 from consumer.sinks.bigquery.rows.times import PartitionTimes
 from consumer.sinks.http.answers import Answer
-from tests.unit.builders import chunk_of
+from tests.unit.builders import ARRIVAL_MS, chunk_of
 from tests.unit.sinks.bigquery.builders import SHARD, encoder
 from tests.unit.sinks.bigquery.load.fake_google import FakeGoogle, error
 
@@ -49,7 +51,14 @@ class Clock:
 def load_sink(google: FakeGoogle, *, jobs_per_day: int = 1500, clock: Clock | None = None) -> LoadSink:
     return LoadSink(
         jobs=LoadJobs(google, DESTINATION, sleep=lambda seconds: None),
-        dry_run=DryRun(google, DESTINATION, log_encoder(INSERT_ALL), "t"),
+        dry_run=DryRun(
+            google,
+            tables_path="/bigquery/v2/projects/project/datasets/logs/tables",
+            encoder=log_encoder(INSERT_ALL),
+            time_column="t",
+            ignore_unknown=False,
+            sample=lambda: Record(b'{"k":"a"}', "", "0", 0, ARRIVAL_MS),
+        ),
         encoder=log_encoder(LINES),
         jobs_per_day=jobs_per_day,
         now=clock or Clock(),
@@ -62,6 +71,13 @@ def records(count: int, bad: Sequence[int] = ()) -> Chunk:
     )
 
 
+def attempt(sink: LoadSink, request: LoadRequest) -> Outcome[LoadRequest]:
+    try:
+        return sink.send(request)
+    except RequestRefused as refusal:
+        return sink.split(request, str(refusal))
+
+
 def deliver(sink: LoadSink, chunk: Chunk, *, troubles: list[str] | None = None) -> list[Rejection]:
     """As the delivery does: until nothing is left."""
     prepared = sink.prepare(chunk)
@@ -70,9 +86,7 @@ def deliver(sink: LoadSink, chunk: Chunk, *, troubles: list[str] | None = None) 
         if not pending:
             return rejections
         try:
-            outcome = sink.send(pending[-1])
-        except RequestRefused as refusal:
-            outcome = sink.split(pending[-1], str(refusal))
+            outcome = attempt(sink, pending[-1])
         except DeliveryError as trouble:
             if troubles is not None:
                 troubles.append(type(trouble).__name__)

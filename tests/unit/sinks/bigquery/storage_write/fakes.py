@@ -67,6 +67,9 @@ class FakeStream:
     finalized: bool = False
 
 
+PENDING = "a stream that nobody commits"
+
+
 @dataclass
 class FakeBigQuery:
     """COMMITTED streams; `troubles` meet the next appends, one each: `lost` answers after the work is done."""
@@ -77,6 +80,8 @@ class FakeBigQuery:
     troubles: list[CallFailed | str | None] = field(default_factory=list)
     finalize_failures: list[CallFailed] = field(default_factory=list)
     appends: list[tuple[str, int, int]] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
+    takes_nothing: str = ""
     schema: bytes = NumberRows.schema
     numbers_in: Callable[[bytes], list[int]] = msgspec.json.Decoder(list[int]).decode
 
@@ -86,7 +91,10 @@ class FakeBigQuery:
     def rows(self) -> list[int]:
         return [row for stream in self.streams.values() for row in stream.rows]
 
-    def create(self, table_path: str) -> str:
+    def create(self, table_path: str, *, committed: bool = True) -> str:
+        if not committed:
+            self.checks.append(table_path.rpartition("/")[2])
+            return PENDING
         name = f"{table_path}/streams/{len(self.streams)}"
         self.streams[name] = FakeStream(table_path.rpartition("/")[2])
         return name
@@ -100,6 +108,9 @@ class FakeBigQuery:
 
     def append(self, stream: str, offset: int, schema: bytes, batch: Batch) -> None:
         assert schema == self.schema
+        if stream == PENDING:
+            self._check()
+            return
         trouble = self.troubles.pop(0) if self.troubles else None
         if isinstance(trouble, CallFailed):
             raise trouble
@@ -111,6 +122,12 @@ class FakeBigQuery:
 
     def forget(self, stream: str) -> None:
         pass
+
+    def _check(self) -> None:
+        if self.takes_nothing:
+            raise CallFailed(
+                code="INVALID_ARGUMENT", message="bad rows", rows=(RowFault(0, self.takes_nothing),)
+            )
 
     def _write(self, stream: FakeStream, offset: int, rows: list[int]) -> None:
         if stream.finalized:

@@ -68,6 +68,7 @@ class Process:
             guard=ShareGuard(ShareLimit(1.0, 10)),
             start=Position(str(start), 0) if start else None,
             max_request_bytes=30,
+            sample=lambda: Record(b"", "key", "1"),
         )
 
     def step(self) -> None:

@@ -35,6 +35,7 @@ class Bench:
             guard=ShareGuard(limit),
             start=None if start is None else Position(start, 0),
             max_request_bytes=1000,
+            sample=lambda: Record(b"", "key", "1"),
         )
 
     def rows(self) -> list[int]:
@@ -58,7 +59,10 @@ def deliver(sink: StorageWriteSink, *numbers: int) -> list[Rejection]:
         try:
             outcome = sink.send(pending[-1])
         except RequestRefused as error:
-            outcome = sink.split(pending[-1], str(error))
+            try:
+                outcome = sink.split(pending[-1], str(error))
+            except TransientError:
+                continue
         pending.pop()
         pending += outcome.again
         rejections += outcome.rejections
@@ -234,6 +238,8 @@ def test_a_schema_that_refuses_everything_holds_the_lane(bench: Bench) -> None:
     bench.bigquery.refused = frozenset(range(100))
     sink = bench.sink(limit=ShareLimit(0.5, 10))
     request = prepared(sink, *range(1, 21))
+    with pytest.raises(TransientError, match="sent once more"):
+        sink.send(request)
     with pytest.raises(SetupError, match="refuses 20 of 20 rows"):
         sink.send(request)
     bench.bigquery.refused = frozenset()
@@ -241,10 +247,32 @@ def test_a_schema_that_refuses_everything_holds_the_lane(bench: Bench) -> None:
     assert bench.rows() == list(range(1, 21))
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_table_that_takes_no_row_of_its_own_columns_buries_none(bench: Bench, whole: bool) -> None:
+    sink = bench.sink()
+    request = prepared(sink, 1)
+    bench.bigquery.takes_nothing = "no such field: log."
+    bench.bigquery.refused = frozenset({1})
+    for _ in range(3):
+        if whole:
+            bench.bigquery.troubles = [CallFailed(code="INVALID_ARGUMENT", message="no")]
+            with pytest.raises(RequestRefused):
+                sink.send(request)
+            with pytest.raises(SetupError, match=r"t0 refuses even a row .* no such field: log"):
+                sink.split(request, "no")
+        else:
+            with pytest.raises(SetupError, match=r"t0 refuses even a row .* no such field: log"):
+                sink.send(request)
+    bench.bigquery.takes_nothing, bench.bigquery.refused = "", frozenset()
+    sink.send(request)
+    assert bench.rows() == [1]
+    assert bench.bigquery.checks == ["t0"] * 3
+
+
 def test_a_request_that_is_refused_as_a_whole_is_halved_down_to_the_row(bench: Bench) -> None:
     sink = bench.sink()
     too_large = CallFailed(code="INVALID_ARGUMENT", message="too large")
-    bench.bigquery.troubles = [too_large, too_large]
+    bench.bigquery.troubles = [too_large] * 3
     assert deliver(sink, 1, 2) == [Rejection(0, "rejected", "t0: INVALID_ARGUMENT: too large")]
     assert bench.rows() == [2]
     assert deliver(bench.sink(), 1, 2)[0].index == 0
