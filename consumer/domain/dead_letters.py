@@ -102,8 +102,8 @@ class ShareLimit:
 
     @property
     def least_records(self) -> int:
-        """Fewer are judged as if they were so many, the rest of them good: a handful of bad records on a quiet stream is
-        no verdict."""
+        """Fewer are judged as if they were so many, the rest of them good: a handful of bad records on a quiet stream
+        is no verdict."""
         return max(1, self.window_records // 10)
 
 

@@ -24,6 +24,8 @@ class Kind:
     lane: str = ""
     settle_seconds: float = 0.0
     open_shards: int = 0
+    stops_reading: bool = False
+    """Nobody can read meanwhile, which the workers have to tell."""
 
 
 _BOTH: tuple[Backend, ...] = ("s3", "bigquery")
@@ -31,6 +33,18 @@ _BOTH: tuple[Backend, ...] = ("s3", "bigquery")
 
 def _requests(name: str, *targets: Backend | None, seconds: tuple[float, float] = (6, 15)) -> Kind:
     return Kind(name=name, group="requests", targets=targets, seconds=seconds)
+
+
+def _reading(name: str) -> Kind:
+    return Kind(
+        name=name,
+        group="requests",
+        targets=(None,),
+        seconds=(32, 40),
+        lane="reading",
+        settle_seconds=30,
+        stops_reading=True,
+    )
 
 
 def _process(lane: str, name: str, seconds: tuple[float, float], settle_seconds: float) -> Kind:
@@ -62,11 +76,17 @@ KINDS: tuple[Kind, ...] = (
     _requests("rows_refused", "bigquery"),
     _requests("rows_stopped", "bigquery"),
     _requests("table_missing", "bigquery"),
+    _requests("table_refuses", "bigquery"),
+    _requests("rows_all_refused", "bigquery"),
     _requests("dead_letters_down", *_BOTH),
     _requests("checkpoints_throttled", *_BOTH),
     _requests("iterators_expired", None, seconds=(3, 8)),
     _requests("reads_failing", None),
     _requests("puts_unanswered", None),
+    _reading("reads_denied"),
+    _reading("key_denied"),
+    _reading("leases_gone"),
+    _reading("aws_gone"),
     _process("first worker", "kill_shard_process", (0, 0), 15),
     _process("first worker", "kill_jvm", (0, 0), 15),
     _process("first worker", "kill_supervisor", (0, 0), 15),

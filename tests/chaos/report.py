@@ -41,6 +41,7 @@ def summary(ending: Ending, *, seed: int, faults: int, seconds: float) -> dict[s
         },
         "orphans": ending.orphans,
         "missing": ending.missing,
+        "untold": ending.untold,
         "exit_codes": ending.exit_codes,
         "plan": [
             {
@@ -81,6 +82,7 @@ def table(ending: Ending, *, seconds: float) -> str:
     lines += _recoveries(ending)
     lines += [f"orphan: {orphan}" for orphan in ending.orphans]
     lines += [f"not started again: {process}" for process in ending.missing]
+    lines += [f"health: {line}" for line in ending.untold]
     lines += [f"{worker} ended with code {code}" for worker, code in ending.exit_codes.items() if code]
     lines.append("the embedded BigQuery honours every insertId for the whole run; Google promises a minute")
     outcome = "0 lost, 0 unexpected, 0 duplicated" if ending.clean else "NOT every record exactly once"

@@ -171,6 +171,39 @@ def _reads_failing(fault: Planned, places: Places) -> list[Part]:
     ]
 
 
+def _table_refuses(fault: Planned, places: Places) -> list[Part]:
+    scope = Scope(service="bigquery", operation=places.bigquery_writes)
+    return [Part(scope, 1.0, Answer(400, "invalid", "the Cloud KMS key of the table is disabled"))]
+
+
+def _rows_all_refused(fault: Planned, places: Places) -> list[Part]:
+    if places.bigquery_writes != "insertAll":
+        return _table_refuses(fault, places)  # only insertAll can be told to refuse rows
+    scope = Scope(service="bigquery", operation=places.bigquery_writes)
+    return [Part(scope, 1.0, RefuseRows("invalid", share=1.0))]
+
+
+_READS = ("GetRecords", "GetShardIterator")
+
+
+def _reads(action: Action) -> list[Part]:
+    return [Part(Scope(service="kinesis", operation=operation), 1.0, action) for operation in _READS]
+
+
+def _leases_gone(fault: Planned, places: Places) -> list[Part]:
+    # the closing quote keeps the tables apart that begin with the application's name
+    scopes = [
+        Scope(service="dynamodb", body=f'"{application}"') for application in places.applications.values()
+    ]
+    return [Part(scope, 1.0, Answer(400, "ResourceNotFoundException")) for scope in scopes]
+
+
+def _aws_gone(fault: Planned, places: Places) -> list[Part]:
+    objects = Scope(service="s3", operation="PutObject", path=f"^/{places.bucket}/")
+    gone = [Scope(service="dynamodb"), objects]
+    return [*_reads(Reset()), *(Part(scope, 1.0, Reset()) for scope in gone)]
+
+
 def _puts_unanswered(fault: Planned, places: Places) -> list[Part]:
     scope = Scope(service="kinesis", operation="PutRecords")
     return [Part(scope, 0.2, LoseAnswer()), Part(scope, 0.2, Answer(500, "InternalFailure"))]
@@ -192,4 +225,10 @@ _PARTS: dict[str, Callable[[Planned, Places], list[Part]]] = {
     "iterators_expired": _iterators_expired,
     "reads_failing": _reads_failing,
     "puts_unanswered": _puts_unanswered,
+    "table_refuses": _table_refuses,
+    "rows_all_refused": _rows_all_refused,
+    "reads_denied": lambda fault, places: _reads(Answer(400, "AccessDeniedException")),
+    "key_denied": lambda fault, places: _reads(Answer(400, "KMSAccessDeniedException")),
+    "leases_gone": _leases_gone,
+    "aws_gone": _aws_gone,
 }

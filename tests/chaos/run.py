@@ -14,6 +14,7 @@ from consumer.settings.table import Backend
 from tests.chaos.acts import carry_out
 from tests.chaos.checker import Tally
 from tests.chaos.feed import Feed, feeding
+from tests.chaos.health import WELL_WITHIN_SECONDS, HealthWatch, first
 from tests.chaos.holdings import Holdings
 from tests.chaos.journal import Fed
 from tests.chaos.plan import Planned, lane_of
@@ -49,6 +50,8 @@ class Ending:
     happened: list[Happened] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
+    """What the health of the workers should have said, and did not."""
     recoveries: dict[Backend, list[float]] = field(default_factory=dict)
     exit_codes: dict[str, int] = field(default_factory=dict)
     failed_puts: int = 0
@@ -57,7 +60,8 @@ class Ending:
 
     @property
     def clean(self) -> bool:
-        return all(tally.clean for tally in self.tallies.values()) and not (self.orphans or self.missing)
+        kept = all(tally.clean for tally in self.tallies.values())
+        return kept and not (self.orphans or self.missing or self.untold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +101,28 @@ async def run(
     for worker in world.first.values():
         worker.start()
     watch = Watch(holdings)
+    health = HealthWatch(world.first, progress.seconds)
     async with asyncio.TaskGroup() as group:
         helpers = [
             group.create_task(keep(world.workers, world.say)),
             group.create_task(watch.follow()),
+            group.create_task(health.follow()),
         ]
         with feeding(world.stack, conditions.records, rate=conditions.rate) as feed:
             await begun(watch, progress)
             progress.say("both backends deliver; the faults begin")
             happened = await _faults(world, planned, progress)
+            await _seen_well(health, happened, progress)
             await asyncio.to_thread(feed.stop)
         ending = await ended(world, holdings, feed, watch, progress)
         for helper in helpers:
             helper.cancel()
+    ending.untold = [
+        line
+        for one in happened
+        if one.fault.kind.stops_reading
+        for line in health.faults(one.fault.kind.name, one.began, one.ended)
+    ]
     ending.happened = sorted(happened, key=lambda one: one.began)
     ending.recoveries = {backend: watch.recoveries(backend, world.killed_at[backend]) for backend in BACKENDS}
     return ending
@@ -134,6 +147,15 @@ async def _faults(world: World, planned: list[Planned], progress: Progress) -> l
             lane = lanes.setdefault(lane_of(fault.kind, fault.target), asyncio.Lock())
             tasks.append(group.create_task(_one(world, fault, lane, progress)))
     return [task.result() for task in tasks]
+
+
+async def _seen_well(health: HealthWatch, happened: list[Happened], progress: Progress) -> None:
+    """After the last fault that stops the reading the workers have their time to become well."""
+    last = max((one.ended for one in happened if one.fault.kind.stops_reading), default=None)
+    while last is not None and progress.seconds() - last < WELL_WITHIN_SECONDS:
+        if all(first(looks, True, last) is not None for looks in health.looks.values()):
+            return
+        await asyncio.sleep(0.5)
 
 
 async def _one(world: World, fault: Planned, lane: asyncio.Lock, progress: Progress) -> Happened:

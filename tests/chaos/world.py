@@ -29,6 +29,7 @@ _SETTINGS = {
     "bigquery.read_timeout": f"{_READ_TIMEOUT_SECONDS:.0f}s",
     "supervisor.restart_max": "2s",
     "http.port": "0",
+    "health.unread_after": "16s",
     # a worker that has left is given leases until its load report is two such times old
     "workerMetricsReporterFreqInMillis": "1000",
     # two cores for several JVMs: the second compiler costs more than it gives in so short a life

@@ -11,6 +11,8 @@ from consumer.daemon.report.shards import ReportedShard
 SILENT_AFTER_SECONDS = 30.0
 """A shard process reports about once a second; one that has not for this long is stuck or stopped."""
 
+TRYING = "; trying again: "
+
 
 class Phase(StrEnum):
     """What the supervisor is doing."""
@@ -118,4 +120,4 @@ def _not_read(reasons: list[str], kcl_error: str | None) -> list[str]:
 
 
 def _cause(status: ReportedShard) -> str:
-    return "" if status.event.retrying is None else f"; trying again: {status.event.retrying}"
+    return "" if status.event.retrying is None else f"{TRYING}{status.event.retrying}"

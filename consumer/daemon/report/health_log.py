@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from consumer.daemon.report.complaints import kind_of
-from consumer.daemon.report.health import Health
+from consumer.daemon.report.health import TRYING, Health
 
 
 class HealthLog:
@@ -34,6 +34,7 @@ class HealthLog:
 
 
 def _kind_of(reason: str) -> str:
-    """Durations and identifiers change from look to look; the shard before the colon makes a reason of its own."""
-    what, colon, why = reason.partition(": ")
+    """Durations, identifiers and what is tried again change from look to look; the shard before the colon makes a
+    reason of its own."""
+    what, colon, why = reason.partition(TRYING)[0].partition(": ")
     return f"{what}{colon}{kind_of(why)}" if colon else kind_of(what)

@@ -6,6 +6,7 @@ open calls are all that it serves, the next one waits for ever. Faults can be se
 """
 
 import concurrent.futures
+import dataclasses
 import threading
 import time
 from collections import defaultdict
@@ -28,6 +29,7 @@ _TABLE_SECONDS = 2.0
 _MOST_CALLS = 1024
 """Each open AppendRows call keeps a thread."""
 
+_COMMITTED = types.WriteStream.Type.COMMITTED
 _SERVICE = "google.cloud.bigquery.storage.v1.BigQueryWrite"
 _TYPE_PREFIX = "type.googleapis.com"
 _CODES = types.StorageError.StorageErrorCode
@@ -79,11 +81,14 @@ def _table(reference: tuple[str, str, str]) -> _Table:
 
 
 def store(stream: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Insert all rows or none; returns the errors of those that are at fault."""
+    """Insert all rows or none; returns the errors of those that are at fault. Of a stream that is still to be committed
+    the rows are only looked at."""
     table = _table(stream.table)
     faults = [_invalid(place, text) for place, row in enumerate(rows) if (text := table.fault(row))]
     if faults or not rows:
         return faults
+    if stream.committed is None:
+        return [failure for place, row in enumerate(rows) if (failure := _failure(table, place, row))]
     try:
         insert_all.execute(table.name, table.schema, rows)
     except insert_all.DATA_ERRORS as error:
@@ -120,6 +125,14 @@ def _status(code: grpc.StatusCode, message: str) -> Any:
         detail.Pack(types.StorageError.pb(error), type_url_prefix=_TYPE_PREFIX)
         status.details.append(detail)
     return status
+
+
+def _append(stream: Any, rows: list[dict[str, Any]], offset: int | None) -> Any:
+    """Rows of any stream, not only of a committed one, are held against the table when they come."""
+    if stream.type == _COMMITTED:
+        return _plain_append(stream, rows, offset)
+    # what `store` knows it by; nobody here commits such a stream later
+    return _plain_append(dataclasses.replace(stream, type=_COMMITTED, committed=None), rows, offset)
 
 
 def _one_at_a_time[R](work: Callable[..., R], name_of: Callable[[Any], str]) -> Callable[..., R]:
@@ -188,13 +201,14 @@ def _reset() -> StorageError:
 
 
 _plain_status = write._status
+_plain_append = write._append
 
 
 def install() -> None:
     """Make local-bigquery's appends what Google's are."""
     write._status = _status
     write._insert = store
-    write._append = _one_at_a_time(write._append, lambda stream: str(stream.name))
+    write._append = _one_at_a_time(_append, lambda stream: str(stream.name))
     write.finalize = _one_at_a_time(write.finalize, lambda request: str(request.name))
 
 

@@ -100,8 +100,9 @@ class Delivery[Request]:
     ) -> None:
         """At most `concurrency` requests are at the backend at once; one that waits to be repeated is not.
 
-        A lane that the backend throttles gets fewer of them, down to one, and waits as a whole. `on_superseded` is
-        called once, when the shard was found to be another process's; nothing is delivered from there on.
+        A lane that the backend throttles, or that waits for somebody to mend something, gets fewer of them, down to
+        one, and waits as a whole. `on_superseded` is called once, when the shard was found to be another process's;
+        nothing is delivered from there on.
         """
         self._sink = sink
         self._dead_letters = dead_letters
@@ -184,7 +185,7 @@ class Delivery[Request]:
         while pending:
             with self._lanes.place(self._sink.lane(pending[-1])) as place:
                 trouble = self._send_last(pending, rejections)
-                if isinstance(trouble, Throttled):
+                if isinstance(trouble, (Throttled, SetupError)):
                     # the place is kept through the pause, or another request would take it and be refused as well
                     patience.failed(trouble, place.refused())
                     continue

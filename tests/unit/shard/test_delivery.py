@@ -394,7 +394,7 @@ def test_the_share_is_counted_over_the_chunks_that_passed() -> None:
 
 
 def test_chunks_that_fail_at_the_same_time_count_each_other() -> None:
-    bench = Bench(limit=HALF)
+    bench = Bench(limit=ShareLimit(0.5, 40))  # two of four may pass
     bench.sink.unreadable = (0, 1)
     down = GeventEvent()
     bench.dead_letters.failures = [DOWN] * 2
