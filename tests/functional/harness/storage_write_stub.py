@@ -24,6 +24,7 @@ class Stream:
     table: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     finalized: bool = False
+    committed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class StorageWriteStub:
         self.fault: Callable[[Append], Fault] = lambda append: None
         self.changed = threading.Condition()
         self._closing = threading.Event()
+        self._open: list[Any] = []
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=64)
         self._server = grpc.server(pool)
         self._server.add_generic_rpc_handlers([self._handlers()])
@@ -72,12 +74,22 @@ class StorageWriteStub:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def end_calls(self, code: grpc.StatusCode) -> None:
+        """Ends every open AppendRows call, as the server does with one that was idle for long."""
+        contexts, self._open = self._open, []
+        for context in contexts:
+            context.set_code(code)
+            context.cancel()
+
     def rows(self) -> list[dict[str, Any]]:
-        return [row for stream in self.streams.values() for row in stream.rows]
+        return [row for stream in self.streams.values() if stream.committed for row in stream.rows]
 
     def wait_until(self, what: Callable[[], bool]) -> None:
         with self.changed:
-            assert self.changed.wait_for(what, SAFETY_SECONDS), "the backend never got there"
+            deadline = time.monotonic() + SAFETY_SECONDS
+            while not what():  # some of it does not tell when it changes
+                assert time.monotonic() < deadline, "the backend never got there"
+                self.changed.wait(0.05)
 
     def close(self) -> None:
         self._closing.set()
@@ -102,10 +114,11 @@ class StorageWriteStub:
 
     def _create(self, request: Any, context: Any) -> Any:
         self.metadata.append(dict(context.invocation_metadata()))
-        assert request.write_stream.type_ == types.WriteStream.Type.COMMITTED
+        committed = request.write_stream.type_ == types.WriteStream.Type.COMMITTED
+        assert committed or request.write_stream.type_ == types.WriteStream.Type.PENDING
         with self.changed:
             name = f"{request.parent}/streams/{len(self.streams)}"
-            self.streams[name] = Stream(request.parent.rpartition("/")[2])
+            self.streams[name] = Stream(request.parent.rpartition("/")[2], committed=committed)
         return types.WriteStream(name=name)
 
     def _finalize(self, request: Any, context: Any) -> Any:
@@ -116,6 +129,7 @@ class StorageWriteStub:
 
     def _append(self, requests: Iterable[Any], context: Any) -> Iterator[Any]:
         self.metadata.append(dict(context.invocation_metadata()))
+        self._open.append(context)
         name, schema = "", None
         for request in requests:
             name = request.write_stream or name

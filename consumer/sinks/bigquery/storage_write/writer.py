@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -28,6 +28,10 @@ _DETAILS = "grpc-status-details-bin"
 _STREAMS_A_CHANNEL = 50
 """Servers take about 100 concurrent streams on one HTTP/2 connection; gRPC queues what is beyond without a word."""
 
+_IDLE_SECONDS = 540.0
+"""The server ends a call that was idle for ten minutes, and then the next request on it fails.
+https://github.com/googleapis/python-bigquery-storage/issues/593"""
+
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", ANSWER_BYTES),
@@ -36,6 +40,11 @@ _OPTIONS = [
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5000),
+    # a connection on which nothing comes back any more is given up, as Google's own clients do it
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
 ]
 
 
@@ -65,7 +74,10 @@ class GrpcWriter:
         token: BearerToken,
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
+        idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
+        """A call on which nothing was appended for `idle_seconds` is closed."""
+        self._idle_seconds = idle_seconds
         self._endpoint = urlsplit(endpoint or DEFAULT_ENDPOINT)
         self._token = token
         self._unary_seconds = connect_timeout_seconds + read_timeout_seconds
@@ -94,6 +106,9 @@ class GrpcWriter:
 
     def append(self, stream: str, offset: int, schema: bytes, batch: Batch) -> None:
         appends = self._appends.get(stream)
+        if appends is not None and not appends.begin():
+            self.forget(stream)
+            appends = None
         if appends is None:
             appends = self._appends[stream] = self._open(stream)
             # both only on a connection's first request
@@ -108,6 +123,9 @@ class GrpcWriter:
                 answer = appends.answer()
             _check(answer, offset)
         except BaseException:
+            if appends.timed_out:
+                # nothing may come back on this connection ever again; calls that go on keep the channel alive
+                self._channels[appends.place] = self._new_channel()
             self.forget(stream)
             raise
 
@@ -124,19 +142,21 @@ class GrpcWriter:
         )
         requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._watch()
-        return _Appends(requests, method(iter(requests.get, None), metadata=metadata), self._read_seconds)
+        call = method(iter(requests.get, None), metadata=metadata)
+        return _Appends(requests, call, self._read_seconds, place)
 
     def _watch(self) -> None:
         """One thread for the times of all calls: a timer for each request costs more than the rest of the request."""
         if not self._watched:
             self._watched = True
-            threading.Thread(target=self._cancel_late_calls, daemon=True).start()
+            threading.Thread(target=self._look_after_calls, daemon=True).start()
 
-    def _cancel_late_calls(self) -> None:
+    def _look_after_calls(self) -> None:
         while True:
-            time.sleep(min(1.0, self._read_seconds / 4))
+            time.sleep(min(1.0, self._read_seconds / 4, self._idle_seconds / 4))
             for appends in list(self._appends.values()):
                 appends.cancel_if_late()
+                appends.close_if_idle(self._idle_seconds)
 
     def _unary(self, operation: str, request: Any, answer: Any, /, **routing: str) -> "_Unary":
         method = self._channel(0).unary_unary(
@@ -185,13 +205,25 @@ class _Unary:
 
 @dataclass(slots=True)
 class _Appends:
-    """An AppendRows call; one request at a time, which is to be answered within `seconds`."""
+    """An AppendRows call on the channel at `place`; one request at a time, which is to be answered within `seconds`.
+    Another thread looks after it meanwhile."""
 
     requests: Any
     call: Any
     seconds: float
+    place: int
     deadline: float = math.inf
     timed_out: bool = False
+    busy: bool = True
+    used_at: float = field(default_factory=time.monotonic)
+    lock: Any = field(default_factory=threading.Lock)
+
+    def begin(self) -> bool:
+        """Whether a request can be put: not once the call has ended, whoever has ended it. A request that is put on
+        such a call fails, and nobody can tell whether its rows were written."""
+        with self.lock:
+            self.busy = bool(self.call.is_active())
+            return self.busy
 
     def put(self, request: bytes) -> None:
         self.deadline = time.monotonic() + self.seconds
@@ -211,13 +243,21 @@ class _Appends:
             raise
         finally:
             self.deadline = math.inf
+            self.used_at = time.monotonic()
+            self.busy = False
 
     def close(self) -> None:
         self.requests.put(None)
         self.call.cancel()
 
-    def cancel_if_late(self) -> None:
+    def close_if_idle(self, seconds: float) -> None:
         """To be called by another thread now and then."""
+        with self.lock:
+            if not self.busy and time.monotonic() - self.used_at > seconds:
+                self.close()
+
+    def cancel_if_late(self) -> None:
+        """The same."""
         if time.monotonic() > self.deadline:
             self.timed_out = True
             self.call.cancel()

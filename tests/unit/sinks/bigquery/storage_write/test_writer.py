@@ -42,11 +42,12 @@ def writer(google: StorageWriteStub) -> GrpcWriter:
     return writer_to(google.url)
 
 
-def writer_to(url: str) -> GrpcWriter:
+def writer_to(url: str, *, idle_seconds: float = 540.0) -> GrpcWriter:
     timeouts = {"connect_timeout_seconds": 5.0, "read_timeout_seconds": 0.5}
     return GrpcWriter(
         endpoint=url,
         token=BearerToken(AnonymousCredentials, **timeouts),
+        idle_seconds=idle_seconds,
         **timeouts,
     )
 
@@ -98,6 +99,43 @@ def test_a_failure_is_told_by_its_codes_and_the_next_append_goes_through(
     google.fault = lambda append: None
     append(writer, stream, len(google.streams[stream].rows), "b")
     assert google.streams[stream].rows[-1]["player_id"] == "b"
+
+
+def test_a_call_that_the_server_has_ended_is_not_written_on(
+    writer: GrpcWriter, google: StorageWriteStub
+) -> None:
+    stream = writer.create(TABLE)
+    append(writer, stream, 0, "a")
+    google.end_calls(Code.ABORTED)
+    call = writer._appends[stream].call
+    google.wait_until(lambda: not call.is_active())
+    append(writer, stream, 1, "b")
+    assert [row["player_id"] for row in google.streams[stream].rows] == ["a", "b"]
+    assert len(google.appends) >= 2
+
+
+def test_an_idle_call_is_closed_and_the_next_append_opens_another(google: StorageWriteStub) -> None:
+    google.fault = lambda append: None
+    writer = writer_to(google.url, idle_seconds=0.05)
+    stream = writer.create(TABLE)
+    append(writer, stream, 0, "a")
+    call = writer._appends[stream].call
+    google.wait_until(lambda: not call.is_active())
+    append(writer, stream, 1, "b")
+    assert len(google.streams[stream].rows) == 2
+
+
+def test_after_a_time_out_another_connection_is_made(writer: GrpcWriter, google: StorageWriteStub) -> None:
+    stream = writer.create(TABLE)
+    append(writer, stream, 0, "a")
+    before = writer._channels[0]
+    google.fault = lambda append: Silent()
+    with pytest.raises(CallFailed, match="DEADLINE_EXCEEDED"):
+        append(writer, stream, 1, "b")
+    assert writer._channels[0] is not before
+    google.fault = lambda append: None
+    append(writer, stream, 2, "c")
+    assert [row["player_id"] for row in google.streams[stream].rows] == ["a", "b", "c"]
 
 
 def test_offsets_are_the_servers_to_judge(writer: GrpcWriter) -> None:
