@@ -76,6 +76,11 @@ class Sink[Request](Protocol):
         Raises TransientError or SetupError, which put the checkpoint off.
         """
 
+    def release(self, *, everything: bool) -> None:
+        """Nothing is on its way. Gives up what the backend holds for this process: all of it, or what has been idle for
+        so long that the backend may take it away. Blocks. Raises TransientError, SetupError or Superseded; not to have
+        done it costs time later, and no row."""
+
 
 class Unordered:
     """What a sink has that needs no order and keeps nothing of its own."""
@@ -84,3 +89,6 @@ class Unordered:
 
     def before_checkpoint(self, position: Position) -> None:
         """Its backend holds all that there is to know."""
+
+    def release(self, *, everything: bool) -> None:
+        """It holds nothing there."""

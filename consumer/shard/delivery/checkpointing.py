@@ -34,13 +34,16 @@ class Checkpointing:
         status: ShardStatus,
         *,
         before: Callable[[Position], None] = lambda position: None,
+        release: Callable[[bool], None] = lambda everything: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`before` is called with a watermark before it is asked for; it may block and raise DeliveryError, which
-        puts the checkpoint off, or Superseded."""
+        puts the checkpoint off, or Superseded. `release` gives up what the backend holds for this process, everything
+        or what was idle for long; it may do the same."""
         self._state = state
         self._status = status
         self._before = before
+        self._release = release
         self._now = now
         self.lease_lost = False
 
@@ -75,6 +78,21 @@ class Checkpointing:
         self._status.checkpointed("the shard's end")
         return True
 
+    def release(self, *, everything: bool) -> None:
+        """Once nothing is on its way."""
+        if self.lease_lost:
+            return
+        try:
+            self._release(everything)
+        except DeliveryError as error:
+            self._status.log("WARNING", f"what is open at the backend stays open: {error}")
+        except Superseded as error:
+            self._superseded(error)
+
+    def _superseded(self, error: Superseded) -> None:
+        self._status.log("WARNING", f"{error}: this process takes no more checkpoints")
+        self.lease_lost = True
+
     def _may_ask(self, watermark: Position) -> bool:
         try:
             self._before(watermark)
@@ -83,8 +101,7 @@ class Checkpointing:
             self._state.failed(self._now(), retry_after_seconds=CHECKPOINT_RETRY_SECONDS)
             return False
         except Superseded as error:
-            self._status.log("WARNING", f"{error}: this process takes no more checkpoints")
-            self.lease_lost = True
+            self._superseded(error)
             return False
         return True
 

@@ -15,6 +15,9 @@ from consumer.domain.ledger import Ledger
 from consumer.shard.delivery.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointer, Checkpointing
 from consumer.shard.delivery.status import ShardStatus
 
+_RELEASE_SECONDS = 60.0
+"""Between two looks of an idle shard at what it may give up."""
+
 
 class ChunkDelivery(Protocol):
     def start(self, chunk: Chunk, on_durable: Callable[[], None]) -> None: ...
@@ -73,6 +76,7 @@ class Pipeline:
         self._open_read_ms: int | None = None
         self._drain_until: float | None = None
         self._dropped = False
+        self._released_at = now()
         self._message_bytes = 0  # beyond what a usual message takes
 
     # What the supervisor is told (status.Gauges)
@@ -113,6 +117,9 @@ class Pipeline:
             self._take(records, tip_seen_ms, checkpointer)
         finally:
             self._message_bytes = 0
+        if not records and self._is_idle() and self._now() - self._released_at >= _RELEASE_SECONDS:
+            self._released_at = self._now()
+            self._checkpoints.release(everything=False)
 
     def take_early(self, records: Records) -> None:
         """Take records of a message that is still coming: as `accept`, but that nothing can be checkpointed yet."""
@@ -159,6 +166,7 @@ class Pipeline:
             if self._checkpoints.lease_lost or self._past_drain():
                 return
             self._pause(CHECKPOINT_RETRY_SECONDS)
+        self._checkpoints.release(everything=True)
 
     def shut_down(self, checkpointer: Checkpointer) -> None:
         """The lease will be given up: finish what is in flight, checkpoint, forget the open chunk."""
@@ -170,6 +178,8 @@ class Pipeline:
                 break
             self._pause(CHECKPOINT_RETRY_SECONDS)
         left = self._ledger.in_flight_chunks
+        if not left:
+            self._checkpoints.release(everything=True)
         self._status.log(
             "INFO" if not left else "WARNING",
             f"shut down at {self._checkpoints.confirmed or 'the checkpoint it started from'},"

@@ -62,7 +62,10 @@ def build_pipeline(
         ledger=Ledger(),
         delivery=_delivery(settings, shard, status, sink),
         checkpoints=Checkpointing(
-            CheckpointState(checkpoint_policy), status, before=partial(_before_checkpoint, sink)
+            CheckpointState(checkpoint_policy),
+            status,
+            before=partial(_before_checkpoint, sink),
+            release=lambda everything: sink.release(everything=everything),
         ),
         limits=in_flight_limits(settings),
         status=status,

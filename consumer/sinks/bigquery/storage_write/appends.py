@@ -39,12 +39,15 @@ class Append:
 class Lane:
     """A table as this process writes to it: `count` rows of the present era are there.
 
-    `created` is a stream that is not used before it is kept.
+    `created` is a stream that is not used before it is kept, `sending` tells that a request is on its way, `used_at` is
+    when the last one began, in seconds that only grow.
     """
 
     count: int
     stream: Stream | None = None
     created: str | None = None
+    sending: bool = False
+    used_at: float = 0.0
 
 
 class OwnShard:
@@ -55,5 +58,7 @@ class OwnShard:
         self.state = state
         self.replay = Replay(state, start)
         self.lanes = {table: Lane(total) for table, total in state.present.totals.items()}
+        self.may_write = True
+        """It is kept that rows past the mark may be in the tables (ShardState.settled)."""
         self.refused: dict[tuple[int, Position], str] = {}
         self.refused_keys: dict[str, Position] = {}

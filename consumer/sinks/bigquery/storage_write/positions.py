@@ -43,7 +43,8 @@ class ShardState(msgspec.Struct):
 
     Every record up to `mark` is durable, and at `mark` the tables held `counts` rows. Without a mark, counting began
     with the record at `origin`. The last era is the present one; an earlier one stays until the mark has passed all
-    of its rows.
+    of its rows. `settled` tells that no table holds a row of a record past the mark; it is taken back before the next
+    row is written.
     """
 
     version: int = VERSION
@@ -51,6 +52,7 @@ class ShardState(msgspec.Struct):
     origin: Position | None = None
     counts: Counts = {}
     eras: list[Era] = []
+    settled: bool = False
 
     @property
     def present(self) -> Era:
@@ -60,10 +62,16 @@ class ShardState(msgspec.Struct):
         return [stream.name for era in self.eras for stream in era.streams.values()]
 
     def close_streams(self, row_counts: Mapping[str, int]) -> None:
-        """Take the rows of finalized streams, by name, into the totals."""
+        """Take the rows of finalized streams, by name, into the totals. A stream that is gone may be missing while the
+        state is settled: its rows are those at the mark."""
         for era in self.eras:
+            known = self.counts.get(era.number, {})
             for table, stream in era.streams.items():
-                era.totals[table] = stream.base + row_counts[stream.name]
+                if stream.name in row_counts:
+                    era.totals[table] = stream.base + row_counts[stream.name]
+                else:
+                    assert self.settled, "its rows are not known"
+                    era.totals[table] = known.get(table, 0)
             era.streams = {}
 
     def begin_at(self, first: Position) -> None:

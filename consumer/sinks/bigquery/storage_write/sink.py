@@ -5,7 +5,9 @@ records that are there already from the number of rows alone; `PositionStore` ke
 owners off.
 """
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -37,6 +39,11 @@ if TYPE_CHECKING:  # it needs gRPC, which starts threads: no fork may come after
     from consumer.sinks.bigquery.storage_write.writer import Writer
 
 
+_IDLE_SECONDS = 6 * 3600.0
+"""A stream without traffic lives for three days: https://cloud.google.com/bigquery/docs/write-api-streaming"""
+_LOOK_SECONDS = 60.0
+
+
 class StorageWriteSink:
     """`prepare` has to be called for the chunks of a shard in order, and `send` for the requests of a lane."""
 
@@ -53,6 +60,7 @@ class StorageWriteSink:
         start: Position | None,
         max_request_bytes: int,
         sample: Callable[[], Record],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`start` is the checkpoint that the shard is read from, None where there is none; `sample` makes a record that
         fits every column.
@@ -67,6 +75,8 @@ class StorageWriteSink:
         self._guard = guard
         self._start = start
         self._sample = sample
+        self._now = now
+        self._looked_at = now()
         self._table_check = TableCheck(self._append_sample)
         self._max_request_bytes = max_request_bytes
         self._shard: OwnShard | None = None
@@ -116,15 +126,20 @@ class StorageWriteSink:
         shard = self._shard
         assert shard is not None, "a request comes from prepare"
         lane = shard.lanes.setdefault(request.table, Lane(0))
-        if lane.stream is None:
-            lane.stream = self._opened(shard, lane, request.table)
-        stream = lane.stream
-        offset = lane.count - stream.base
+        lane.sending, lane.used_at = True, self._now()
         try:
-            self._writer.append(stream.name, offset, self._maker.schema, self._batch(request))
-        except CallFailed as failure:
-            return self._after_failure(shard, lane, request, failure)
-        return self._written(shard, lane, request)
+            if lane.stream is None:
+                lane.stream = self._opened(shard, lane, request.table)
+            stream = lane.stream
+            self._unsettle(shard)
+            offset = lane.count - stream.base
+            try:
+                self._writer.append(stream.name, offset, self._maker.schema, self._batch(request))
+            except CallFailed as failure:
+                return self._after_failure(shard, lane, request, failure)
+            return self._written(shard, lane, request)
+        finally:
+            lane.sending = request.unanswered
 
     def split(self, request: Append, refusal: str) -> Outcome[Append]:
         count = len(request.rows.indices)
@@ -160,8 +175,47 @@ class StorageWriteSink:
                 shard.state.move_mark(progress.end, progress.rows)
                 if progress.end == position:
                     break
+            # what comes next is prepared first, and written only once this was taken back
+            shard.state.settled = not self._unsettled
+            shard.may_write = not shard.state.settled
             self._save(shard)
         self._forget_refused(shard, position)
+        if self._now() - self._looked_at > _LOOK_SECONDS:
+            self._looked_at = self._now()
+            self.release(everything=False)
+
+    def release(self, *, everything: bool) -> None:
+        """Finalizes the streams that no request is on its way to: Google takes one away that was idle for three days,
+        and with it the number of its rows."""
+        shard = self._shard
+        if shard is None:
+            return
+        before = math.inf if everything else self._now() - _IDLE_SECONDS
+        idle = {
+            table: lane
+            for table, lane in shard.lanes.items()
+            if lane.stream is not None and lane.used_at < before and not lane.sending
+        }
+        streams = {table: lane.stream for table, lane in idle.items() if lane.stream is not None}
+        if not streams:
+            return
+        for table, lane in idle.items():
+            lane.stream = None  # a request that comes meanwhile opens another one
+            self._writer.forget(streams[table].name)
+        names = [stream.name for stream in streams.values()]
+        try:
+            self._writer.finalize(names)
+        except CallFailed as failure:
+            # one that is gone takes no rows either
+            if meaning_of(failure) is not Meaning.GONE:
+                raise delivery_error(failure, "streams that are idle") from failure
+        with self._saving:
+            present = shard.state.present
+            for table, stream in streams.items():
+                if present.streams.get(table) == stream:
+                    del present.streams[table]
+                    present.totals[table] = shard.lanes[table].count
+            self._save(shard)
 
     # Inside
 
@@ -176,7 +230,8 @@ class StorageWriteSink:
             # of a count that somebody has removed
             self._store.forget(refused)
             refused = {}
-        state.close_streams(self._finalized(state.open_streams()))
+        state.close_streams(self._finalized(state))
+        state.settled = False
         state.begin(self._rules)
         shard = OwnShard(taken.generation, state, self._start)
         self._save(shard)
@@ -187,17 +242,37 @@ class StorageWriteSink:
         self._shard = shard
         return shard
 
-    def _finalized(self, streams: list[str]) -> dict[str, int]:
+    def _finalized(self, state: ShardState) -> dict[str, int]:
+        """The rows of the former owner's streams, by name; those that are gone are left out where they are known."""
+        streams = state.open_streams()
         try:
             return self._writer.finalize(streams)
         except CallFailed as failure:
             if meaning_of(failure) is not Meaning.GONE:
                 raise delivery_error(failure, "streams of the former owner") from failure
-            raise SetupError(
-                f"a stream of the former owner is gone, and with it the number of its rows: {failure};"
-                " docs/storage-write.md says what to do",
-                setting=SETTING,
-            ) from failure
+            if not state.settled:
+                raise SetupError(
+                    f"a stream of the former owner is gone, and with it the number of its rows: {failure};"
+                    " docs/storage-write.md says what to do",
+                    setting=SETTING,
+                ) from failure
+        found: dict[str, int] = {}
+        for stream in streams:
+            try:
+                found |= self._writer.finalize([stream])
+            except CallFailed as failure:
+                if meaning_of(failure) is not Meaning.GONE:
+                    raise delivery_error(failure, "streams of the former owner") from failure
+        return found
+
+    def _unsettle(self, shard: OwnShard) -> None:
+        """To be called before a row is written."""
+        if shard.may_write:
+            return
+        with self._saving:
+            shard.state.settled = False
+            self._save(shard)
+            shard.may_write = True
 
     def _hold_unknown_verdicts(
         self, shard: OwnShard, records: Sequence[Record], indices: Sequence[int]
@@ -266,7 +341,9 @@ class StorageWriteSink:
         stream = Stream(lane.created, lane.count)
         with self._saving:
             shard.state.present.streams[table] = stream
+            shard.state.settled = False
             self._save(shard)
+            shard.may_write = True
         lane.created = None
         return stream
 
@@ -274,6 +351,7 @@ class StorageWriteSink:
         count = len(request.rows.indices)
         lane.count += count
         request.progress.add(shard.state.present.number, request.table, count)
+        request.unanswered = False
         self._guard.count(count, 0)
         return Outcome(counts={"storage_write_rows": count, "storage_write_bytes": request.batch_bytes})
 

@@ -65,6 +65,7 @@ class FakeStream:
     table: str
     rows: list[int] = field(default_factory=list)
     finalized: bool = False
+    gone: bool = False
 
 
 PENDING = "a stream that nobody commits"
@@ -123,6 +124,11 @@ class FakeBigQuery:
     def forget(self, stream: str) -> None:
         pass
 
+    def take_idle_streams_away(self) -> None:
+        """As Google does after three days without traffic; their rows stay."""
+        for stream in self.streams.values():
+            stream.gone = True
+
     def _check(self) -> None:
         if self.takes_nothing:
             raise CallFailed(
@@ -146,7 +152,7 @@ class FakeBigQuery:
         stream.rows += rows
 
     def _stream(self, name: str) -> FakeStream:
-        if name not in self.streams:
+        if name not in self.streams or self.streams[name].gone:
             raise CallFailed(
                 code="NOT_FOUND", message="no such stream", storage_code=StorageCode.STREAM_NOT_FOUND
             )

@@ -21,6 +21,7 @@ from consumer.native import library
 from consumer.settings.values import Value
 from consumer.sinks.base import Outcome
 from consumer.sinks.bigquery.storage_write.appends import Append
+from consumer.sinks.bigquery.storage_write.positions import decode_state
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.rows.log_rows import LogRows, Made, RowMaker, Rows
 from consumer.sinks.bigquery.storage_write.rows.rules import VERSION, Rules
@@ -45,6 +46,17 @@ class World:
     maker_of: Callable[[Rules], RowMaker] = NumberRows
     payload: Callable[[int], bytes] = lambda number: b""
     checkpoints: list[int] = field(default_factory=lambda: [0])
+    days_pass: bool = False
+    """Between two lives now and then, where that holds nobody."""
+
+    def wait(self) -> bool:
+        """Perhaps for so long that streams are taken away and no former owner is left, unless rows past the mark may be
+        in the tables."""
+        state = self.store.state and decode_state(self.store.state)
+        days_pass = self.days_pass and bool(state and state.settled) and self.random.random() < 0.5
+        if days_pass:
+            self.bigquery.take_idle_streams_away()
+        return days_pass
 
     def process(self, own: Rules) -> "Process":
         return Process(self, own, self.random.choice(self.checkpoints))
@@ -72,7 +84,7 @@ class Process:
         )
 
     def step(self) -> None:
-        act = self.world.random.choice([self.read, self.send, self.send, self.checkpoint])
+        act = self.world.random.choice([self.read, self.send, self.send, self.checkpoint, self.release])
         try:
             act()
         except DeliveryError:
@@ -147,6 +159,10 @@ class Process:
         if self.world.random.random() < 0.8:  # else the process dies before the KCL has heard of it
             self.world.checkpoints.append(before)
 
+    def release(self) -> None:
+        if not self.waiting:
+            self.sink.release(everything=self.world.random.random() < 0.5)
+
     def bury(self, chunk: Chunk, indices: list[int]) -> None:
         self.world.dead |= {int(chunk.records[index].sequence_number) for index in indices}
 
@@ -162,6 +178,8 @@ def lives(world: World, steps: list[int], choose_rules: bool) -> None:
     own = world.rules[0]
     for count in steps:
         own = world.random.choice(world.rules) if choose_rules else own
+        if world.wait():
+            zombies.clear()
         process = world.process(own)
         for _ in range(count):
             (world.random.choice(zombies) if zombies and world.random.random() < 0.3 else process).step()
@@ -190,6 +208,16 @@ def test_crashes_former_owners_and_replays_leave_every_row_once(
     assert sorted(world.bigquery.rows()) == list(range(1, records + 1))
     for table in ("t0", "t1"):
         assert world.bigquery.table(table) == sorted(world.bigquery.table(table))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 60), seeds, st.lists(st.integers(0, 25), min_size=1, max_size=8))
+def test_streams_that_are_taken_away_while_idle_hold_nobody_and_double_nothing(
+    records: int, random: Random, steps: list[int]
+) -> None:
+    world = World(records, random, days_pass=True)
+    lives(world, steps, choose_rules=False)
+    assert sorted(world.bigquery.rows()) == list(range(1, records + 1))
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,5 +1,7 @@
 """What the sink does with each outcome, with a BigQuery and a store that are scripted."""
 
+from collections.abc import Callable
+
 import pytest
 
 from consumer.domain.chunks import Chunk
@@ -17,6 +19,14 @@ from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStor
 NO_LIMIT = ShareLimit(1.0, 10)
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Bench:
     """A shard's backend; `sink` makes processes on it."""
 
@@ -25,7 +35,12 @@ class Bench:
         self.store = FakeStore()
 
     def sink(
-        self, start: str | None = None, *, own: Rules | None = None, limit: ShareLimit = NO_LIMIT
+        self,
+        start: str | None = None,
+        *,
+        own: Rules | None = None,
+        limit: ShareLimit = NO_LIMIT,
+        now: Callable[[], float] = lambda: 0.0,
     ) -> StorageWriteSink:
         return StorageWriteSink(
             writer=self.bigquery,
@@ -36,6 +51,7 @@ class Bench:
             start=None if start is None else Position(start, 0),
             max_request_bytes=1000,
             sample=lambda: Record(b"", "key", "1"),
+            now=now,
         )
 
     def rows(self) -> list[int]:
@@ -407,3 +423,84 @@ def test_what_an_older_version_judged_alike_is_told_by_its_rows(bench: Bench) ->
     deliver(bench.sink(own=rules(tables=1, deep=4, version=VERSION - 1)), 1, 2, 3)
     assert [each.reason for each in deliver(bench.sink(own=rules(tables=1, deep=4)), 1, 2, 3)] == []
     assert bench.rows() == [1, 2, 3]
+
+
+def test_an_orderly_end_leaves_no_stream_open(bench: Bench) -> None:
+    sink = bench.sink()
+    deliver(sink, 1, 2)
+    checkpoint(sink, 2)
+    sink.release(everything=True)
+    assert all(stream.finalized for stream in bench.bigquery.streams.values())
+    assert decode_state(bench.store.state or b"").open_streams() == []
+    bench.bigquery.take_idle_streams_away()  # a week later
+    again = bench.sink("2")
+    deliver(again, 3)
+    assert bench.rows() == [1, 2, 3]
+
+
+def test_a_crash_after_everything_was_checkpointed_holds_nobody_a_week_later(bench: Bench) -> None:
+    sink = bench.sink()
+    deliver(sink, 1, 2)
+    checkpoint(sink, 2)
+    bench.bigquery.take_idle_streams_away()
+    deliver(bench.sink("2"), 3)
+    assert bench.rows() == [1, 2, 3]
+
+
+def test_rows_past_the_mark_in_a_stream_that_is_gone_hold_the_shard(bench: Bench) -> None:
+    sink = bench.sink()
+    deliver(sink, 1, 2)
+    checkpoint(sink, 2)
+    deliver(sink, 3)
+    bench.bigquery.take_idle_streams_away()
+    with pytest.raises(SetupError, match="a stream of the former owner is gone"):
+        bench.sink("2").prepare(chunk(3, 4))
+
+
+def test_a_table_that_was_quiet_for_long_gets_a_new_stream(bench: Bench) -> None:
+    clock = Clock()
+    sink = bench.sink(now=clock)
+    deliver(sink, 1)
+    checkpoint(sink, 1)
+    clock.now += 5 * 3600
+    sink.release(everything=False)
+    assert [stream.finalized for stream in bench.bigquery.streams.values()] == [False]
+    clock.now += 2 * 3600
+    sink.release(everything=False)
+    assert [stream.finalized for stream in bench.bigquery.streams.values()] == [True]
+    bench.bigquery.take_idle_streams_away()
+    deliver(sink, 2)
+    checkpoint(sink, 2)
+    assert bench.rows() == [1, 2]
+    deliver(bench.sink("2"), 3)
+    assert bench.rows() == [1, 2, 3]
+
+
+def test_a_busy_shard_looks_after_its_quiet_tables(bench: Bench) -> None:
+    clock = Clock()
+    sink = bench.sink(own=rules(tables=2), now=clock)
+    deliver(sink, 1, 2)
+    checkpoint(sink, 2)
+    clock.now += 7 * 3600
+    deliver(sink, 3)
+    checkpoint(sink, 3)
+    quiet, busy = sorted(bench.bigquery.streams.values(), key=lambda stream: stream.table)
+    assert (quiet.finalized, busy.finalized) == (True, False)
+
+
+def test_a_settled_shard_keeps_that_before_it_writes_again(bench: Bench) -> None:
+    sink = bench.sink()
+    deliver(sink, 1)
+    checkpoint(sink, 1)
+    assert decode_state(bench.store.state or b"").settled
+    request = prepared(sink, 2)
+    bench.store.failures = [TransientError("down")]
+    with pytest.raises(TransientError):
+        sink.send(request)
+    bench.store.failures = [TransientError("down")]
+    with pytest.raises(TransientError):
+        sink.send(request)
+    assert bench.rows() == [1]
+    sink.send(request)
+    assert bench.rows() == [1, 2]
+    assert not decode_state(bench.store.state or b"").settled
