@@ -180,8 +180,23 @@ def _objects(values: Values, report: _Report) -> Iterator[Finding]:
     for key in ("s3.prefix", "s3.partition", "deadletter.prefix"):
         if {".", ".."} & set(str(values.get(key, "")).split("/")):
             yield report.error(key, 'holds a part "." or "..", which many tools resolve')
+    yield from _joined_prefixes(values, report)
     if "s3.bucket" in values and values.get("s3.bucket") == values.get("deadletter.bucket"):
         yield from _dead_letters_apart(values, report)
+
+
+def _joined_prefixes(values: Values, report: _Report) -> Iterator[Finding]:
+    """A prefix is put before the rest of the key as it is; one that ends with `-`, say, was meant so."""
+    followed_by = {
+        "s3.prefix": values.get("s3.partition"),
+        "deadletter.prefix": values.get("applicationName"),
+    }
+    for key, following in followed_by.items():
+        prefix = str(values.get(key, ""))
+        if prefix[-1:].isalnum() and following is not None:
+            yield report.warning(
+                key, f'keys will begin with "{prefix}{following}": for a folder write "{prefix}/"'
+            )
 
 
 def _dead_letters_apart(values: Values, report: _Report) -> Iterator[Finding]:

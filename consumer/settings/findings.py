@@ -9,6 +9,8 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from consumer.settings.values import printable
+
 
 class Severity(enum.StrEnum):
     """An error stops the start; a warning names a costly or dangerous choice."""
@@ -30,7 +32,8 @@ class Finding:
 
     def __str__(self) -> str:
         place = "" if self.file is None else self.file if self.line is None else f"{self.file}:{self.line}"
-        parts = (place, self.severity if self.severity is Severity.WARNING else "", self.key, self.message)
+        severity = self.severity if self.severity is Severity.WARNING else ""
+        parts = (place, severity, printable(self.key), self.message)
         return ": ".join(part for part in parts if part)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from consumer.settings.table import Backend
-from consumer.settings.values import Choice, Flag, Integer, Kind, Number, Text
+from consumer.settings.values import REGION, URL, Choice, Flag, Integer, Kind, Number, Text
 
 type Owner = Literal["operator", "daemon", "nobody"]
 
@@ -24,8 +24,6 @@ _MILLIS = Integer(at_least=0, at_most=86_400_000)
 _COUNT = Integer(at_least=0, at_most=2_147_483_647)
 _PERCENT = Integer(at_least=0, at_most=100)
 _NAME = Text(form="a name: letters, digits, _ . and -", pattern=r"[A-Za-z0-9_.-]{1,255}")
-_URL = Text(form="an http or https address without a password", pattern=r"https?://[^\s/?#@]+(?:/[^\s]*)?")
-_REGION = Text(form="an AWS region", pattern=r"[a-z0-9-]+")
 _CLASS = Text(
     form="a credentials provider class with its | separated arguments",
     shown=False,
@@ -94,15 +92,16 @@ _STREAM = (
     _key(
         "streamArn",
         Text(
-            form="a stream's ARN", pattern=r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:\d{12}:stream/[A-Za-z0-9_.-]+"
+            form="a stream's ARN, as arn:aws:kinesis:eu-west-1:123456789012:stream/name",
+            pattern=r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:\d{12}:stream/[A-Za-z0-9_.-]+",
         ),
         "stream to read, when it stands in another account; it overrules streamName",
     ),
     _key(
-        "regionName", _REGION, "region of stream, lease tables and metrics", "us-east-1", default="us-east-1"
+        "regionName", REGION, "region of stream, lease tables and metrics", "us-east-1", default="us-east-1"
     ),
-    _key("kinesisEndpoint", _URL, "Kinesis endpoint in place of Amazon's"),
-    _key("dynamoDBEndpoint", _URL, "DynamoDB endpoint in place of Amazon's"),
+    _key("kinesisEndpoint", URL, "Kinesis endpoint in place of Amazon's"),
+    _key("dynamoDBEndpoint", URL, "DynamoDB endpoint in place of Amazon's"),
     _key(
         "AwsCredentialsProvider",
         _CLASS,

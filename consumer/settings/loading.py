@@ -6,6 +6,7 @@ The later one wins: default, file, environment, command line. A key travels in a
 
 from __future__ import annotations
 
+import codecs
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -86,9 +87,15 @@ def _from_file(file: Path | None, findings: list[Finding]) -> dict[str, Given]:
 
 def _content(file: Path, place: str, findings: list[Finding]) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        content = file.read_bytes()
     except OSError as error:
         findings.append(_error("", f"cannot read the file: {error.strerror}", place))
+        return ""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        findings.append(_error("", "the file is UTF-16: save it as UTF-8", place))
+        return ""
+    try:
+        return content.decode("utf-8-sig")  # some editors begin a file with a byte-order mark
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         findings.append(_error("", "this line is not UTF-8", place, line))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Literal
 
@@ -57,7 +58,7 @@ def read_schema(path: Path) -> tuple[Column, ...]:
 def parse_schema(content: bytes) -> tuple[Column, ...]:
     """The columns of a schema file's content; raises SchemaError."""
     try:
-        columns = msgspec.json.decode(content, type=tuple[Column, ...])
+        columns = msgspec.json.decode(content.removeprefix(BOM_UTF8), type=tuple[Column, ...])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SchemaError(f"not a BigQuery schema (a JSON list of columns): {error}") from error
     if not columns:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from consumer.settings.values import Choice, Duration, Flag, Integer, Kind, Number, Size, Text
+from consumer.settings.values import REGION, URL, Choice, Duration, Flag, Integer, Kind, Number, Size, Text
 
 type Backend = Literal["s3", "bigquery"]
 
@@ -20,9 +20,13 @@ _S3: frozenset[Backend] = frozenset({"s3"})
 _BIGQUERY: frozenset[Backend] = frozenset({"bigquery"})
 
 _BUCKET = Text(
-    form="the name of an S3 bucket", pattern=r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]|arn:aws[a-z-]*:s3:[^\s]+"
+    form="a bucket's name (3 to 63 lower-case letters, digits, dots and hyphens) or an access point's ARN",
+    pattern=r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]|arn:aws[a-z-]*:s3:[^\s]+",
 )
-_PREFIX = Text(form="a key prefix that starts with no slash", pattern=r"(?!/)[A-Za-z0-9!_.*'()=/-]*")
+_PREFIX = Text(
+    form="a key prefix: letters, digits and ! _ . * ' ( ) = / - with no slash at its start",
+    pattern=r"(?!/)[A-Za-z0-9!_.*'()=/-]*",
+)
 _PARTITION = Text(
     form="a path of %Y %m %d %H %M %j and letters, digits, = _ - . and slashes between parts",
     pattern=r"(?:(?:%[YmdHMj]|[A-Za-z0-9=_.-])+/)*(?:%[YmdHMj]|[A-Za-z0-9=_.-])+",
@@ -32,7 +36,6 @@ _COLUMNS = Text(
     form="field names with commas between them",
     pattern=r"[A-Za-z_][A-Za-z0-9_]{0,299}(?: *, *[A-Za-z_][A-Za-z0-9_]{0,299}){0,3}",
 )
-_URL = Text(form="an http or https address without a password", pattern=r"https?://[^\s/?#@]+(?:/[^\s]*)?")
 _LEVEL = Choice(("DEBUG", "INFO", "WARNING", "ERROR"))
 
 
@@ -299,7 +302,10 @@ _PROCESS = (
 _AWS = (
     Setting(
         name="kinesis.role_arn",
-        kind=Text(form="a role's ARN", pattern=r"arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+.@/-]+"),
+        kind=Text(
+            form="a role's ARN, as arn:aws:iam::123456789012:role/name",
+            pattern=r"arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+.@/-]+",
+        ),
         meaning="role to read the stream with, when it stands in another account; nothing else is done with it",
     ),
     Setting(
@@ -309,12 +315,12 @@ _AWS = (
     ),
     Setting(
         name="s3.endpoint_url",
-        kind=_URL,
+        kind=URL,
         meaning="S3 endpoint in place of Amazon's, for deliveries and dead letters",
     ),
     Setting(
         name="s3.region",
-        kind=Text(form="an AWS region", pattern=r"[a-z0-9-]+"),
+        kind=REGION,
         meaning="region of the buckets; regionName unless set",
     ),
     Setting(
@@ -417,7 +423,10 @@ _S3_SINK = (
 _BIGQUERY_SINK = (
     Setting(
         name="bigquery.project",
-        kind=Text(form="a Google Cloud project id", pattern=r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{3,61}[a-z0-9]"),
+        kind=Text(
+            form="a Google Cloud project id: lower-case letters, digits and hyphens",
+            pattern=r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{3,61}[a-z0-9]",
+        ),
         mandatory=True,
         backends=_BIGQUERY,
         meaning="project that holds the dataset",
@@ -576,13 +585,13 @@ _BIGQUERY_SINK = (
     ),
     Setting(
         name="bigquery.api_endpoint",
-        kind=_URL,
+        kind=URL,
         backends=_BIGQUERY,
         meaning="BigQuery endpoint in place of Google's",
     ),
     Setting(
         name="bigquery.storage_endpoint",
-        kind=_URL,
+        kind=URL,
         backends=_BIGQUERY,
         meaning="endpoint of the Storage Write API in place of Google's; http without TLS",
     ),
@@ -612,7 +621,8 @@ _BIGQUERY_SINK = (
     Setting(
         name="bigquery.service_account",
         kind=Text(
-            form="a service account's address", pattern=r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com"
+            form="a service account's address, as name@my-project.iam.gserviceaccount.com",
+            pattern=r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com",
         ),
         backends=_BIGQUERY,
         meaning="service account to act as; with bigquery.credentials = aws, the AWS role itself unless set",

@@ -23,6 +23,8 @@ _SIZE_UNITS = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
+_SURROGATE = r"[\ud800-\udfff]"
+"""How Python shows bytes of the environment or of a command line that are not UTF-8."""
 _TRUE_AND_FALSE = {"true": True, "false": False}
 
 
@@ -149,13 +151,22 @@ class Text:
     pattern: str = r"[^\x00-\x1f\x7f]*"
 
     def parse(self, text: str) -> str:
+        found = f'"{printable(text)}"' if self.shown else "the value"
+        if re.search(_SURROGATE, text):
+            raise ValueError(f"{found} is not UTF-8")
         if re.fullmatch(self.pattern, text) is None:
-            found = f'"{_printable(text)}"' if self.shown else "the value"
             raise ValueError(f"{found} is not {self.form}")
         return text
 
     def describe(self) -> str:
         return self.form
+
+
+URL = Text(
+    form="an address that begins with http:// or https:// and holds no user, password or query",
+    pattern=r"https?://[^\s/?#@]+(?:/[^\s]*)?",
+)
+REGION = Text(form="an AWS region, as eu-west-1", pattern=r"[a-z0-9-]+")
 
 
 def _seconds(text: str) -> float:
@@ -190,7 +201,7 @@ def _range(at_least: object, at_most: object) -> str:
     return f", {at_least} to {at_most}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """In one line, without what a URL holds of names and passwords."""
     text = re.sub(r"//[^/]*@", "//…@", text)
     return text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text

@@ -199,6 +199,27 @@ def test_a_costly_or_dangerous_choice_is_a_warning(
     ]
 
 
+def test_a_prefix_that_runs_into_the_rest_of_the_key_is_told_with_the_key_and_the_cure() -> None:
+    found = findings("s3", s3__prefix="player-log", deadletter__prefix="dead")
+    assert found == [
+        (
+            Severity.WARNING,
+            "s3.prefix",
+            'keys will begin with "player-logdt=%Y-%m-%d/hour=%H": for a folder write "player-log/"',
+        ),
+        (
+            Severity.WARNING,
+            "deadletter.prefix",
+            'keys will begin with "deadplayer-log-s3": for a folder write "dead/"',
+        ),
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["", "player-log/", "logs/player-", "logs/game="])
+def test_a_prefix_that_ends_where_a_name_may_begin_is_taken_without_a_word(prefix: str) -> None:
+    assert findings("s3", s3__prefix=prefix, deadletter__bucket="other") == []
+
+
 @pytest.mark.parametrize(
     ("backend", "overrides"),
     [

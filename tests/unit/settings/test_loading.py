@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,34 @@ def test_a_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
     assert (2, "this line is not UTF-8") in {
         (finding.line, finding.message) for finding in findings_of("s3", {}, file=file)
     }
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
+    file = tmp_path / "marked.properties"
+    file.write_bytes("s3.bucket=bucket\n".encode("utf-8-sig"))
+    assert load("s3", file=file).text("s3.bucket") == "bucket"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_file_in_utf16_is_told_so_and_not_line_by_line(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "wide.properties"
+    file.write_bytes(
+        "\ufeffs3.bucket=größe\n".removeprefix("\ufeff" * (encoding == "utf-16")).encode(encoding)
+    )
+    messages = [finding.message for finding in findings_of("s3", S3, file=file)]
+    assert messages == ["the file is UTF-16: save it as UTF-8"]
+
+
+def test_a_key_with_a_character_that_nobody_sees_is_shown_with_it(tmp_path: Path) -> None:
+    (finding,) = findings_of("s3", {}, file=write(tmp_path, "s3.bucket\u200b = bucket\n"))[:1]
+    assert r"s3.bucket\u200b: no such setting; did you mean s3.bucket?" in str(finding)
+
+
+def test_a_path_that_is_not_utf8_is_a_fault() -> None:
+    variable = os.fsdecode(b"/var/lib/\xfc")
+    environment = {"CONSUMER_SET_WORKER__STATE_DIR": variable}
+    with pytest.raises(SettingsError, match=r'worker.state_dir: "/var/lib/\\udcfc" is not UTF-8'):
+        load("s3", overrides=S3, environment=environment)
 
 
 def test_a_setting_without_a_default_can_be_left_empty_and_one_with_a_default_cannot() -> None:

@@ -26,6 +26,12 @@ def test_columns_are_read_in_order_with_the_types_that_the_api_answers() -> None
     )
 
 
+def test_a_byte_order_mark_is_no_part_of_the_schema() -> None:
+    assert parse_schema('[{"name": "a", "type": "STRING"}]'.encode("utf-8-sig")) == (
+        Column(name="a", type="STRING"),
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -1,7 +1,10 @@
+import re
+import string
+
 import pytest
 
 from consumer.settings import BACKENDS, load
-from consumer.settings.kcl_table import KCL_KEYS
+from consumer.settings.kcl_table import KCL_KEYS, KclKey
 from consumer.settings.reference import effective_lines, help_lines
 from consumer.settings.table import SETTINGS, Backend, Setting
 
@@ -12,6 +15,39 @@ def test_every_default_is_a_value_of_its_own_type(setting: Setting) -> None:
         default = setting.default_for(backend)
         if default is not None:
             assert setting.kind.parse(default) is not None
+
+
+def _punctuation(form: str) -> set[str]:
+    """The signs that a form lists behind "letters, digits"."""
+    words = re.split(r"[ ,]+", form.partition("letters, digits")[2].partition(" with ")[0])
+    return {"-" if word == "hyphens" else word for word in words if len(word) == 1 or word == "hyphens"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        row
+        for row in [*SETTINGS.values(), *KCL_KEYS.values()]
+        if re.search("(^|: )letters, digits", row.kind.describe())
+    ],
+    ids=lambda row: row.name,
+)
+def test_a_text_is_refused_for_the_characters_that_the_message_lists_and_for_no_other(
+    row: Setting | KclKey,
+) -> None:
+    listed = _punctuation(row.kind.describe())
+    for character in [*string.punctuation, " ", "ü"]:
+        refusal = _refusal(row, f"a{character}a")
+        assert (refusal is None) is (character in listed), character
+        assert refusal is None or row.kind.describe() in refusal
+
+
+def _refusal(row: Setting | KclKey, text: str) -> str | None:
+    try:
+        row.kind.parse(text)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
