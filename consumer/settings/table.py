@@ -324,6 +324,12 @@ _AWS = (
         meaning="region of the buckets; regionName unless set",
     ),
     Setting(
+        name="s3.checksums",
+        kind=Choice(("when_supported", "when_required")),
+        meaning="whether objects are put with a checksum that S3 compares; when_required for stores that refuse them."
+        " AWS_REQUEST_CHECKSUM_CALCULATION decides unless set, and without that they are",
+    ),
+    Setting(
         name="s3.storage_class",
         kind=Choice(
             (

@@ -58,7 +58,38 @@ _TRANSIENT_CODES = frozenset(
 )
 """https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, beside every 5xx, 408 and 429."""
 
-_SETUP_EXCEPTIONS = (
+BAD_CREDENTIALS = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_CREDENTIALS = "AWS credentials"
+"""What to look at when a client has none that can be used: no setting holds them."""
+_BEHIND = {
+    **dict.fromkeys(BAD_CREDENTIALS, _CREDENTIALS),
+    **dict.fromkeys(
+        ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"),
+        "s3.region",
+    ),
+    "RequestTimeTooSkewed": "the clock of this host",
+}
+"""What to look at first, by code, where that is not the resource."""
+_ENDPOINTS = {
+    "s3.bucket": "s3.endpoint_url",
+    "deadletter.bucket": "s3.endpoint_url",
+    "bigquery.positions_table": "dynamoDBEndpoint",
+}
+"""Behind each resource, the setting of the address that answered."""
+_CHECKSUM_WORDS = ("checksum", "aws-chunked", "content-sha256", "transfer-encoding")
+
+_CREDENTIALS_EXCEPTIONS = (
     NoCredentialsError,
     PartialCredentialsError,
     CredentialRetrievalError,
@@ -68,10 +99,8 @@ _SETUP_EXCEPTIONS = (
     ProfileNotFound,
     ConfigNotFound,
     ConfigParseError,
-    NoRegionError,
-    InvalidRegionError,
-    ParamValidationError,
 )
+_SETUP_EXCEPTIONS = (NoRegionError, InvalidRegionError, ParamValidationError)
 
 AWS_ERRORS = (ClientError, BotoCoreError, RuntimeError)
 """What a boto3 call raises that `delivery_error` can read. botocore raises a bare RuntimeError where refreshed
@@ -115,8 +144,10 @@ def s3_client(
     connections: int,
     connect_timeout_seconds: float = 5,
     read_timeout_seconds: float = 60,
+    checksums: str | None = None,
 ) -> Any:
-    """A client that makes one attempt a call: repeating is the delivery's task, which knows when to stop."""
+    """A client that makes one attempt a call: repeating is the delivery's task, which knows when to stop. `checksums`
+    is botocore's word for when to use them, None for what it takes from the environment."""
     config = Config(
         retries={"total_max_attempts": 1},
         max_pool_connections=connections,
@@ -124,6 +155,8 @@ def s3_client(
         read_timeout=read_timeout_seconds,
         s3={"addressing_style": "path"} if endpoint_url else None,
         tcp_keepalive=True,
+        request_checksum_calculation=checksums,
+        response_checksum_validation=checksums,
     )
     return _client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
 
@@ -136,6 +169,7 @@ def s3_client_of(settings: Settings) -> Any:
         connections=settings.integer("delivery.concurrency"),
         connect_timeout_seconds=settings.seconds("s3.connect_timeout"),
         read_timeout_seconds=settings.seconds("s3.read_timeout"),
+        checksums=settings.optional_text("s3.checksums"),
     )
 
 
@@ -176,6 +210,17 @@ def error_code(error: Exception) -> str:
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
+def fault_of_credentials(error: Exception) -> str | None:
+    """What is wrong with this host's own credentials, before anyone is asked; None for every other error."""
+    if isinstance(error, NoCredentialsError):
+        return (
+            "none found: run with the role of an instance or of a task, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY"
+        )
+    refreshed_too_late = type(error) is RuntimeError and str(error).startswith("Credentials were refreshed")
+    return str(error) if isinstance(error, _CREDENTIALS_EXCEPTIONS) or refreshed_too_late else None
+
+
 def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
     """What a boto3 error asks of the caller; `setting` names the property behind the resource. Raises the error
     itself where it is none of boto3's."""
@@ -183,12 +228,13 @@ def delivery_error(error: Exception, *, setting: str) -> DeliveryError:
         return _of_answer(error, setting=setting)
     if isinstance(error, ProxyConnectionError):
         return refused_by_proxy(error) or TransientError(str(error))
+    fault = fault_of_credentials(error)
+    if fault is not None:
+        return SetupError(fault, setting=_CREDENTIALS)
     if isinstance(error, _SETUP_EXCEPTIONS):
         return SetupError(str(error), setting=setting)
     if isinstance(error, BotoCoreError):  # connections refused, reset, timed out
         return TransientError(str(error))
-    if type(error) is RuntimeError and str(error).startswith("Credentials were refreshed"):
-        return SetupError(str(error), setting=setting)
     raise error
 
 
@@ -202,6 +248,17 @@ def _of_answer(error: ClientError, *, setting: str) -> DeliveryError:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if status == 429 or code in THROTTLING_CODES:
         return Throttled(str(error))
-    if status >= 500 or status == 408 or code in _TRANSIENT_CODES:
+    if (status >= 500 and status != 501) or status == 408 or code in _TRANSIENT_CODES:
         return TransientError(str(error))
-    return SetupError(str(error), setting=setting)
+    return SetupError(str(error), setting=_setting_behind(error, code, status, setting))
+
+
+def _setting_behind(error: ClientError, code: str, status: int, setting: str) -> str:
+    """What to look at first. Stores that speak S3 say in many ways that they take no checksums."""
+    endpoint = _ENDPOINTS.get(setting, setting)
+    is_s3 = endpoint == "s3.endpoint_url"
+    if is_s3 and any(word in str(error).lower() for word in _CHECKSUM_WORDS):
+        return "s3.checksums"
+    if status == 501 or code == str(status):  # botocore's code for an answer that is not the service's own
+        return f"{endpoint}, s3.checksums" if is_s3 and status == 501 else endpoint
+    return _BEHIND.get(code, setting)

@@ -51,11 +51,19 @@ class Report:
     def lines(self) -> Iterator[str]:
         yield from map(str, self.findings)
         if self.usable:
-            yield f"ok     settings: {len(self.findings)} warnings"
-        for answer in self.world or ():
-            yield f"{'ok   ' if answer.ok else 'FAULT'}  {answer.name}: {answer.message}"
+            count = len(self.findings)
+            yield f"ok     settings: {count} warning{'' if count == 1 else 's'}"
+        for (ok, message), names in self._named_by_answer().items():
+            yield f"{'ok   ' if ok else 'FAULT'}  {', '.join(dict.fromkeys(names))}: {message}"
         if not self.usable:
             yield "the settings cannot be used, so nothing else was checked"
+
+    def _named_by_answer(self) -> dict[tuple[bool, str], list[str]]:
+        """Who said the same: one cause, as missing credentials, is one line however many questions it spoils."""
+        names: dict[tuple[bool, str], list[str]] = {}
+        for answer in self.world or ():
+            names.setdefault((answer.ok, answer.message), []).append(answer.name)
+        return names
 
     def json(self) -> str:
         """One object."""

@@ -14,7 +14,6 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
-    NoCredentialsError,
     ProxyConnectionError,
     ReadTimeoutError,
 )
@@ -23,22 +22,17 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from consumer.daemon.prepare.preparation import Mendable, NotReady, Unreachable, Unusable
 from consumer.daemon.prepare.roles import assume_role_request
 from consumer.settings import Settings
-from consumer.sinks.aws import THROTTLING_CODES, refused_by_proxy, s3_client
+from consumer.sinks.aws import (
+    BAD_CREDENTIALS,
+    THROTTLING_CODES,
+    fault_of_credentials,
+    refused_by_proxy,
+    s3_client_of,
+)
 
 _THROTTLING = THROTTLING_CODES | {"LimitExceededException"}
 """The last one is DynamoDB's, of tables that are made at once."""
 FORBIDDEN = frozenset(("403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled"))
-_BAD_CREDENTIALS = frozenset(
-    (
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    )
-)
 _ASK_ONCE = {"total_max_attempts": 1}
 
 
@@ -53,9 +47,8 @@ class Service:
     region: str
 
     def where(self) -> str:
-        if self.endpoint is not None:
-            return f"{self.endpoint_key} {self.endpoint}"
-        return f"{self.region_key} {self.region}"
+        region = f"{self.region_key} {self.region}"
+        return region if self.endpoint is None else f"{self.endpoint_key} {self.endpoint}, {region}"
 
     def key(self) -> str:
         return self.region_key if self.endpoint is None else self.endpoint_key
@@ -83,15 +76,8 @@ def s3_service(settings: Settings) -> Service:
 
 
 def bucket_client(settings: Settings) -> Any:
-    """The client that shard processes use, with one connection."""
-    service = s3_service(settings)
-    return s3_client(
-        region=service.region,
-        endpoint_url=service.endpoint,
-        connections=1,
-        connect_timeout_seconds=settings.seconds("s3.connect_timeout"),
-        read_timeout_seconds=settings.seconds("s3.read_timeout"),
-    )
+    """The client that shard processes use. Raises Unusable."""
+    return ask(lambda: s3_client_of(settings), s3_service(settings))
 
 
 def sts_service(settings: Settings) -> Service:
@@ -105,13 +91,12 @@ def sts_service(settings: Settings) -> Service:
 
 
 def client(service: Service, **keys: str) -> Any:
-    """A client that asks once a call; `keys` are boto3's arguments for credentials."""
-    return boto3.client(
-        service.name.lower(),
-        region_name=service.region,
-        endpoint_url=service.endpoint,
-        config=Config(retries=_ASK_ONCE, connect_timeout=5, read_timeout=20),
-        **keys,
+    """A client that asks once a call; `keys` are boto3's arguments for credentials. Raises Unusable: the profile that
+    AWS_PROFILE names is read here."""
+    config = Config(retries=_ASK_ONCE, connect_timeout=5, read_timeout=20)
+    name, region, endpoint = service.name.lower(), service.region, service.endpoint
+    return ask(
+        lambda: boto3.client(name, region_name=region, endpoint_url=endpoint, config=config, **keys), service
     )
 
 
@@ -146,8 +131,6 @@ def ask(question: Callable[[], Any], service: Service) -> Any:
     except ClientError as error:
         _refuse(error, service)
         raise
-    except NoCredentialsError as error:
-        raise Unusable(f"AWS credentials: none found for {service.name} ({error})") from error
     except (ConnectTimeoutError, ReadTimeoutError) as error:
         raise NotReady(
             f"{service.key()}: {service.name} does not answer in time ({service.where()})"
@@ -163,15 +146,24 @@ def ask(question: Callable[[], Any], service: Service) -> Any:
         ) from error
     except (HTTPClientError, BotoConnectionError) as error:
         raise NotReady(f"{service.key()}: {error}") from error
-    except BotoCoreError as error:
-        raise Unusable(f"{service.name}: {error}") from error
+    except (BotoCoreError, RuntimeError) as error:
+        fault = fault_of_credentials(error)
+        if fault is not None:
+            raise Unusable(f"AWS credentials: {fault}") from error
+        if isinstance(error, BotoCoreError):
+            raise Unusable(f"{service.name}: {error}") from error
+        raise
 
 
 def _refuse(error: ClientError, service: Service) -> None:
     code = code_of(error)
+    if status_of(error) == 501:
+        said = f"{service.key()}: {service.name} answers 501 {code} ({service.where()})"
+        refused = ": a store that refuses checksums needs s3.checksums = when_required"
+        raise Unusable(said + (refused if service.name == "S3" else "")) from error
     if status_of(error) >= 500 or status_of(error) in (408, 429) or code in _THROTTLING:
         raise NotReady(f"{service.name} answers {status_of(error)} {code} ({service.where()})") from error
-    if code in _BAD_CREDENTIALS:
+    if code in BAD_CREDENTIALS:
         raise Unusable(f"AWS credentials: {service.name} refuses them: {code} ({service.where()})") from error
 
 

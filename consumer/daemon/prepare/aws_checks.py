@@ -107,7 +107,9 @@ def check_bucket(question: Callable[[], Any], key: str, bucket: str, service: Se
         if status_of(error) == 404:
             raise Unusable(f'{key}: bucket "{bucket}" does not exist ({service.where()})') from error
         if region and region != service.region:
-            raise Unusable(f'{key}: bucket "{bucket}" is in {region}, not in {service.region}') from error
+            raise Unusable(
+                f'{key}: bucket "{bucket}" is in {region}, not in {service.region}: set s3.region'
+            ) from error
         if status_of(error) == 403:
             return f'{key}: not allowed to look at bucket "{bucket}"; going on ({service.where()})'
         raise Unusable(f"{key}: {error} ({service.where()})") from error

@@ -1,11 +1,13 @@
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
     NoCredentialsError,
+    ProfileNotFound,
     ReadTimeoutError,
 )
 from botocore.exceptions import ConnectionClosedError as ClosedError
@@ -48,15 +50,28 @@ def raising(error: Exception) -> Any:
         (
             answer("NoSuchBucket", 404),
             Unusable,
-            's3.bucket: bucket "b" does not exist (s3.endpoint_url http://here)',
+            's3.bucket: bucket "b" does not exist (s3.endpoint_url http://here, s3.region us-east-1)',
         ),
         (
             answer("PermanentRedirect", 301, {"x-amz-bucket-region": "eu-west-1"}),
             Unusable,
-            's3.bucket: bucket "b" is in eu-west-1, not in us-east-1',
+            's3.bucket: bucket "b" is in eu-west-1, not in us-east-1: set s3.region',
         ),
         (answer("InvalidAccessKeyId", 403), Unusable, "AWS credentials: S3 refuses them: InvalidAccessKeyId"),
-        (NoCredentialsError(), Unusable, "AWS credentials: none found for S3"),
+        (NoCredentialsError(), Unusable, "AWS credentials: none found: run with the role"),
+        (
+            ProfileNotFound(profile="p"),
+            Unusable,
+            "AWS credentials: The config profile (p) could not be found",
+        ),
+        (
+            answer("NotImplemented", 501),
+            Unusable,
+            (
+                "s3.endpoint_url: S3 answers 501 NotImplemented (s3.endpoint_url http://here, s3.region us-east-1):"
+                " a store that refuses checksums needs s3.checksums = when_required"
+            ),
+        ),
         (answer("SlowDown", 503), NotReady, "S3 answers 503 SlowDown"),
         (answer("InternalError", 500), NotReady, "S3 answers 500 InternalError"),
         (answer("TooManyRequests", 429), NotReady, "S3 answers 429"),
@@ -74,7 +89,7 @@ def raising(error: Exception) -> Any:
         (
             EndpointConnectionError(endpoint_url="http://here"),
             Unreachable,
-            "s3.endpoint_url: nothing answers for S3 (s3.endpoint_url http://here)",
+            "s3.endpoint_url: nothing answers for S3 (s3.endpoint_url http://here, s3.region us-east-1)",
         ),
     ],
 )
@@ -83,6 +98,16 @@ def test_what_s3_answers_for_a_bucket(error: Exception, outcome: type[Exception]
         check_bucket(raising(error), "s3.bucket", "b", S3)
     assert type(raised.value) is outcome
     assert str(raised.value).startswith(line)
+
+
+def test_a_profile_that_is_not_there_is_one_line_and_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobodys")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    for step in aws_steps(load("s3", overrides={"s3.bucket": "bucket"}), lambda count: None):
+        with pytest.raises(
+            Unusable, match=r"^AWS credentials: The config profile \(nobodys\) could not be found$"
+        ):
+            step()
 
 
 def test_a_bucket_that_may_not_be_listed_can_still_be_written_to() -> None:

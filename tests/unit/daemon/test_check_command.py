@@ -29,7 +29,7 @@ def test_offline_nothing_but_the_settings_is_checked(
     assert check_main(["s3", "--offline", "--properties", properties], ask_world=never) == 0
     warning, verdict = capsys.readouterr().out.splitlines()
     assert warning.startswith(f"{properties}:2: warning: retrievalMode: FANOUT is enhanced fan-out")
-    assert verdict == "ok     settings: 1 warnings"
+    assert verdict == "ok     settings: 1 warning"
 
 
 def test_settings_that_cannot_be_used_end_the_check_with_code_2(
@@ -43,6 +43,23 @@ def test_settings_that_cannot_be_used_end_the_check_with_code_2(
         ("warning", properties, 2),
         ("error", "--set", None),
     ]
+
+
+def test_one_cause_of_several_faults_is_one_line_and_json_has_them_all(
+    properties: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(settings: Settings) -> list[Answer]:
+        names = ("AWS credentials", "stream", "lease table", "lease table", "bucket")
+        here = Answer(name="state directory", ok=True, message="can be written")
+        return [here, *(Answer(name=name, ok=False, message="none found") for name in names)]
+
+    assert check_main(["s3", "--properties", properties], ask_world=ask) == 1
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "ok     state directory: can be written",
+        "FAULT  AWS credentials, stream, lease table, bucket: none found",
+    ]
+    assert check_main(["s3", "--properties", properties, "--json"], ask_world=ask) == 1
+    assert len(json.loads(capsys.readouterr().out)["world"]) == 6
 
 
 @pytest.mark.parametrize(("ok", "code", "word"), [(True, 0, "ok   "), (False, 1, "FAULT")])

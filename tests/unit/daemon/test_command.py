@@ -21,7 +21,10 @@ def test_faults_in_the_settings_are_all_printed_and_end_with_code_2(
     assert start_main(arguments) == 2
     assert sorted(capsys.readouterr().err.splitlines()) == [
         "--set: chunk.windw: no such setting; did you mean chunk.window?",
-        '--set: s3.bucket: "X" is not the name of an S3 bucket',
+        (
+            '--set: s3.bucket: "X" is not a bucket\'s name (3 to 63 lower-case letters, digits, dots and hyphens) or an'
+            " access point's ARN"
+        ),
     ]
 
 

@@ -17,6 +17,9 @@ def test_every_default_is_a_value_of_its_own_type(setting: Setting) -> None:
             assert setting.kind.parse(default) is not None
 
 
+ROWS: list[Setting | KclKey] = [*SETTINGS.values(), *KCL_KEYS.values()]
+
+
 def _punctuation(form: str) -> set[str]:
     """The signs that a form lists behind "letters, digits"."""
     words = re.split(r"[ ,]+", form.partition("letters, digits")[2].partition(" with ")[0])
@@ -25,11 +28,7 @@ def _punctuation(form: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "row",
-    [
-        row
-        for row in [*SETTINGS.values(), *KCL_KEYS.values()]
-        if re.search("(^|: )letters, digits", row.kind.describe())
-    ],
+    [row for row in ROWS if re.search("(^|: )letters, digits", row.kind.describe())],
     ids=lambda row: row.name,
 )
 def test_a_text_is_refused_for_the_characters_that_the_message_lists_and_for_no_other(

@@ -51,20 +51,13 @@ def test_answers_that_waiting_cures(code: str, status: int) -> None:
     ("code", "status"),
     [
         ("NoSuchBucket", 404),
-        ("404", 404),
         ("AccessDenied", 403),
         ("AllAccessDisabled", 403),
-        ("InvalidAccessKeyId", 403),
-        ("SignatureDoesNotMatch", 403),
-        ("RequestTimeTooSkewed", 403),
-        ("ExpiredToken", 400),
-        ("InvalidToken", 400),
         ("KMS.DisabledException", 400),
         ("KMS.NotFoundException", 400),
         ("InvalidArgument", 400),
         ("InvalidStorageClass", 400),
         ("EntityTooLarge", 400),
-        ("PermanentRedirect", 301),
         ("MethodNotAllowed", 405),
         ("slowdown", 400),
         ("", 0),
@@ -74,6 +67,51 @@ def test_answers_that_somebody_has_to_mend(code: str, status: int) -> None:
     error = delivery_error(answer(code, status), setting="s3.bucket")
     assert isinstance(error, SetupError)
     assert error.setting == "s3.bucket"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "look_at"),
+    [
+        ("NotImplemented", 501, "s3.endpoint_url, s3.checksums"),
+        ("501", 501, "s3.endpoint_url, s3.checksums"),
+        ("404", 404, "s3.endpoint_url"),
+        ("405", 405, "s3.endpoint_url"),
+        ("PermanentRedirect", 301, "s3.region"),
+        ("AuthorizationHeaderMalformed", 400, "s3.region"),
+        ("InvalidAccessKeyId", 403, "AWS credentials"),
+        ("SignatureDoesNotMatch", 403, "AWS credentials"),
+        ("ExpiredToken", 400, "AWS credentials"),
+        ("InvalidToken", 400, "AWS credentials"),
+        ("RequestTimeTooSkewed", 403, "the clock of this host"),
+    ],
+)
+@pytest.mark.parametrize("bucket", ["s3.bucket", "deadletter.bucket"])
+def test_what_is_not_the_buckets_fault_names_what_to_look_at(
+    code: str, status: int, look_at: str, bucket: str
+) -> None:
+    error = delivery_error(answer(code, status), setting=bucket)
+    assert isinstance(error, SetupError)
+    assert str(error).endswith(f" (see {look_at})")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "message"),
+    [
+        ("InvalidArgument", 400, "Unsupported header 'x-amz-checksum-crc32' received for this API call."),
+        ("InvalidArgument", 400, "aws-chunked encoding is not supported"),
+        ("SignatureDoesNotMatch", 403, "x-amz-content-sha256 must be UNSIGNED-PAYLOAD"),
+        ("NotImplemented", 501, "A header you provided implies functionality: Transfer-Encoding"),
+    ],
+)
+def test_a_store_that_refuses_checksums_is_told_apart_with_the_setting(
+    code: str, status: int, message: str
+) -> None:
+    refused = exceptions.ClientError(
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}},
+        "PutObject",
+    )
+    assert str(delivery_error(refused, setting="s3.bucket")).endswith(" (see s3.checksums)")
+    assert "s3." not in str(delivery_error(refused, setting="bigquery.positions_table"))
 
 
 @pytest.mark.parametrize(("code", "kind"), [(407, SetupError), (403, SetupError), (503, TransientError)])
@@ -114,6 +152,22 @@ def test_broken_connections_are_waited_out(error: Exception) -> None:
 @pytest.mark.parametrize(
     "error",
     [
+        exceptions.NoRegionError(),
+        exceptions.InvalidRegionError(region_name="us east"),
+        exceptions.ParamValidationError(report="Invalid bucket name"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_wrong_setup_asks_for_a_person(error: Exception) -> None:
+    assert isinstance(error, AWS_ERRORS)
+    found = delivery_error(error, setting="deadletter.bucket")
+    assert isinstance(found, SetupError)
+    assert found.setting == "deadletter.bucket"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
         exceptions.NoCredentialsError(),
         exceptions.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
         exceptions.CredentialRetrievalError(provider="container-role", error_msg="404"),
@@ -123,18 +177,15 @@ def test_broken_connections_are_waited_out(error: Exception) -> None:
         exceptions.ProfileNotFound(profile="p"),
         exceptions.ConfigNotFound(path="p"),
         exceptions.ConfigParseError(path="p", error="e"),
-        exceptions.NoRegionError(),
-        exceptions.InvalidRegionError(region_name="us east"),
-        exceptions.ParamValidationError(report="Invalid bucket name"),
         RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_wrong_setup_asks_for_a_person(error: Exception) -> None:
+def test_credentials_that_cannot_be_had_name_no_bucket(error: Exception) -> None:
     assert isinstance(error, AWS_ERRORS)
     found = delivery_error(error, setting="deadletter.bucket")
     assert isinstance(found, SetupError)
-    assert found.setting == "deadletter.bucket"
+    assert found.setting == "AWS credentials"
 
 
 @pytest.mark.parametrize(

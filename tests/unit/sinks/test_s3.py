@@ -1,16 +1,19 @@
 """S3 objects: keys that fix their content, and bytes that are the same every time (I2)."""
 
+import io
 import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ConnectionClosedError, NoCredentialsError
 from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 from isal import igzip
+from urllib3 import HTTPResponse
 
 from consumer.domain import columns as columns_module
 from consumer.domain.chunks import Chunk
@@ -234,6 +237,37 @@ def test_a_client_makes_one_attempt_and_addresses_other_endpoints_by_path(
 
 
 @pytest.mark.parametrize(
+    ("checksums", "variable", "sent"),
+    [
+        (None, "", True),
+        (None, "when_required", False),
+        ("when_required", "", False),
+        ("when_required", "when_supported", False),
+        ("when_supported", "when_required", True),
+    ],
+)
+def test_a_store_that_refuses_checksums_gets_none_when_the_setting_says_so(
+    monkeypatch: pytest.MonkeyPatch, checksums: str | None, variable: str, sent: bool
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    if variable:
+        monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", variable)
+    client = s3_client(
+        region="eu-west-1", endpoint_url="https://store.example", connections=1, checksums=checksums
+    )
+    headers: list[str] = []
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        headers.extend(name.lower() for name in request.headers)
+        return AWSResponse(request.url, 200, {}, HTTPResponse(io.BytesIO(), preload_content=False))
+
+    client.meta.events.register("before-send.s3.PutObject", answer)
+    sink(client).send(PutRequest("key", b"body", 1))
+    assert any("checksum" in name or name == "x-amz-trailer" for name in headers) is sent
+
+
+@pytest.mark.parametrize(
     ("failure", "expected"),
     [
         (ClientError({"Error": {"Code": "NoSuchBucket"}}, "PutObject"), SetupError),
@@ -241,13 +275,15 @@ def test_a_client_makes_one_attempt_and_addresses_other_endpoints_by_path(
         (ConnectionClosedError(endpoint_url="http://s3"), TransientError),
         (NoCredentialsError(), SetupError),
         (RuntimeError("Credentials were refreshed, but are still expired."), SetupError),
+        (ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject"), SetupError),
     ],
 )
 def test_a_failed_put_says_what_to_do(failure: Exception, expected: type[Exception]) -> None:
     with pytest.raises(expected) as caught:
         sink(FakeS3(failures=[failure])).send(PutRequest("key", b"body", 1))
     if isinstance(caught.value, SetupError):
-        assert caught.value.setting == "s3.bucket"
+        about_bucket = isinstance(failure, ClientError)
+        assert caught.value.setting == ("s3.bucket" if about_bucket else "AWS credentials")
     assert caught.value.__cause__ is failure
 
 
