@@ -463,7 +463,7 @@ _BIGQUERY_SINK = (
         kind=Integer(at_least=0, at_most=2),
         default="1",
         backends=_BIGQUERY,
-        meaning="leading hex digits that name a table: 0 is one table, 1 is 16, 2 is 256",
+        meaning="leading hex digits that name a table: 1 is 16 tables, 2 is 256; 0 is one table, for keys of any kind",
     ),
     Setting(
         name="bigquery.row",

@@ -8,6 +8,7 @@ from consumer.sinks.json.fields import Key
 
 _SHOWN = 64
 """Characters of a key, or bytes of one that is no text."""
+_ANY_KEY = "; with bigquery.key_digits = 0 any key will do, and there is one table"
 
 
 class TableRoutes:
@@ -34,7 +35,11 @@ class TableRoutes:
 
     def _no_table(self, key: Key) -> BadRecord:
         if key is None or key == "":
-            return BadRecord("no_key", f"no value in {self.key_field}")
-        head = memoryview(key)[:_SHOWN] if isinstance(key, msgspec.Raw) else key[:_SHOWN]
-        shown = head if isinstance(head, str) else str(head, "utf-8", "replace")
-        return BadRecord("bad_key", f"{self.key_field} does not start with hex digits: {shown!r}")
+            return BadRecord("no_key", f"no value in {self.key_field} (record.key_field)")
+        if isinstance(key, msgspec.Raw):
+            shown = str(memoryview(key)[:_SHOWN], "utf-8", "replace")
+            return BadRecord("bad_key", f"{self.key_field} is no text: {shown}{_ANY_KEY}")
+        count = f"{self.key_digits} hex digit{'' if self.key_digits == 1 else 's'}"
+        return BadRecord(
+            "bad_key", f"{self.key_field} does not begin with {count}: {key[:_SHOWN]!r}{_ANY_KEY}"
+        )

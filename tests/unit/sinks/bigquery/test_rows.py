@@ -267,7 +267,7 @@ def test_upper_and_lower_case_keys_share_a_table_and_keep_their_case() -> None:
 def test_a_rejected_key_is_shown_only_in_its_beginning() -> None:
     _, (rejection,) = encoder().tables([record(b'{"k":"' + b"z" * 10_000 + b'"}')], [0])
     assert dataclasses.astuple(rejection)[:2] == (0, "bad_key")
-    assert len(rejection.detail) < 150
+    assert len(rejection.detail) < 200
     assert "'zzz" in rejection.detail
 
 
@@ -276,3 +276,28 @@ def test_a_time_fallback_is_the_arrival_of_the_record_itself() -> None:
     tables, _ = encoder().tables(records, range(3))
     times = [json.loads(row)["json"]["t"] for row in tables["logs_a"].rows]
     assert times == ["2023-11-14T22:13:20.123Z", "2023-11-14T22:13:20.124Z", "2023-11-14T22:13:20.125Z"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "digits", "detail"),
+    [
+        (b'{"k":123}', 1, "k is no text: 123"),
+        (b'{"k":["a"]}', 1, 'k is no text: ["a"]'),
+        (b'{"k":"zoe"}', 1, "k does not begin with 1 hex digit: 'zoe'"),
+        (b'{"k":"ag"}', 2, "k does not begin with 2 hex digits: 'ag'"),
+    ],
+)
+def test_a_key_without_a_table_is_told_as_what_it_is_and_with_the_cure(
+    payload: bytes, digits: int, detail: str
+) -> None:
+    _, (rejection,) = encoder(key_digits=digits).tables([record(payload)], [0])
+    assert (
+        rejection.detail == f"{detail}; with bigquery.key_digits = 0 any key will do, and there is one table"
+    )
+    tables, rejections = encoder(key_digits=0).tables([record(payload)], [0])
+    assert (list(tables), rejections) == (["logs"], [])
+
+
+def test_a_record_without_a_key_is_told_the_setting_that_names_the_field() -> None:
+    _, (rejection,) = encoder().tables([record(b"{}")], [0])
+    assert rejection.detail == "no value in k (record.key_field)"
