@@ -20,7 +20,7 @@ from consumer.daemon.errors import StartFailed
 from consumer.daemon.prepare.proxies import metadata_warning, proxy_lines
 from consumer.daemon.report.log import Log
 from consumer.domain.errors import SetupError
-from consumer.settings import Settings, SettingsError
+from consumer.settings import BACKENDS, Settings, SettingsError
 from consumer.settings.reference import effective_lines, help_lines
 
 EXIT_FAILED = 1
@@ -33,10 +33,14 @@ def start_main(arguments: Sequence[str], *, find_embedded: FindEmbedded | None =
 
     `find_embedded` serves `--local`; it raises StartFailed when no stack is running.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     if options.help_settings:
-        print("\n".join(help_lines(options.backend)))
+        asked = BACKENDS if options.backend is None else (options.backend,)
+        print("\n\n".join("\n".join(help_lines(backend)) for backend in asked))
         return 0
+    if options.backend is None:
+        parser.error(f"name a backend: {' or '.join(BACKENDS)}")
     try:
         return _start(options, find_embedded)
     except SettingsError as error:
@@ -84,8 +88,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="start",
         description="Delivers a Kinesis stream to a backend until it gets SIGTERM or SIGINT.",
     )
-    add_settings_options(parser)
+    add_settings_options(parser, backend_nargs="?")
     parser.add_argument("--version", action="version", version=f"consumer {__version__}")
     parser.add_argument("--print-effective", action="store_true", help="print every setting and its origin")
-    parser.add_argument("--help-settings", action="store_true", help="explain every setting")
+    parser.add_argument(
+        "--help-settings", action="store_true", help="explain every setting, of both backends or of one"
+    )
     return parser

@@ -1,6 +1,7 @@
 """What every script in bin/ has in common."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,16 @@ COMMANDS = [path for path in SCRIPTS if not path.name.startswith("_")]
 def test_a_command_can_be_run(path: Path) -> None:
     assert os.access(path, os.X_OK)
     assert path.read_text().startswith("#!/bin/sh\n")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in COMMANDS if path.parent.name == "bin"], ids=lambda path: path.name
+)
+def test_a_command_answers_help_with_its_own_name_and_nothing_else(path: Path) -> None:
+    done = subprocess.run([path, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(rf"\b{path.name}\b", done.stdout)
+    assert "pytest [options]" not in done.stdout
 
 
 def test_the_scripts_pass_shellcheck() -> None:

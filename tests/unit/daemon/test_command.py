@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from consumer.daemon.commands.arguments import Embedded
+from consumer.daemon.commands.arguments import Embedded, default_properties
 from consumer.daemon.commands.start import start_main
 from consumer.daemon.errors import StartFailed
+from consumer.settings import BACKENDS, Backend
 
 
 @pytest.fixture
@@ -55,6 +56,24 @@ def test_a_stack_that_does_not_run_is_one_line_and_code_1(capsys: pytest.Capture
 def test_the_settings_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert start_main(["bigquery", "--help-settings"]) == 0
     assert "bigquery.table_prefix = player_log" in capsys.readouterr().out
+
+
+def test_the_settings_are_explained_without_a_backend_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start_main(["--help-settings"]) == 0
+    shown = capsys.readouterr().out
+    assert "bigquery.table_prefix = player_log" in shown
+    assert "s3.prefix = player-log/" in shown
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_command_in_the_first_line_of_a_properties_file_works(
+    backend: Backend, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = default_properties(backend).read_text().splitlines()[0]
+    name, *arguments = first.rpartition("bin/")[2].split()
+    assert name == "start"
+    assert start_main(arguments) == 0
+    assert f"Settings of {backend}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["gcs"], [], ["s3", "--set", "novalue"], ["s3", "--set", "=x"]])
