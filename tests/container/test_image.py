@@ -1,6 +1,7 @@
 """The image: what is in it, and that it delivers, as an unprivileged user on a read-only root file system."""
 
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -59,13 +60,19 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield running.stack
 
 
+def free_port() -> int:
+    """On the host's network, as the container is: another process may have any fixed one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 def start(engine: Engine, stack: Stack) -> Container:
     """`docker run IMAGE start s3`, with the settings in the environment as ECS has them."""
     settings = {
         **stacks.overrides(stack, "s3"),
         "chunk.window": "2s",
         "chunk.grace": "1s",
-        "http.port": "18080",
+        "http.port": str(free_port()),
     }
     variables = {f"CONSUMER_SET_{key.replace('.', '__')}": text for key, text in settings.items()}
     environment = {**stacks.environment(stack), **variables}
