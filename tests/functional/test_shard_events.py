@@ -84,6 +84,20 @@ def test_a_draining_shard_and_a_lost_lease_are_seen(
     assert events.status(lambda event: event.state != "draining").state == "lease_lost"
 
 
+def test_a_lease_that_is_given_up_at_the_end_is_not_told_as_one_that_was_taken(
+    s3: S3Stub, start_shard: StartShard, events: EventLog
+) -> None:
+    given_up = start_shard(s3_settings(s3), events=events.path)
+    given_up.initialize()
+    given_up.shut_down()
+    given_up.lose_lease()
+    taken = start_shard(s3_settings(s3), events=events.path)
+    taken.initialize()
+    taken.lose_lease()
+    lines = [events.logged("lease lost", pid=kcl.child.pid) for kcl in (given_up, taken)]
+    assert [line.level for line in lines] == ["DEBUG", "INFO"]
+
+
 def test_the_last_status_comes_at_the_end_of_the_process(
     s3: S3Stub, start_shard: StartShard, events: EventLog
 ) -> None:

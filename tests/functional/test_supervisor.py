@@ -84,6 +84,15 @@ def test_too_little_memory_for_all_shards_to_lag_is_told(start: StartDaemon) -> 
     daemon.line("WARNING.*jvm.heap: 1000000 shards that lag need up to 120000128 MiB, and .* fewer shards")
 
 
+def test_an_orderly_end_shows_no_exit_code_that_looks_like_a_failure(start: StartDaemon) -> None:
+    daemon = start()
+    daemon.running()
+    daemon.signal(signal.SIGTERM)
+    daemon.line("INFO .*: ended in order$")
+    assert daemon.end() == 0
+    assert not any("143" in line for line in daemon.lines)
+
+
 def test_a_jvm_that_does_not_end_within_the_grace_is_killed_with_its_children(start: StartDaemon) -> None:
     daemon = start("jvm.options=--ignore-term", "shutdownGraceMillis=1", "supervisor.grace_margin=1s")
     jvm, shard = daemon.running()

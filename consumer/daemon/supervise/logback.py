@@ -3,6 +3,7 @@ file."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -67,6 +68,24 @@ _CHATTY = (
 """Several lines for each call of a shard process, and warnings at every start and end that nobody can act on."""
 
 
+_USUAL: tuple[tuple[str, tuple[Level, str]], ...] = (
+    (
+        "LeaseAssignmentManager|Not able to assign all expiredOrUnAssignedLeases",
+        ("DEBUG", "KCL: some shards are not assigned to a worker yet"),
+    ),
+    (
+        "MultiLangDaemon|Encountered an error during shutdown. java.util.concurrent.TimeoutException",
+        (
+            "INFO",
+            "KCL: no orderly end within shutdownGraceMillis: the next owner reads on from the last checkpoints",
+        ),
+    ),
+)
+"""By their beginnings, what the KCL complains of at usual starts, and where one is ended before a shard is opened."""
+_STACK_FRAME = re.compile(r"\s+(at |\.\.\. \d+ (more|common frames))")
+"""Of an exception that Java itself wrote; what it is, and what caused it, stands in lines of their own."""
+
+
 def render(*, log_file: Path, level: str) -> str:
     """The logback.xml that keeps at most 30 MB in `log_file` and its two predecessors."""
     quieted = () if level == "DEBUG" else _CHATTY
@@ -87,6 +106,9 @@ def read_line(line: str) -> tuple[Level, str]:
     """Level and message of a line of the JVM's output: a log line of the KCL, or someone's complaint."""
     if line.startswith(CONSOLE_MARK):
         level, _, rest = line.removeprefix(CONSOLE_MARK).partition("|")
+        for begins, usual in _USUAL:
+            if rest.startswith(begins):
+                return usual
         logger, _, message = rest.partition("|")
         return _LEVELS.get(level, "WARNING"), f"KCL {logger}: {message.rstrip()}"
-    return "WARNING", f"JVM: {line}"
+    return "DEBUG" if _STACK_FRAME.match(line) else "WARNING", f"JVM: {line}"

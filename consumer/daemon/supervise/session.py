@@ -121,5 +121,9 @@ class Session:
 
 
 def describe_exit(code: int) -> str:
-    """`exit code 1`, or `SIGKILL`."""
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    """`exit code 1`, or `SIGKILL`, which Java and shells say as `exit code 137 (SIGKILL)`."""
+    try:
+        name = signal.Signals(-code if code < 0 else code - 128).name
+    except ValueError:
+        return f"exit code {code}"
+    return name if code < 0 else f"exit code {code} ({name})"

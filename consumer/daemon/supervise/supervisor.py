@@ -227,8 +227,11 @@ class Supervisor:
             self._log.error(f"the JVM ended with {describe_exit(code)}{stayed}")
             return EXIT_FAILED
         orderly = orderly and code in _ORDERLY_CODES
-        self._log.line("INFO" if orderly else "ERROR", f"ended; the JVM by {describe_exit(code)}{stayed}")
-        return EXIT_OK if orderly else EXIT_FAILED
+        if orderly:
+            self._log.info(f"ended in order{stayed}")
+            return EXIT_OK
+        self._log.error(f"ended, and not in order; the JVM by {describe_exit(code)}{stayed}")
+        return EXIT_FAILED
 
     async def _end_in_order(self, jvm: Jvm, end: asyncio.Task[int]) -> bool:
         """Asks, waits, and kills what has not ended by then; whether killing was not needed."""

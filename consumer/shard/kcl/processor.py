@@ -67,9 +67,10 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
         self._tip.answered()
 
     def lease_lost(self, lease_lost_input: Any) -> None:
+        """Also at the end of every shutdown, when the KCL has given the lease up."""
         pipeline, status = self._started()
+        status.log("DEBUG" if pipeline.is_draining() else "INFO", "lease lost")
         pipeline.lose_lease()
-        status.log("INFO", "lease lost")
 
     def shard_ended(self, shard_ended_input: Any) -> None:
         pipeline, status = self._started()

@@ -43,12 +43,15 @@ class EventLog:
         assert found is not None, f"no such status; the last events: {self._events[-3:]}"
         return found
 
-    def logged(self, text: str) -> LogEvent:
-        """The first log event that contains the text, whenever it came; blocks until it is there."""
+    def logged(self, text: str, *, pid: int | None = None) -> LogEvent:
+        """The first log event that contains the text, of any process or of one, whenever it came; blocks until it is
+        there."""
 
         def find() -> LogEvent | None:
             lines = (event for event in self._events if isinstance(event, LogEvent))
-            return next((event for event in lines if text in event.message), None)
+            return next(
+                (event for event in lines if text in event.message and pid in (None, event.pid)), None
+            )
 
         with self._changed:
             found = self._changed.wait_for(find, SAFETY_SECONDS)

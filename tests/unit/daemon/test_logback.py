@@ -13,10 +13,45 @@ from consumer.daemon.supervise.logback import read_line, render, says_that_the_j
         ("kcl|ERROR|ShardConsumer|a | b ", ("ERROR", "KCL ShardConsumer: a | b")),
         ("kcl|ODD|X|y", ("WARNING", "KCL X: y")),
         ("Traceback (most recent call last):", ("WARNING", "JVM: Traceback (most recent call last):")),
+        ("kcl|WARN|LeaseAssignmentManager|No worker", ("WARNING", "KCL LeaseAssignmentManager: No worker")),
+        (
+            "kcl|ERROR|MultiLangDaemon|Encountered an error during shutdown. java.io.IOException: x",
+            ("ERROR", "KCL MultiLangDaemon: Encountered an error during shutdown. java.io.IOException: x"),
+        ),
     ],
 )
 def test_a_line_of_the_jvm_has_a_level_and_a_message(line: str, expected: tuple[str, str]) -> None:
     assert read_line(line) == expected
+
+
+def test_a_usual_start_says_nothing_of_leases_that_are_not_assigned_yet() -> None:
+    line = "kcl|WARN|LeaseAssignmentManager|Not able to assign all expiredOrUnAssignedLeases"
+    assert read_line(line)[0] == "DEBUG"
+
+
+def test_an_end_during_the_start_is_no_trace_of_a_time_out() -> None:
+    line = (
+        "kcl|ERROR|MultiLangDaemon|Encountered an error during shutdown. java.util.concurrent.TimeoutException:"
+        " null at java.base/java.util.concurrent.CompletableFuture.timedGet(Unknown Source) at java.base/java.util"
+    )
+    level, message = read_line(line)
+    assert level == "INFO"
+    assert "shutdownGraceMillis" in message
+    assert "java" not in message
+
+
+def test_of_a_trace_that_java_writes_only_what_happened_is_shown() -> None:
+    trace = [
+        'Exception in thread "main" java.lang.Error: x',
+        "\tat java.base/java.io.FileInputStream.open0(Native Method)",
+        "Caused by: java.io.FileNotFoundException: x (Too many open files)",
+        "\tat ch.qos.logback.core.X.run(X.java:1)",
+        "\t... 21 more",
+        "\t... 3 common frames omitted",
+        "  an indented word at large",
+    ]
+    shown = [line for line in trace if read_line(line)[0] != "DEBUG"]
+    assert shown == [trace[0], trace[2], trace[6]]
 
 
 @pytest.mark.parametrize(

@@ -23,5 +23,6 @@ def test_a_line_that_does_not_end_is_given_in_pieces_and_at_the_end() -> None:
 
 
 def test_an_exit_is_described_by_code_or_signal() -> None:
-    assert describe_exit(143) == "exit code 143"
+    assert describe_exit(143) == "exit code 143 (SIGTERM)"
+    assert describe_exit(129 + 128) == "exit code 257"
     assert describe_exit(-9) == "SIGKILL"
