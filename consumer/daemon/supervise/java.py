@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import locale
 import os
 import re
 import shlex
@@ -124,7 +125,13 @@ def _environment(settings: Settings, state: StateDirectory, environment: Mapping
     }
     if settings.flag(FORK_SERVER):
         own[FORK_SERVER_VARIABLE] = state.fork_server_path
-    return {**environment, **no_proxy_for_java(environment), **own}
+    return {**environment, **no_proxy_for_java(environment), **_locale(), **own}
+
+
+def _locale() -> dict[str, str]:
+    """In the C locale, and in one that is not installed, Python takes paths for UTF-8, and Java finds none that is not
+    ASCII."""
+    return {"LC_ALL": "C.UTF-8"} if locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX") else {}
 
 
 def _joined(first: str, rest: str | None) -> str:

@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -42,6 +44,37 @@ def test_the_command_runs_the_daemon_with_our_logback_from_the_first_line(state:
         "--log-configuration",
         str(state.path / "logback.xml"),
     ]
+
+
+_RUN_JAVA = """
+import os, subprocess, sys
+from pathlib import Path
+from consumer.daemon.supervise.java import java_command
+from consumer.daemon.supervise.logback import render
+from consumer.daemon.supervise.state import StateDirectory
+from consumer.settings import load
+state = StateDirectory(path=Path(sys.argv[1]), events_path="", descriptor=-1)
+state.kcl_properties.write_text("")
+state.logback_file.write_text(render(log_file=state.kcl_log, level="INFO"))
+command = java_command(load("s3", overrides={"s3.bucket": "bucket"}), state, os.environ)
+subprocess.run(command.arguments, env=command.environment)
+"""
+
+
+@pytest.mark.parametrize("locale", ["POSIX", "xx_XX.UTF-8", "C.UTF-8"])
+def test_java_finds_a_state_directory_that_is_not_ascii_in_any_locale(tmp_path: Path, locale: str) -> None:
+    state = tmp_path / "zustände"
+    state.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _RUN_JAVA, state],
+        env={**os.environ, "LC_ALL": locale, "PYTHONPATH": str(PROJECT_ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "No such file" not in done.stderr + done.stdout
+    assert (state / "kcl.log").exists()  # logback was read
+    assert "Must provide an executable name" in done.stderr  # and the settings, which are empty
 
 
 def test_shard_processes_find_python_the_package_their_settings_and_the_supervisor(
