@@ -1,6 +1,7 @@
 """Runs the daemon without a backend to prepare: supervise.py JAVA KEY=VALUE…"""
 
 import os
+import resource
 import sys
 import threading
 import time
@@ -41,6 +42,9 @@ def main(java: str, assignments: list[str]) -> int:
     overrides = dict(word.split("=", 1) for word in assignments)
     own = {"s3.bucket": "bucket", "jvm.java": java, "http.port": "0", "shard.fork_server": "false"}
     settings = load("s3", overrides={**own, **overrides})
+    if "DESCRIPTORS" in os.environ:
+        soft, hard = map(int, os.environ["DESCRIPTORS"].split(":"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     log = Log(backend="s3", level="DEBUG", clock=time.time)
     try:
         return serve(

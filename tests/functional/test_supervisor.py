@@ -294,6 +294,21 @@ def test_health_fails_when_a_supervisor_does_not_answer(
         daemon.signal(signal.SIGCONT)
 
 
+def test_too_few_open_files_are_one_line_before_anything_starts(
+    start: StartDaemon,
+) -> None:
+    daemon = start(DESCRIPTORS="64:64")
+    assert daemon.end() == 1
+    assert [line for line in daemon.lines if "open files: 64 are allowed, and 256 are needed" in line]
+    assert len(daemon.lines) == 1
+
+
+def test_a_low_limit_of_open_files_that_may_be_raised_is_raised(start: StartDaemon) -> None:
+    daemon = start(DESCRIPTORS="64:300")
+    jvm, _ = daemon.running()
+    assert resource.prlimit(jvm, resource.RLIMIT_NOFILE) == (256, 300)
+
+
 def test_connections_to_the_health_port_take_nothing_that_the_daemon_needs(
     start: StartDaemon, tmp_path: Path, free_port: int
 ) -> None:

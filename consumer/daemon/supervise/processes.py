@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,20 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
+LEAST_DESCRIPTORS = 256
+"""A JVM with the KCL holds a hundred and three for each shard, the supervisor some dozens."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def descriptors_allowed() -> int:
+    """How many files this process and its children may have open, each; raises a limit that is too low where that is
+    allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < LEAST_DESCRIPTORS:
+        soft = LEAST_DESCRIPTORS if hard < 0 else min(hard, LEAST_DESCRIPTORS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return LEAST_DESCRIPTORS if soft < 0 else soft
 
 
 def adopt_orphans() -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 
+from consumer.daemon.errors import StartFailed
 from consumer.daemon.prepare.backend import count_open_shards, lease_reader_of, prepare_backend
 from consumer.daemon.prepare.preparation import Patience, Stopped
 from consumer.daemon.report import http
@@ -58,10 +59,20 @@ def serve(
 
     `environment` is what the JVM and the shard processes get. Raises StartFailed when it cannot start.
     """
+    _refuse_few_descriptors()
     with locked(directory_of(settings, worker_id=worker_id(settings)), warn=log.warning) as state:
         command = render_files(settings, state, environment)
         with asyncio.Runner() as runner:
             return runner.run(_serve(settings, state, command, prepare, count_shards, lease_reader, log))
+
+
+def _refuse_few_descriptors() -> None:
+    allowed = processes.descriptors_allowed()
+    if allowed < processes.LEAST_DESCRIPTORS:
+        raise StartFailed(
+            f"open files: {allowed} are allowed, and {processes.LEAST_DESCRIPTORS} are needed: raise ulimit -n,"
+            " LimitNOFILE= of the systemd unit, or --ulimit nofile= of the container"
+        )
 
 
 def render_files(settings: Settings, state: StateDirectory, environment: Mapping[str, str]) -> JavaCommand:
