@@ -35,6 +35,7 @@ PLACEHOLDERS = {
     "PROJECT_ID": "project",
     "PROJECT_NUMBER": "1234567890",
     "REGION": "eu-west-1",
+    "ROLE_NAME": "consumer",
     "SECURITY_GROUP_ID": "sg-1",
     "STREAM_OWNER_ID": "222222222222",
     "STREAM_NAME": "logs",
