@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 
 from consumer.domain.routing import time_parser
@@ -125,6 +126,13 @@ def _life_cycle(values: Values, report: _Report) -> Iterator[Finding]:
         yield report.warning("timeoutInSeconds", message)
 
 
+def _region_of_stream(values: Values, report: _Report) -> Iterator[Finding]:
+    """An address of one's own may well stand in the other region."""
+    region = str(values.get("streamArn", "")).split(":")[3:4]
+    if region and region != [values.get("regionName")] and "kinesisEndpoint" not in values:
+        yield report.error("regionName", f"is not {region[0]}, where streamArn says the stream is")
+
+
 def _credentials(values: Values, report: _Report) -> Iterator[Finding]:
     for key in (
         "AwsCredentialsProvider",
@@ -160,6 +168,10 @@ def _java(values: Values, report: _Report) -> Iterator[Finding]:
         path = PROJECT_ROOT / str(values["jvm.java"])
         if not os.access(path, os.X_OK) or path.is_dir():
             yield report.error("jvm.java", f"{path} is not an executable file")
+    try:
+        shlex.split(str(values.get("jvm.options", "")))
+    except ValueError as error:
+        yield report.error("jvm.options", f"cannot be split as a shell would: {error}")
 
 
 def _limits(values: Values, report: _Report) -> Iterator[Finding]:
@@ -314,6 +326,7 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _record,
     _starting_position,
     _reading,
+    _region_of_stream,
     _life_cycle,
     _credentials,
     _stream_role,

@@ -1,6 +1,7 @@
 """The command line: what it offers, and that it says its version."""
 
 import importlib.util
+import runpy
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def test_the_version_is_told(run: object, capsys: pytest.CaptureFixture[str]) ->
         run(["--version"])  # type: ignore[operator]
     assert end.value.code == 0
     assert capsys.readouterr().out == f"consumer {__version__}\n"
+
+
+def test_a_command_that_is_interrupted_ends_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("consumer", run_name="__main__")
+    assert end.value.code == 130
 
 
 def test_every_command_has_an_entry_point() -> None:

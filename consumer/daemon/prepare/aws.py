@@ -156,13 +156,18 @@ def ask(question: Callable[[], Any], service: Service) -> Any:
 
 
 def _refuse(error: ClientError, service: Service) -> None:
-    code = code_of(error)
-    if status_of(error) == 501:
-        said = f"{service.key()}: {service.name} answers 501 {code} ({service.where()})"
+    code, status = code_of(error), status_of(error)
+    unread = code == str(status)  # botocore's code where it cannot read the answer
+    said = f"{service.name} answers {status}{'' if unread else f' {code}'} ({service.where()})"
+    if status == 501:
         refused = ": a store that refuses checksums needs s3.checksums = when_required"
-        raise Unusable(said + (refused if service.name == "S3" else "")) from error
-    if status_of(error) >= 500 or status_of(error) in (408, 429) or code in _THROTTLING:
-        raise NotReady(f"{service.name} answers {status_of(error)} {code} ({service.where()})") from error
+        raise Unusable(f"{service.key()}: {said}{refused if service.name == 'S3' else ''}") from error
+    if status >= 500 or status in (408, 429) or code in _THROTTLING:
+        raise NotReady(said) from error
+    if unread and code not in FORBIDDEN:
+        raise Unusable(
+            f"{service.key()}: what answers {status} is not {service.name} ({service.where()})"
+        ) from error
     if code in BAD_CREDENTIALS:
         raise Unusable(f"AWS credentials: {service.name} refuses them: {code} ({service.where()})") from error
 

@@ -210,7 +210,7 @@ def check_table(
         return str(ask(use, service))
     except ClientError as error:
         if code_of(error) == MISSING:
-            return f"{table} is not there yet: {maker} makes it at its first start"
+            return f"{table} is not there yet ({service.where()}): {maker} makes it at its first start"
         raise _refused(error, f"table {table}", f"dynamodb:{error.operation_name}") from error
 
 

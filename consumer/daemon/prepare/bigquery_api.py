@@ -49,8 +49,12 @@ class BigQueryApi:
         """
         try:
             return ask()
-        except NotFound:
-            raise
+        except NotFound as error:
+            if error.response is None or error.errors:
+                raise
+            raise Unusable(
+                f"bigquery.api_endpoint: what answers 404 is not BigQuery (at {self._where})"
+            ) from error
         except _TRANSIENT as error:
             raise NotReady(f"BigQuery at {self._where} answers {_one_line(error)}") from error
         except requests.exceptions.ConnectionError as error:

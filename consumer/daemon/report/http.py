@@ -64,7 +64,8 @@ async def _listeners(host: str, port: int) -> list[socket.socket]:
             listener.setblocking(False)
             listener.listen(_WAITING)
     except OSError as error:
-        raise StartFailed(f"http.port: cannot listen on {host} port {port}: {_reason(error)}") from error
+        key = "http.port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "http.host"
+        raise StartFailed(f"{key}: cannot listen on {host} port {port}: {_reason(error)}") from error
     return listeners
 
 

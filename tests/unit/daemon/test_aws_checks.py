@@ -72,6 +72,13 @@ def raising(error: Exception) -> Any:
                 " a store that refuses checksums needs s3.checksums = when_required"
             ),
         ),
+        (answer("501", 501), Unusable, "s3.endpoint_url: S3 answers 501 (s3.endpoint_url http://here"),
+        (
+            answer("404", 404),
+            Unusable,
+            "s3.endpoint_url: what answers 404 is not S3 (s3.endpoint_url http://here",
+        ),
+        (answer("503", 503), NotReady, "S3 answers 503 ("),
         (answer("SlowDown", 503), NotReady, "S3 answers 503 SlowDown"),
         (answer("InternalError", 500), NotReady, "S3 answers 500 InternalError"),
         (answer("TooManyRequests", 429), NotReady, "S3 answers 429"),

@@ -7,7 +7,7 @@ import google.auth.exceptions
 import pytest
 import requests.exceptions
 
-from consumer.daemon.prepare.bigquery_api import BigQueryApi, blame_proxy, token_request
+from consumer.daemon.prepare.bigquery_api import BigQueryApi, NotFound, blame_proxy, token_request
 from consumer.daemon.prepare.preparation import Mendable, Unusable
 from consumer.settings import load
 from tests.unit.sinks.bigquery.loopback import Loopback, loopback_server, status
@@ -50,6 +50,30 @@ def test_a_request_does_not_follow_a_redirect(server: Loopback, other: Loopback)
     with pytest.raises(Unusable, match=r"^bigquery.api_endpoint: .* a redirect, which is not followed"):
         api.ask(lambda: api.client.get_dataset("project.logs", **api.once))
     assert other.seen == []
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"error":{"code":404,"message":"no dataset","errors":[{"reason":"notFound"}]}}', NotFound),
+        (b"<html>nothing here</html>", Unusable),
+    ],
+)
+def test_what_answers_in_bigquerys_place_is_not_taken_for_a_missing_dataset(
+    server: Loopback, body: bytes, found: type[Exception]
+) -> None:
+    server.answers = [status(404, body)]
+    overrides = {
+        "bigquery.project": "project",
+        "bigquery.dataset": "logs",
+        "deadletter.bucket": "bucket",
+        "bigquery.credentials": "anonymous",
+        "bigquery.api_endpoint": server.url,
+    }
+    api = BigQueryApi(load("bigquery", overrides=overrides))
+    with pytest.raises(found) as caught:
+        api.ask(lambda: api.client.get_dataset("project.logs", **api.once))
+    assert found is NotFound or str(caught.value).startswith("bigquery.api_endpoint: what answers 404 is not")
 
 
 @pytest.mark.parametrize("error", [requests.exceptions.ProxyError, make_error])

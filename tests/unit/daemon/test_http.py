@@ -264,3 +264,12 @@ def test_an_address_that_cannot_be_had_is_said() -> None:
                 pass
 
     serve(scenario)
+
+
+def test_an_address_that_this_host_does_not_have_names_the_host_and_not_the_port() -> None:
+    async def run() -> None:
+        async with http.serving("192.0.2.1", 8080, status, print):
+            pass
+
+    with pytest.raises(StartFailed, match=r"^http\.host: cannot listen on 192\.0\.2\.1 port 8080: "):
+        asyncio.run(run())

@@ -199,6 +199,21 @@ def test_a_costly_or_dangerous_choice_is_a_warning(
     ]
 
 
+def test_jvm_options_that_no_shell_can_split_are_an_error() -> None:
+    assert findings("s3", jvm__options="-Da='b") == [
+        (Severity.ERROR, "jvm.options", "cannot be split as a shell would: No closing quotation")
+    ]
+
+
+def test_a_stream_arn_of_another_region_is_an_error_unless_an_endpoint_is_named() -> None:
+    stream = {"streamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs", "regionName": "us-east-1"}
+    assert findings("s3", **stream) == [
+        (Severity.ERROR, "regionName", "is not eu-west-1, where streamArn says the stream is")
+    ]
+    assert findings("s3", **{**stream, "regionName": "eu-west-1"}) == []
+    assert findings("s3", **stream, kinesisEndpoint="https://kinesis.example") == []
+
+
 def test_a_prefix_that_runs_into_the_rest_of_the_key_is_told_with_the_key_and_the_cure() -> None:
     found = findings("s3", s3__prefix="player-log", deadletter__prefix="dead")
     assert found == [
