@@ -77,7 +77,7 @@ _USUAL: tuple[tuple[str, tuple[Level, str]], ...] = (
         "MultiLangDaemon|Encountered an error during shutdown. java.util.concurrent.TimeoutException",
         (
             "INFO",
-            "KCL: no orderly end within shutdownGraceMillis: the next owner reads on from the last checkpoints",
+            "KCL: not all leases were given up within shutdownGraceMillis; they run out by themselves",
         ),
     ),
 )
