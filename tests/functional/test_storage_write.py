@@ -108,7 +108,7 @@ def test_bad_rows_become_dead_letters_and_the_others_arrive(
     kcl.tick_until_confirmed(6)
     assert numbers(google) == [2, 6]
     assert [(one["sequence_number"], one["detail"]) for one in s3.dead_letters] == [("4", "row 1 is bad")]
-    assert list(dynamodb.items) == [(SHARD, "state")]
+    assert list(dynamodb.items) == [(SHARD, "state"), (SHARD, "streams")]
 
 
 def test_a_killed_process_is_followed_by_one_that_adds_only_what_is_missing(
@@ -187,9 +187,9 @@ def test_a_checkpoint_waits_for_the_counts_to_be_kept(
     kcl = started(start_shard(configure()))
     kcl.process(logs(1))
     kcl.tick_until_confirmed(1)
-    dynamodb.answer = lambda operation: LOST
     kcl.process(logs(3))
     google.wait_until(lambda: numbers(google) == [1, 3])
+    dynamodb.answer = lambda operation: LOST
     kcl.process([])
     assert kcl.asked[-1] == ("1", None)
     dynamodb.answer = lambda operation: None

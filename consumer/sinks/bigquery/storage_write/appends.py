@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from consumer.domain.records import Position
 from consumer.sinks.bigquery.storage_write.positions import Counts, Replay, ShardState, Stream
 from consumer.sinks.bigquery.storage_write.rows.log_rows import Rows
+from consumer.sinks.bigquery.storage_write.store import Generations
 
 
 @dataclass(slots=True)
@@ -53,12 +54,12 @@ class Lane:
 class OwnShard:
     """What a process knows of its shard from the moment it has taken it over."""
 
-    def __init__(self, generation: int, state: ShardState, start: Position | None) -> None:
-        self.generation = generation
+    def __init__(self, generations: Generations, state: ShardState, start: Position | None) -> None:
+        self.generations = generations
         self.state = state
         self.replay = Replay(state, start)
         self.lanes = {table: Lane(total) for table, total in state.present.totals.items()}
         self.may_write = True
-        """It is kept that rows past the mark may be in the tables (ShardState.settled)."""
+        """It is kept that rows past the mark may be in the tables (ShardState.settled), and where counting began."""
         self.refused: dict[tuple[int, Position], str] = {}
         self.refused_keys: dict[str, Position] = {}

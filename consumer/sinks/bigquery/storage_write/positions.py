@@ -12,7 +12,7 @@ import msgspec
 from consumer.domain.records import Position, Record
 from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 
-VERSION = 1
+VERSION = 2
 
 type Counts = dict[int, dict[str, int]]
 """Rows by era and table."""
@@ -45,6 +45,9 @@ class ShardState(msgspec.Struct):
     with the record at `origin`. The last era is the present one; an earlier one stays until the mark has passed all
     of its rows. `settled` tells that no table holds a row of a record past the mark; it is taken back before the next
     row is written.
+
+    It is kept in two parts, since DynamoDB bills every begun kilobyte that is written: the mark, the counts and
+    `settled` change with every checkpoint, the eras with a stream only.
     """
 
     version: int = VERSION
@@ -83,7 +86,8 @@ class ShardState(msgspec.Struct):
         if not self.eras or self.eras[-1].rules != rules:
             number = self.eras[-1].number + 1 if self.eras else 1
             self.eras.append(Era(number, rules))
-        self._forget_passed_eras()
+        self.forget_passed_eras()
+        self.forget_their_counts()
 
     def move_mark(self, position: Position, rows: Counts) -> None:
         """Every record up to `position` is durable; `rows` more than at the last mark are in the tables."""
@@ -92,7 +96,6 @@ class ShardState(msgspec.Struct):
             for table, count in tables.items():
                 known[table] = known.get(table, 0) + count
         self.mark = position
-        self._forget_passed_eras()
 
     def written_past_mark(self, era: Era) -> dict[str, int]:
         """Rows by table that records past the mark have left; once all streams are closed."""
@@ -100,9 +103,15 @@ class ShardState(msgspec.Struct):
         past = {table: total - counts.get(table, 0) for table, total in era.totals.items()}
         return {table: count for table, count in past.items() if count}
 
-    def _forget_passed_eras(self) -> None:
+    def forget_passed_eras(self) -> bool:
+        """Once the mark is kept; whether there were any."""
         kept = [era for era in self.eras[:-1] if era.streams or self.written_past_mark(era)]
+        are_fewer = len(kept) < len(self.eras) - 1
         self.eras = [*kept, *self.eras[-1:]]
+        return are_fewer
+
+    def forget_their_counts(self) -> None:
+        """Once the eras are kept: of one that is there still, without its counts, all rows would lie past the mark."""
         numbers = {era.number for era in self.eras}
         self.counts = {number: tables for number, tables in self.counts.items() if number in numbers}
 
@@ -181,24 +190,47 @@ def order(position: Position) -> tuple[int, int]:
     return int(position.sequence_number), position.sub_sequence_number
 
 
+class _Mark(msgspec.Struct):
+    """ShardState but for its eras, which version 1 had in it."""
+
+    version: int
+    mark: Position | None = None
+    origin: Position | None = None
+    counts: Counts = {}
+    settled: bool = False
+    eras: list[Era] | msgspec.UnsetType = msgspec.UNSET
+
+
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(ShardState).decode
+_decode_mark = msgspec.json.Decoder(_Mark).decode
+_decode_eras = msgspec.json.Decoder(list[Era]).decode
 
 
 class UnknownState(ValueError):
     """What is kept of a shard was not written by this version."""
 
 
-def encode_state(state: ShardState) -> bytes:
-    return _encode(state)
+def encode_mark(state: ShardState) -> bytes:
+    return _encode(_Mark(state.version, state.mark, state.origin, state.counts, state.settled))
 
 
-def decode_state(text: bytes) -> ShardState:
-    """Raises UnknownState."""
+def encode_eras(state: ShardState) -> bytes:
+    return _encode(state.eras)
+
+
+def decode_state(mark: bytes, eras: bytes | None) -> ShardState:
+    """`eras` are kept beside the mark since version 2. Raises UnknownState."""
     try:
-        state = _decode(text)
+        found = _decode_mark(mark)
+        if found.version not in (1, VERSION):
+            raise UnknownState(f"version {found.version}, not {VERSION}")
+        inside = found.eras if found.version == 1 else msgspec.UNSET
+        if inside is msgspec.UNSET:
+            if eras is None:
+                raise UnknownState("the streams are missing")
+            inside = _decode_eras(eras)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnknownState(str(error)) from error
-    if state.version != VERSION:
-        raise UnknownState(f"version {state.version}, not {VERSION}")
-    return state
+    return ShardState(
+        mark=found.mark, origin=found.origin, counts=found.counts, eras=inside, settled=found.settled
+    )

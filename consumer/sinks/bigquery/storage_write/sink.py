@@ -99,6 +99,7 @@ class StorageWriteSink:
         self._hold_unknown_verdicts(shard, records, range(settled, len(records)))
         if shard.replay.begins_at is not None:
             shard.state.begin_at(shard.replay.begins_at)
+            shard.may_write = False
             shard.replay.begins_at = None
         if settled == len(records):
             return Prepared(())
@@ -168,7 +169,7 @@ class StorageWriteSink:
             return
         with self._saving:
             if not any(progress.end == position for progress in self._unsettled):
-                self._save(shard)
+                self._save_mark(shard)
                 return
             while True:
                 progress = self._unsettled.popleft()
@@ -177,8 +178,12 @@ class StorageWriteSink:
                     break
             # what comes next is prepared first, and written only once this was taken back
             shard.state.settled = not self._unsettled
+            shard.may_write = shard.may_write and not shard.state.settled
+            self._save_mark(shard)
             shard.may_write = not shard.state.settled
-            self._save(shard)
+            if shard.state.forget_passed_eras():
+                self._save_streams(shard)
+                shard.state.forget_their_counts()
         self._forget_refused(shard, position)
         if self._now() - self._looked_at > _LOOK_SECONDS:
             self._looked_at = self._now()
@@ -215,14 +220,18 @@ class StorageWriteSink:
                 if present.streams.get(table) == stream:
                     del present.streams[table]
                     present.totals[table] = shard.lanes[table].count
-            self._save(shard)
+            self._save_streams(shard)
 
     # Inside
 
     def _taken_over(self) -> OwnShard:
         taken = self._store.take_over()
         try:
-            state = ShardState() if taken.state is None else positions.decode_state(taken.state)
+            state = (
+                positions.decode_state(taken.state, taken.streams)
+                if taken.state is not None
+                else ShardState()
+            )
         except positions.UnknownState as error:
             raise SetupError(f"what is kept of the shard cannot be read: {error}", setting=SETTING) from error
         refused = self._store.refused()
@@ -233,8 +242,10 @@ class StorageWriteSink:
         state.close_streams(self._finalized(state))
         state.settled = False
         state.begin(self._rules)
-        shard = OwnShard(taken.generation, state, self._start)
-        self._save(shard)
+        shard = OwnShard(taken.generations, state, self._start)
+        # a mark without the counts of a passed era needs eras without it
+        self._save_streams(shard)
+        self._save_mark(shard)
         for key, rows in refused.items():
             shard.refused.update({(row.era, row.position): row.detail for row in rows})
             shard.refused_keys[key] = rows[-1].position
@@ -271,7 +282,7 @@ class StorageWriteSink:
             return
         with self._saving:
             shard.state.settled = False
-            self._save(shard)
+            self._save_mark(shard)
             shard.may_write = True
 
     def _hold_unknown_verdicts(
@@ -341,9 +352,7 @@ class StorageWriteSink:
         stream = Stream(lane.created, lane.count)
         with self._saving:
             shard.state.present.streams[table] = stream
-            shard.state.settled = False
-            self._save(shard)
-            shard.may_write = True
+            self._save_streams(shard)
         lane.created = None
         return stream
 
@@ -437,5 +446,8 @@ class StorageWriteSink:
             self._store.forget([key])
             del shard.refused_keys[key]
 
-    def _save(self, shard: OwnShard) -> None:
-        self._store.save(shard.generation, positions.encode_state(shard.state))
+    def _save_mark(self, shard: OwnShard) -> None:
+        self._store.save_state(shard.generations, positions.encode_mark(shard.state))
+
+    def _save_streams(self, shard: OwnShard) -> None:
+        self._store.save_streams(shard.generations, positions.encode_eras(shard.state))

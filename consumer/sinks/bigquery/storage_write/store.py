@@ -1,7 +1,8 @@
 """The DynamoDB table in which the state of every shard is kept, and the rows that the server has refused.
 
-An item a shard, `state`, carries a generation: whoever takes the shard over raises it, and a write under an older one
-fails. That is what keeps a former owner from opening a stream that nobody would finalize.
+Two items a shard, `state` (positions.encode_mark) and `streams` (positions.encode_eras), carry a generation each:
+whoever takes the shard over raises both before he reads them, and a write under an older one fails. That is what keeps
+a former owner from opening a stream that nobody would finalize.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ from consumer.sinks.aws import AWS_ERRORS, delivery_error, error_code
 
 SETTING = "bigquery.positions_table"
 
-_STATE = "state"
+_STATE, _STREAMS = "state", "streams"
 _REFUSED = "refused#"
 _A_REFUSED_ITEM = 500
 """An item takes 400 KB; a refusal about 400 bytes."""
@@ -35,11 +36,20 @@ class Refused(msgspec.Struct, frozen=True, array_like=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What a shard's new owner finds: its own generation, and the state as the last one has left it, if any."""
+class Generations:
+    """Of one owner, by item."""
 
-    generation: int
+    state: int
+    streams: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a shard's new owner finds: its own generations, and both items as the last one has left them, if any."""
+
+    generations: Generations
     state: bytes | None
+    streams: bytes | None
 
 
 class PositionStore(Protocol):
@@ -48,8 +58,11 @@ class PositionStore(Protocol):
     def take_over(self) -> Taken:
         """Become the shard's owner."""
 
-    def save(self, generation: int, state: bytes) -> None:
+    def save_state(self, generations: Generations, state: bytes) -> None:
         """Raises Superseded when the shard has another owner by now."""
+
+    def save_streams(self, generations: Generations, streams: bytes) -> None:
+        """The same."""
 
     def refuse(self, rows: Sequence[Refused]) -> list[str]:
         """Keep refused rows; returns the keys to forget them by."""
@@ -70,27 +83,15 @@ class DynamoPositions:
         self._shard = shard
 
     def take_over(self) -> Taken:
-        item = self._ask(
-            "update_item",
-            Key=self._key(_STATE),
-            UpdateExpression="ADD generation :one",
-            ExpressionAttributeValues={":one": {"N": "1"}},
-            ReturnValues="ALL_NEW",
-        )["Attributes"]
-        state = item.get("state")
-        return Taken(int(item["generation"]["N"]), None if state is None else state["S"].encode())
+        state_generation, state = self._taken(_STATE)
+        streams_generation, streams = self._taken(_STREAMS)
+        return Taken(Generations(state_generation, streams_generation), state, streams)
 
-    def save(self, generation: int, state: bytes) -> None:
-        self._ask(
-            "put_item",
-            Item={
-                **self._key(_STATE),
-                "generation": {"N": str(generation)},
-                "state": {"S": state.decode()},
-            },
-            ConditionExpression="generation = :mine",
-            ExpressionAttributeValues={":mine": {"N": str(generation)}},
-        )
+    def save_state(self, generations: Generations, state: bytes) -> None:
+        self._save(_STATE, generations.state, state)
+
+    def save_streams(self, generations: Generations, streams: bytes) -> None:
+        self._save(_STREAMS, generations.streams, streams)
 
     def refuse(self, rows: Sequence[Refused]) -> list[str]:
         keys = []
@@ -126,6 +127,24 @@ class DynamoPositions:
     def forget(self, keys: Iterable[str]) -> None:
         for key in keys:
             self._ask("delete_item", Key=self._key(key))
+
+    def _taken(self, name: str) -> tuple[int, bytes | None]:
+        item = self._ask(
+            "update_item",
+            Key=self._key(name),
+            UpdateExpression="ADD generation :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+            ReturnValues="ALL_NEW",
+        )["Attributes"]
+        return int(item["generation"]["N"]), item[name]["S"].encode() if name in item else None
+
+    def _save(self, name: str, generation: int, content: bytes) -> None:
+        self._ask(
+            "put_item",
+            Item={**self._key(name), "generation": {"N": str(generation)}, name: {"S": content.decode()}},
+            ConditionExpression="generation = :mine",
+            ExpressionAttributeValues={":mine": {"N": str(generation)}},
+        )
 
     def _key(self, item: str) -> dict[str, Any]:
         return {POSITIONS_HASH_KEY: {"S": self._shard}, POSITIONS_RANGE_KEY: {"S": item}}

@@ -11,10 +11,11 @@ from consumer.domain.errors import Superseded
 from consumer.domain.records import Record
 from consumer.settings.values import Value
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, StorageCode
+from consumer.sinks.bigquery.storage_write.positions import ShardState, decode_state
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, Pieces
 from consumer.sinks.bigquery.storage_write.rows.log_rows import Made, Rows
 from consumer.sinks.bigquery.storage_write.rows.rules import VERSION, Rules
-from consumer.sinks.bigquery.storage_write.store import Refused, Taken
+from consumer.sinks.bigquery.storage_write.store import Generations, Refused, Taken
 
 
 def rules(*, tables: int = 2, bad: int = 0, name: str = "d", version: int = VERSION, deep: int = 0) -> Rules:
@@ -165,19 +166,33 @@ class FakeStore:
 
     generation: int = 0
     state: bytes | None = None
+    streams: bytes | None = None
+    streams_generation: int = 0
     rows: dict[str, list[Refused]] = field(default_factory=dict)
     failures: list[Exception | None] = field(default_factory=list)
 
     def take_over(self) -> Taken:
         self.generation += 1
         self._maybe_fail()
-        return Taken(self.generation, self.state)
+        self.streams_generation += 1
+        self._maybe_fail()
+        return Taken(Generations(self.generation, self.streams_generation), self.state, self.streams)
 
-    def save(self, generation: int, state: bytes) -> None:
-        if generation != self.generation:
+    def save_state(self, generations: Generations, state: bytes) -> None:
+        if generations.state != self.generation:
             raise Superseded("another owner")
         self.state = state
         self._maybe_fail()
+
+    def save_streams(self, generations: Generations, streams: bytes) -> None:
+        if generations.streams != self.streams_generation:
+            raise Superseded("another owner")
+        self.streams = streams
+        self._maybe_fail()
+
+    def kept(self) -> ShardState:
+        """What the next owner will find."""
+        return decode_state(self.state or b"", self.streams)
 
     def refuse(self, rows: Sequence[Refused]) -> list[str]:
         key = f"{rows[0].era}#{rows[0].position}"

@@ -21,7 +21,6 @@ from consumer.native import library
 from consumer.settings.values import Value
 from consumer.sinks.base import Outcome
 from consumer.sinks.bigquery.storage_write.appends import Append
-from consumer.sinks.bigquery.storage_write.positions import decode_state
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.rows.log_rows import LogRows, Made, RowMaker, Rows
 from consumer.sinks.bigquery.storage_write.rows.rules import VERSION, Rules
@@ -52,7 +51,7 @@ class World:
     def wait(self) -> bool:
         """Perhaps for so long that streams are taken away and no former owner is left, unless rows past the mark may be
         in the tables."""
-        state = self.store.state and decode_state(self.store.state)
+        state = self.store.kept() if self.store.state and self.store.streams else None
         days_pass = self.days_pass and bool(state and state.settled) and self.random.random() < 0.5
         if days_pass:
             self.bigquery.take_idle_streams_away()
