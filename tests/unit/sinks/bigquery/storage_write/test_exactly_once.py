@@ -151,7 +151,12 @@ class Process:
         watermark = self.ledger.watermark
         if watermark is None:
             return
-        self.sink.before_checkpoint(watermark)
+        # of what is kept in several steps the first may be all that is done
+        self.world.store.failures = [TransientError("answer lost")] if self.world.random.random() < 0.3 else []
+        try:
+            self.sink.before_checkpoint(watermark)
+        finally:
+            self.world.store.failures = []
         before = int(watermark.sequence_number)
         there = {*self.world.bigquery.rows(), *self.world.dead}
         assert there >= set(range(1, before + 1))  # I1
