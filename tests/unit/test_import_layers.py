@@ -66,7 +66,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "gevent": frozenset({"consumer.shard"}),
     "google": frozenset(
         {
-            "consumer.sinks.bigquery.storage_write.messages",
+            "consumer.sinks.bigquery.storage_write.messages_pb2",
             "consumer.sinks.bigquery.api.token",
             "consumer.sinks.bigquery.api.identity",
             "consumer.daemon.prepare.bigquery_api",

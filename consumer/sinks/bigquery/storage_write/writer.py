@@ -14,8 +14,9 @@ from urllib.parse import quote, urlsplit
 import grpc
 
 from consumer.sinks.bigquery.api.token import BearerToken
-from consumer.sinks.bigquery.storage_write import messages
+from consumer.sinks.bigquery.storage_write import messages_pb2 as messages
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
+from consumer.sinks.bigquery.storage_write.messages import append_rows
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.http.answers import ANSWER_BYTES
 from consumer.sinks.http.proxies import http_proxy_of
@@ -87,8 +88,9 @@ class GrpcWriter:
         self._watched = False
 
     def create(self, table_path: str, *, committed: bool = True) -> str:
+        kinds = messages.WriteStream
         request = messages.CreateWriteStreamRequest(parent=table_path)
-        request.write_stream.type = messages.COMMITTED if committed else messages.PENDING
+        request.write_stream.type = kinds.COMMITTED if committed else kinds.PENDING
         answer = self._unary("CreateWriteStream", request, messages.WriteStream, parent=table_path)
         return str(answer.result().name)
 
@@ -112,9 +114,9 @@ class GrpcWriter:
         if appends is None:
             appends = self._appends[stream] = self._open(stream)
             # both only on a connection's first request
-            request = messages.append_rows(stream=stream, offset=offset, schema=schema, batch=batch)
+            request = append_rows(stream=stream, offset=offset, schema=schema, batch=batch)
         else:
-            request = messages.append_rows(stream="", offset=offset, schema=b"", batch=batch)
+            request = append_rows(stream="", offset=offset, schema=b"", batch=batch)
         appends.put(request)
         # they are copied, and gRPC copies them again: what is large should not be here several times meanwhile
         del batch, request

@@ -1,5 +1,8 @@
 """The messages, against Google's own package: what one writes the other reads."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,10 +11,13 @@ from google.rpc import status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.sinks.bigquery.storage_write import messages
+from consumer.sinks.bigquery.storage_write import messages_pb2
 from consumer.sinks.bigquery.storage_write.answers import StorageCode
+from consumer.sinks.bigquery.storage_write.messages import append_rows
 from consumer.sinks.bigquery.storage_write.rows.arrow import Pieces
 
+ROOT = Path(__file__).parents[5]
+PROTO = Path("consumer/sinks/bigquery/storage_write/messages.proto")
 PAIRS = {
     "AppendRowsRequest": types.AppendRowsRequest.pb().DESCRIPTOR,
     "AppendRowsResponse": types.AppendRowsResponse.pb().DESCRIPTOR,
@@ -37,9 +43,16 @@ def shape(descriptor: Any, mine: Any) -> dict[int, object]:
     return found
 
 
+def test_the_classes_are_those_of_the_proto_file(tmp_path: Path) -> None:
+    protoc = [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"--python_out={tmp_path}", str(PROTO)]
+    subprocess.run(protoc, cwd=ROOT, check=True)
+    made = PROTO.with_name("messages_pb2.py")
+    assert (tmp_path / made).read_text() == (ROOT / made).read_text(), f"make it anew, as {PROTO} says"
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_fields_are_googles(name: str) -> None:
-    mine = getattr(messages, name).DESCRIPTOR
+    mine = getattr(messages_pb2, name).DESCRIPTOR
     assert shape(PAIRS[name], mine) == shape(mine, mine)
 
 
@@ -48,7 +61,9 @@ def test_the_codes_are_googles() -> None:
     assert {code.name: code.value for code in StorageCode} == {
         code.name: int(codes[code.name]) for code in StorageCode
     }
-    assert int(types.WriteStream.Type.COMMITTED) == messages.COMMITTED
+    theirs: Any = types.WriteStream.Type
+    mine = dict(messages_pb2.WriteStream.Type.items())
+    assert mine == {name: int(theirs[name]) for name in mine}
 
 
 @given(
@@ -58,7 +73,7 @@ def test_the_codes_are_googles() -> None:
     batch=st.one_of(st.binary(max_size=300), st.integers(10_000, 3_000_000).map(bytes)),
 )
 def test_a_request_arrives_as_it_was_meant(stream: str, offset: int, schema: bytes, batch: bytes) -> None:
-    made = messages.append_rows(stream=stream, offset=offset, schema=schema, batch=Pieces(batch))
+    made = append_rows(stream=stream, offset=offset, schema=schema, batch=Pieces(batch))
     read = types.AppendRowsRequest.deserialize(made)
     assert "offset" in read
     assert (read.write_stream, read.offset) == (stream, offset)
