@@ -116,7 +116,7 @@ def run(case: KclCase, shared: World, *, name: str) -> KclRun:
     leases.create(shared.aws.client("dynamodb"), name, [shard_id(place) for place in range(case.shards)])
     program, arrivals = _child(case, shared, folder)
     with serving(case.script, folder) as stub, listening(folder / "events") as events:
-        settings = _settings(case, shared, application=name, kinesis_url=stub.kinesis_url)
+        settings = _settings(case, shared, application=name, kinesis_url=stub.url)
         if case.child == "storage_write":
             leases.create_positions(shared.aws.client("dynamodb"), settings.text("bigquery.positions_table"))
         environment = _environment(settings, folder)

@@ -1,78 +1,59 @@
 """The stub as a process: `python -m tests.bench.kinesis SCRIPT`, a Script as JSON.
 
-The port `kinesis` takes HTTP/2 with prior knowledge; on the port `http`, GET tells the State and POST opens the
-shards beyond the warm-up.
+hypercorn takes HTTP/2 with prior knowledge, as the KCL opens it. On the same port GET answers with the State, and PUT
+opens the shards beyond the warm-up.
 """
 
 import asyncio
+import socket
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import cast
 
 import msgspec
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from consumer.local.child import Child
-from tests.bench.kinesis.answers import Kinesis, Script
-from tests.bench.kinesis.http2 import Connection, Http2Error, Request
+from tests.bench.kinesis.answers import Answer, Kinesis, Script
 
 
-class _Protocol(asyncio.Protocol):
+class App:
+    """An ASGI application."""
+
     def __init__(self, kinesis: Kinesis) -> None:
         self._kinesis = kinesis
-        self._connection = Connection()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for request in self._connection.receive(data):
-                self._respond(request)
-        except Http2Error as error:
-            self._kinesis.state.refused.append(f"HTTP/2: {error}")
-            self._transport.abort()
-            return
-        self._transport.writelines(self._connection.output())
-
-    def _respond(self, request: Request) -> None:
-        headers = request.headers
-        answer = self._kinesis.answer(
-            headers.get("x-amz-target", ""), headers.get("content-type", ""), request.body
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(scope["type"])  # hypercorn goes on without "lifespan"
+        headers = {name: value.decode() for name, value in scope["headers"]}
+        body = bytearray()
+        while (event := await receive())["type"] == "http.request":
+            body += event["body"]
+            if not event["more_body"]:
+                break
+        answer = self._answer(scope["method"], headers, bytes(body))
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [
+                    (b"content-type", answer.content_type.encode()),
+                    (b"content-length", b"%d" % len(answer.body)),
+                    (b"x-amzn-requestid", b"stub"),
+                ],
+            }
         )
-        self._connection.respond(request, answer.status, answer.content_type, answer.body)
+        await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
-
-class _ControlServer(HTTPServer):
-    def __init__(self, kinesis: Kinesis) -> None:
-        super().__init__(("127.0.0.1", 0), _Control)
-        self.kinesis = kinesis
-
-
-class _Control(BaseHTTPRequestHandler):
-    server: _ControlServer
-
-    def do_GET(self) -> None:
-        self._answer(msgspec.json.encode(self.server.kinesis.state))
-
-    def do_POST(self) -> None:
-        self.server.kinesis.open()
-        self._answer(b"")
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that it overrides
-        pass
-
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-async def _serve(kinesis: Kinesis, control: _ControlServer, child: Child) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: _Protocol(kinesis), "127.0.0.1", 0)
-    child.ready(kinesis=server.sockets[0].getsockname()[1], http=control.server_port)
-    await server.serve_forever()
+    def _answer(self, method: str, headers: dict[bytes, str], body: bytes) -> Answer:
+        match method:
+            case "GET":
+                return Answer(200, "application/json", msgspec.json.encode(self._kinesis.state))
+            case "PUT":
+                self._kinesis.open()
+                return Answer(200, "application/json", b"null")
+        return self._kinesis.answer(headers.get(b"x-amz-target", ""), headers.get(b"content-type", ""), body)
 
 
 def main() -> None:
@@ -80,6 +61,10 @@ def main() -> None:
     child = Child.from_environment()
     kinesis = Kinesis(msgspec.json.decode(sys.argv[1], type=Script))
     kinesis.prepare()
-    control = _ControlServer(kinesis)
-    threading.Thread(target=control.serve_forever, daemon=True).start()
-    asyncio.run(_serve(kinesis, control, child))
+    listener = socket.create_server(("127.0.0.1", 0))
+    child.ready(port=listener.getsockname()[1])
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.keep_alive_timeout = 3600
+    config.keep_alive_max_requests = 1 << 40
+    asyncio.run(serve(App(kinesis), config, mode="asgi", shutdown_trigger=asyncio.Event().wait))

@@ -17,18 +17,17 @@ _START_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Stub:
-    """`kinesis_url` is the endpoint for the KCL, `control_url` that of the calls here, which block."""
+    """`url` is the KCL's endpoint as well; the calls block."""
 
-    kinesis_url: str
-    control_url: str
+    url: str
 
     def open(self) -> None:
         """Let the shards be read beyond the warm-up."""
-        with urllib.request.urlopen(self.control_url, data=b""):
+        with urllib.request.urlopen(urllib.request.Request(self.url, method="PUT")):
             pass
 
     def state(self) -> State:
-        with urllib.request.urlopen(self.control_url) as answer:
+        with urllib.request.urlopen(self.url) as answer:
             return msgspec.json.decode(answer.read(), type=State)
 
 
@@ -42,7 +41,6 @@ def serving(script: Script, folder: Path) -> Iterator[Stub]:
         environment=dict(os.environ),
     )
     try:
-        ports = process.wait_ready(_START_SECONDS)
-        yield Stub(f"http://127.0.0.1:{ports['kinesis']}", f"http://127.0.0.1:{ports['http']}")
+        yield Stub(f"http://127.0.0.1:{process.wait_ready(_START_SECONDS)['port']}")
     finally:
         process.stop()

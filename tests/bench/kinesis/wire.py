@@ -9,13 +9,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import cbor2
 import msgspec
 
 from tests.bench.inputs import payload
-from tests.bench.kinesis import cbor
 
 _SEQUENCE_MARK = "49" + "0" * 48
 _ARRIVAL_MARK_MS = 1_700_000_000_000
+_EPOCH_TAG = 1
+_EMPTY_LIST = cbor2.dumps([])
 
 
 class Wire(ABC):
@@ -70,22 +72,24 @@ class Cbor(Wire):
     content_type: ClassVar[str] = "application/x-amz-cbor-1.1"
 
     def decode(self, body: bytes) -> dict[str, Any]:
-        request: dict[str, Any] = cbor.decode(body)
+        try:
+            request: dict[str, Any] = cbor2.loads(body, semantic_decoders={_EPOCH_TAG: lambda ms, _: ms})
+        except cbor2.CBORError as error:
+            raise ValueError(str(error)) from error
         return request
 
     def encode(self, value: object) -> bytes:
-        return cbor.encode(value)
+        return cbor2.dumps(value)
 
     def moment(self, milliseconds: int) -> object:
-        return cbor.Moment(milliseconds)
+        """The AWS SDK for Java has milliseconds where the tag stands for seconds. Ten bytes, but for early 1970."""
+        return cbor2.CBORTag(_EPOCH_TAG, milliseconds)
 
     def blob(self, data: bytes) -> object:
         return data
 
     def page(self, answer: Mapping[str, object], records: bytes) -> bytes:
-        members = [cbor.encode(each) for pair in answer.items() for each in pair]
-        head = cbor.head(cbor.Major.MAP, len(answer) + 1)
-        return b"".join([head, *members, cbor.encode("Records"), records])
+        return cbor2.dumps({**answer, "Records": []}).removesuffix(_EMPTY_LIST) + records
 
 
 class Json(Wire):

@@ -153,6 +153,20 @@ def test_what_the_stub_has_no_answer_for_is_refused_and_remembered(wire: Wire) -
     assert kinds == ["PutRecords", "GetRecords", "GetShardIterator", "GetRecords"]
 
 
+def test_a_request_is_read_as_the_sdk_writes_it() -> None:
+    """With maps of indefinite length."""
+    written = b"\xbf\x6aStreamName\x64logs\xff"
+    answer = Kinesis(SCRIPT).answer("Kinesis_20131202.DescribeStreamSummary", Cbor.content_type, written)
+    assert Cbor().decode(answer.body)["StreamDescriptionSummary"]["StreamName"] == "logs"
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"\xbf\x61a\xff", b"{}}", b"\x81" * 20_000, b'{"a"'])
+def test_what_is_no_request_is_refused(wire: Wire, body: bytes) -> None:
+    kinesis = Kinesis(SCRIPT)
+    assert kinesis.answer("Kinesis_20131202.ListShards", wire.content_type, body).status == 400
+    assert kinesis.state.refused[0].startswith("ListShards: SerializationException")
+
+
 def test_what_was_asked_is_counted(wire: Wire) -> None:
     client = Client(wire)
     client.kinesis.prepare()
