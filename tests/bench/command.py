@@ -22,7 +22,6 @@ from tests.bench import (
     latency_level,
     memory_level,
     originals_level,
-    page,
     recovery_level,
     shard_level,
     workers_level,
@@ -30,6 +29,7 @@ from tests.bench import (
 from tests.bench.cases import TARGETS, cases
 from tests.bench.hostile_cases import hostile_cases
 from tests.bench.kcl import BenchError
+from tests.bench.report import report
 
 type Say = Callable[[str], None]
 
@@ -38,8 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bin/bench",
         description="Measures the daemon's parts on this machine. Every level counts what arrived, and fails when"
-        " a record is lost. docs/benchmarks.md is made from the JSON of such runs:"
-        " python -m tests.bench.page docs/benchmarks/*.json > docs/benchmarks.md",
+        " a record is lost. docs/benchmarks.md says what each of them measures.",
     )
     parser.add_argument(
         "level",
@@ -168,7 +167,7 @@ def bench_main(argv: Sequence[str]) -> int:
         "runs": arguments.runs if arguments.level in _REPEATED else 1,
         "rows": rows,
     }
-    print(json.dumps(result, indent=1) if arguments.json else page.section(result))
+    print(json.dumps(result, indent=1) if arguments.json else report(result))
     failed = [row for row in rows if row.get("faults")]
     if failed:
         print(f"bin/bench: {len(failed)} of {len(rows)} rows have faults", file=sys.stderr)

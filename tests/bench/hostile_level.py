@@ -1,7 +1,10 @@
 """Level `hostile`: records made to break a shard process, by each backend, method and shape of rows.
 
-Every record has to arrive or to become a dead letter with a reason, in one place; good ones between them have to
-arrive; the process has to end well, within its memory and within so much CPU time a megabyte.
+Of 10 MiB three of a kind go through a shard process of their own, between good records; of 20 KB two of every kind go
+through one. It is a fault where a record is not delivered and becomes no dead letter, or both, or twice, or with a
+reason that is wrong for its kind; where a good one is not delivered; where the process does not end with status 0,
+takes more memory than docs/ec2.md gives a shard (pages that it shares with the fork server do not count), or more than
+half a second of CPU time a megabyte of payloads and partition keys.
 """
 
 import re

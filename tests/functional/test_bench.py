@@ -15,7 +15,7 @@ from tests.bench.counts import Behaviour
 from tests.bench.host_memory import APART_MIB, FORKED_MIB, SERVER_MIB
 from tests.bench.inputs import Input, Line, number_sum
 from tests.bench.kcl import BenchError
-from tests.bench.page import section
+from tests.bench.report import report
 from tests.bench.shard_level import check_arrived, measure, run, start
 
 CASES = [
@@ -105,7 +105,7 @@ def test_an_outage_is_told_and_loses_nothing(backend: Backend, tmp_path: Path) -
 def test_the_result_becomes_a_table(tmp_path: Path) -> None:
     rows = measure([cases(400)[-1]], runs=2, folder=tmp_path, say=lambda line: None)
     machine = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
-    text = section({"level": "shard", "command": "bin/bench", "runs": 2, "machine": machine, "rows": rows})
+    text = report({"level": "shard", "command": "bin/bench", "runs": 2, "machine": machine, "rows": rows})
     assert len(rows[0]["cpu_seconds_per_million_of_runs"]) == 2
     assert "| none | only acknowledges | 700 | " in text
 

@@ -11,7 +11,7 @@ from tests.bench.cases import Case
 from tests.bench.kcl import BenchError
 from tests.bench.originals_level import TABLE_PER_PLAYER, Conditions, measure, run, systems
 from tests.bench.originals_table import figures
-from tests.bench.page import section
+from tests.bench.report import report
 
 CONDITIONS = Conditions(delay_ms=1, seconds=600, batch=20, players=3, new_table_seconds=0)
 SYSTEMS = systems(60)
@@ -52,7 +52,5 @@ def test_a_system_that_loses_a_record_voids_the_run(backend: Backend, tmp_path: 
 def test_the_result_becomes_a_table(tmp_path: Path) -> None:
     rows = measure([PER_PLAYER], CONDITIONS, runs=2, folder=tmp_path, say=lambda line: None)
     machine = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
-    text = section(
-        {"level": "originals", "command": "bin/bench", "runs": 2, "machine": machine, "rows": rows}
-    )
+    text = report({"level": "originals", "command": "bin/bench", "runs": 2, "machine": machine, "rows": rows})
     assert f"| bigquery | {TABLE_PER_PLAYER} | 1 | " in text

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.bench.page import section
+from tests.bench.report import report
 from tests.bench.workers_level import STEPS, Conditions, measure
 
 pytestmark = [
@@ -35,5 +35,5 @@ def test_shards_are_split_and_move_to_a_worker_that_joins_and_no_record_is_lost(
     assert end["records"] > 4 * 5 * 20
     assert (end["late"], end["lost"], end["duplicated"]) == (0, 0, 0)
     machine = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
-    text = section({"level": "workers", "command": "bin/bench", "runs": 1, "machine": machine, "rows": rows})
+    text = report({"level": "workers", "command": "bin/bench", "runs": 1, "machine": machine, "rows": rows})
     assert "| the feed ends | – | – |" in text

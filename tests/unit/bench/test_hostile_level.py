@@ -11,7 +11,7 @@ from tests.bench import command, memory_level
 from tests.bench.backend import Backend
 from tests.bench.hostile_cases import HostileCase, hostile_cases, usual_hostile_cases
 from tests.bench.hostile_level import loads
-from tests.bench.page import section
+from tests.bench.report import report
 from tests.hostile.kinds import KINDS
 
 CASES = {case.name: case for case in hostile_cases()}
@@ -67,7 +67,7 @@ def test_with_one_table_large_records_are_those_whose_key_chooses_none() -> None
 def test_rows_become_a_table() -> None:
     machine = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
     rows = [{**ROW, "faults": []}, {**ROW, "peak_rss_mib": None, "faults": ["one", "other"]}]
-    text = section({"level": "hostile", "command": "bin/bench", "runs": 1, "machine": machine, "rows": rows})
+    text = report({"level": "hostile", "command": "bin/bench", "runs": 1, "machine": machine, "rows": rows})
     begin = "| s3, native | half-surrogate | 10,485,760 | delivered 3 |"
     assert f"{begin} 104.1 | 136 | 0.01 | – |" in text
     assert f"{begin} – | 136 | 0.01 | one; other |" in text
@@ -98,5 +98,5 @@ def test_the_memory_level_has_a_row_for_each_target_and_hostile_kind(
     assert asked == [(case.name, "half") for case in usual_hostile_cases().values()]
     assert [row["backend"] for row in rows] == list(usual_hostile_cases())
     machine = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
-    text = section({"level": "memory", "command": "bin/bench", "runs": 1, "machine": machine, "rows": rows})
+    text = report({"level": "memory", "command": "bin/bench", "runs": 1, "machine": machine, "rows": rows})
     assert "| load | forked | hostile: half-surrogate | 104.1 | 80.2 | 136 |" in text

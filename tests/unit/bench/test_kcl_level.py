@@ -13,7 +13,7 @@ from tests.bench.arrivals import Acknowledged
 from tests.bench.kcl import BenchError
 from tests.bench.kcl_level import CHILDREN, cases, rows
 from tests.bench.kcl_run import ACKNOWLEDGES, KclCase, KclRun
-from tests.bench.page import section
+from tests.bench.report import report
 from tests.bench.shard_events import ShardEvents, listening
 from tests.bench.usage import TreeTime
 
@@ -75,7 +75,7 @@ def test_the_ratio_is_to_the_child_that_only_acknowledges_as_many_shards() -> No
 
 def test_the_result_becomes_a_table() -> None:
     made = rows({case("s3"): [a_run(20.0, 5.0)]})
-    text = section({"level": "kcl", "command": "bin/bench kcl", "runs": 1, "machine": MACHINE, "rows": made})
+    text = report({"level": "kcl", "command": "bin/bench kcl", "runs": 1, "machine": MACHINE, "rows": made})
     assert "| 2 | s3 | cbor | 4,000 | 20.0 | 5.0 | 25.0 | – |" in text
 
 
