@@ -18,6 +18,9 @@ _BYTES_A_RUN = 280_000_000
 type Target = Backend | Literal["storage_write"]
 """A backend and the way to write to it: "bigquery" stands for insertAll."""
 
+_SHARD_PROCESS = ("consumer.shard",)
+_GRPC_ALONE = ("tests.bench.programs.grpc_alone",)
+
 _COMMON = {
     "streamName": "player-logs",
     "regionName": "us-east-1",
@@ -32,14 +35,14 @@ class Case:
     backend: Backend
     name: str
     input: Input
-    program: Sequence[str] = ("consumer.shard",)
+    program: Sequence[str] = _SHARD_PROCESS
     settings: Mapping[str, str] = field(default_factory=dict)
     delivers: bool = True
     """Whether the program has to have delivered everything; the one that acknowledges does not."""
 
     @property
     def is_shard_process(self) -> bool:
-        return self.program == ("consumer.shard",)
+        return self.program in (_SHARD_PROCESS, _GRPC_ALONE)
 
 
 def cases(records: int) -> list[Case]:
@@ -69,6 +72,7 @@ class _Format:
     settings: Mapping[str, str] = field(default_factory=dict)
     ascii_only: bool = True
     arrivals_per_second: int = 10_000
+    program: Sequence[str] = _SHARD_PROCESS
 
 
 _STORAGE_WRITE = {"bigquery.method": "storage_write"}
@@ -94,6 +98,9 @@ FORMATS: Mapping[Target, Mapping[str, _Format]] = {
         ),
         "storage_write, row=log, 1,000 arrivals/s": _Format(
             settings=_STORAGE_WRITE, arrivals_per_second=1000
+        ),
+        "storage_write, row=log, 1,000 arrivals/s, gRPC's own gevent": _Format(
+            settings=_STORAGE_WRITE, arrivals_per_second=1000, program=_GRPC_ALONE
         ),
     },
 }
@@ -150,6 +157,7 @@ def _case(target: Target, name: str, size: int, records: int) -> Case:
             ascii_only=wanted.ascii_only,
         ),
         settings=wanted.settings,
+        program=wanted.program,
     )
 
 

@@ -29,6 +29,7 @@ CASES = [
         "storage_write, row=log",
         "storage_write, row=fields",
         "storage_write, row=fields, overflow",
+        "storage_write, row=log, 1,000 arrivals/s, gRPC's own gevent",
         "plain amazon_kclpy",
     )
 ]
