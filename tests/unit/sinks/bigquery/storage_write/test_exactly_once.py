@@ -152,7 +152,9 @@ class Process:
         if watermark is None:
             return
         # of what is kept in several steps the first may be all that is done
-        self.world.store.failures = [TransientError("answer lost")] if self.world.random.random() < 0.3 else []
+        self.world.store.failures = (
+            [TransientError("answer lost")] if self.world.random.random() < 0.3 else []
+        )
         try:
             self.sink.before_checkpoint(watermark)
         finally:
