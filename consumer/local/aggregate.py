@@ -17,6 +17,7 @@ from consumer.local.records import Outgoing
 
 MAGIC = b"\xf3\x89\x9a\xc2"
 MAX_AGGREGATE_BYTES = 50 * 1024
+_DIGEST_BYTES = 16
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 
@@ -69,6 +70,14 @@ def encode(records: tuple[Outgoing, ...]) -> bytes:
     message.explicit_hash_key_table.extend(hash_keys)
     body: bytes = message.SerializeToString()
     return MAGIC + body + hashlib.md5(body, usedforsecurity=False).digest()
+
+
+def user_records(data: bytes) -> list[bytes]:
+    """Of an aggregate, or the record itself where it is none."""
+    body, digest = data[len(MAGIC) : -_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+    if not data.startswith(MAGIC) or hashlib.md5(body, usedforsecurity=False).digest() != digest:
+        return [data]
+    return [one.data for one in _AggregatedRecord.FromString(body).records]
 
 
 def aggregate(records: tuple[Outgoing, ...]) -> Outgoing:

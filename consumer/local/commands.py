@@ -9,6 +9,10 @@ from consumer.local.loopback import without_proxy
 def local_main(argv: Sequence[str]) -> int:
     """`bin/local`; returns the exit code."""
     ask_the_stack_directly()
+    if argv[:1] in (["sql"], ["s3"]):
+        from consumer.local import look
+
+        return look.look_main(argv)
     from consumer.local import serve
 
     return serve.local_main(argv)

@@ -3,17 +3,18 @@
 import argparse
 import contextlib
 import json
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from consumer.local import backends, report, tethered
+from consumer.local import backends, look, report, tethered
 from consumer.local import stack as stacks
 from consumer.local.backends import BACKENDS, BackendError, settings_for
 from consumer.local.child import ROOT, ChildError, tail
@@ -21,13 +22,16 @@ from consumer.local.feeder import Feeder, FeedError, feeding
 from consumer.local.generate import Logs, midnight_today
 from consumer.local.progress import Progress
 from consumer.local.records import read_lines
+from consumer.local.samples import command, samples
 from consumer.local.stack import Stack, StackNotRunningError, StackRunningError
+from consumer.local.waits import Report, reports
 from consumer.local.witness import Seen, Verdict, Witness
 from consumer.settings import Settings, SettingsError, load
 from consumer.settings.table import SETTINGS, Backend
 
-#: Without any progress for this long, what is missing counts as lost.
+#: Without any progress for this long, nothing more is waited for; sooner where a backend says what keeps it.
 STALL_SECONDS = 120
+_KEPT_FROM_IT_SECONDS = 20
 _POLL_SECONDS = 1.0
 _MAX_POLL_SECONDS = 5.0
 _KEPT_START_SECONDS = 90
@@ -37,6 +41,14 @@ _DEMO_SETTINGS = {"chunk.grace": "1s", "checkpoint.interval": "2s", "http.port":
 _DEMO_WINDOWS: dict[Backend, str] = {"s3": "5s", "bigquery": "1s"}
 #: A load job costs the embedded stack more than a request does.
 _LOAD_WINDOW = "15s"
+_WORKERS = "workers"
+
+_OWN_QUERY = (
+    "SELECT STRING(log.event) AS event, COUNT(*) AS records FROM {table}"
+    " GROUP BY event ORDER BY records DESC, event LIMIT 3"
+)
+_ANY_QUERY = "SELECT DATE({time}) AS day, COUNT(*) AS records FROM {table} GROUP BY day ORDER BY day LIMIT 3"
+_ROW_QUERY = "SELECT * FROM {table} ORDER BY {time} LIMIT 1"
 
 
 class DemoError(Exception):
@@ -103,10 +115,10 @@ def demo_main(argv: Sequence[str]) -> int:
     try:
         _refuse_wrong_settings(dict(arguments.set))
         with _state_dir(arguments, progress) as state_dir:
-            clean = _demo(arguments, state_dir, progress)
-            if clean and not arguments.keep:
-                shutil.rmtree(state_dir, ignore_errors=True)
-            return 0 if clean else 1
+            demo = _Demo(arguments, state_dir, progress)
+            with progress.following(lambda: demo.doing):
+                verdict = demo.run()
+            return 0 if verdict.clean else 1
     except KeyboardInterrupt:
         progress.say("stopped; nothing is left running")
         return 130
@@ -121,7 +133,7 @@ def demo_main(argv: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _state_dir(arguments: argparse.Namespace, progress: Progress) -> Iterator[Path]:
-    """The local stack's own folder for --keep; else a folder of this demo that only a failure leaves behind."""
+    """The local stack's own folder for --keep; else a folder of this demo, which stays for bin/local to look at."""
     if arguments.keep:
         yield stacks.default_state_dir()
         return
@@ -136,28 +148,156 @@ def _state_dir(arguments: argparse.Namespace, progress: Progress) -> Iterator[Pa
         raise
 
 
-def _demo(arguments: argparse.Namespace, state_dir: Path, progress: Progress) -> bool:
-    records = _records(arguments, progress)
-    progress.say(f"starting AWS and BigQuery on loopback, a stream of {arguments.shards} shards")
-    with _stack(arguments, state_dir) as stack:
-        verdict = _deliver(arguments, stack, state_dir, records, progress)
-        seconds = progress.seconds()
+class _Demo:
+    """One run. `doing` is what it does or waits for, in a line; it is said again whenever nothing else is."""
+
+    def __init__(self, arguments: argparse.Namespace, state_dir: Path, progress: Progress) -> None:
+        self._arguments = arguments
+        self._state_dir = state_dir
+        self._progress = progress
+        self.doing = ""
+
+    def run(self) -> Verdict:
+        records = self._records()
+        shards = self._arguments.shards
+        self._begin(f"starting AWS and BigQuery on loopback, a stream of {shards} shards")
+        with _stack(self._arguments, self._state_dir) as stack:
+            return self._on(stack, records)
+
+    def _begin(self, step: str) -> None:
+        self.doing = step
+        self._progress.say(step)
+
+    def _records(self) -> list[bytes]:
+        arguments = self._arguments
+        self.doing = f"reading {arguments.input}" if arguments.input else "generating records"
+        if arguments.input:
+            records = list(read_lines(arguments.input))
+        else:
+            base = midnight_today(datetime.now(UTC))
+            records = list(Logs(count=arguments.records, seed=arguments.seed, base_time=base).lines())
+        self._progress.say(f"{len(records):,} records {'read' if arguments.input else 'generated'}")
+        return records
+
+    def _on(self, stack: Stack, records: list[bytes]) -> Verdict:
+        arguments = self._arguments
+        given = dict(arguments.set)
+        chosen = {backend: _chosen(backend, self._state_dir, given) for backend in BACKENDS}
+        settings = {backend: _effective(backend, stack, chosen[backend]) for backend in BACKENDS}
+        witness = Witness(stack, settings)
+        start = datetime.now(UTC)
+        kept = self._deliver(witness, chosen, settings, records)
+        self._begin("reading every object, row and dead letter, and what is left on the stream")
+        verdict = witness.verdict(records, start=start, end=datetime.now(UTC) + timedelta(seconds=1))
+        self.doing = "preparing what to look at"
+        seconds = self._progress.seconds()
+        told = [report.table(verdict, records=len(records), seconds=seconds)]
+        told += report.causes(verdict, kept, look_up=self._look_up_records)
+        told += ["", *self._samples(stack, settings, verdict), self._where(stack, verdict)]
         out = sys.stderr if arguments.json else sys.stdout
-        print(f"\n{report.table(verdict, records=len(records), seconds=seconds)}\n", file=out)
-        print(_where_to_look(arguments, stack, state_dir, verdict), file=out, flush=True)
+        print("", *told, sep="\n", file=out, flush=True)
         if arguments.json:
             print(json.dumps(report.summary(verdict, records=len(records), seconds=seconds)), flush=True)
-        return verdict.clean
+        self.doing = "ending the stack"
+        return verdict
+
+    def _deliver(
+        self,
+        witness: Witness,
+        chosen: Mapping[Backend, Mapping[str, str]],
+        settings: Mapping[Backend, Settings],
+        records: list[bytes],
+    ) -> dict[Backend, Report]:
+        """What keeps the backends from delivering at the end, as they say."""
+        put_options = ["--key-field", str(settings["bigquery"]["record.key_field"])]
+        put_options += ["--aggregate"] if self._arguments.aggregate else []
+        with (
+            backends.started(self._state_dir, chosen) as running,
+            feeding(self._state_dir, records, *put_options) as feeder,
+        ):
+            self._begin(
+                "bin/start s3 and bin/start bigquery: the first records arrive in half a minute or so"
+            )
+            kept = self._wait(witness, running, feeder, len(records))
+            self._begin("stopping both backends with SIGTERM: they deliver and checkpoint what they have")
+            backends.stop(running)
+        return kept
+
+    def _wait(
+        self, witness: Witness, running: Sequence[backends.Running], feeder: Feeder, records: int
+    ) -> dict[Backend, Report]:
+        """Until both backends hold as many records as were put, or nothing has moved for a while."""
+        last, moved = Seen(0, 0), time.monotonic()
+        all_put = False
+        while True:
+            for one in running:
+                one.check()
+            if not all_put and feeder.done():
+                all_put = True
+                self._progress.say(f"all {records:,} records are on the stream")
+            looked = time.monotonic()
+            seen, said = witness.look(), reports(self._state_dir / _WORKERS)
+            kept = {backend: report for backend, report in said.items() if report.reasons}
+            if seen != last:
+                last, moved = seen, time.monotonic()
+            if kept or max(seen.s3, seen.bigquery):
+                feeder.go_on()
+            self.doing = _delivering(seen, records, said)
+            self._progress.show(self.doing)
+            if all_put and min(seen.s3, seen.bigquery) >= records:
+                return kept
+            patience = _KEPT_FROM_IT_SECONDS if kept and all_put else STALL_SECONDS
+            if time.monotonic() - moved > patience:
+                self._progress.say(f"nothing more was delivered for {patience} s; verifying what is there")
+                return kept
+            # A look costs the stack work that delivery needs.
+            time.sleep(min(max(_POLL_SECONDS, 2 * (time.monotonic() - looked)), _MAX_POLL_SECONDS))
+
+    @property
+    def _look_up_records(self) -> str:
+        """The command that says which settings fit the records."""
+        sample = shlex.quote(self._arguments.input or "FILE")
+        given = settings_for("bigquery", dict(self._arguments.set)).items()
+        chosen = [shlex.quote(f"--set={key}={value}") for key, value in given]
+        return " ".join([command("check"), "bigquery", "--sample", sample, *chosen])
+
+    def _samples(self, stack: Stack, settings: Mapping[Backend, Settings], verdict: Verdict) -> Iterator[str]:
+        time = settings["bigquery"]["bigquery.partition_field"]
+        queries = (_ROW_QUERY, _ANY_QUERY if self._arguments.input else _OWN_QUERY)
+        return samples(
+            look.OnStack(stack),
+            prefix=str(settings["s3"]["s3.prefix"]),
+            queries=[
+                query.format(table=name, time=time) for name in sorted(verdict.rows)[:1] for query in queries
+            ],
+        )
+
+    def _where(self, stack: Stack, verdict: Verdict) -> str:
+        """What is left, and how to look at it."""
+        if self._arguments.keep:
+            return (
+                f"The stack is left running (logs in {self._state_dir}): put and deliver more as README.md says,"
+                f" and stop it by: kill {stack.pid}"
+            )
+        size = look.leave(stack, self._state_dir)
+        return (
+            f"These commands work until the next demo: objects ({size:,} bytes), tables and logs are in"
+            f" {self._state_dir}. With --keep the stack itself stays."
+        )
 
 
-def _records(arguments: argparse.Namespace, progress: Progress) -> list[bytes]:
-    if arguments.input:
-        records = list(read_lines(arguments.input))
-    else:
-        base = midnight_today(datetime.now(UTC))
-        records = list(Logs(count=arguments.records, seed=arguments.seed, base_time=base).lines())
-    progress.say(f"{len(records):,} records {'read' if arguments.input else 'generated'}")
-    return records
+def _delivering(seen: Seen, records: int, said: Mapping[Backend, Report]) -> str:
+    """How far they are; and what those do that are not there yet."""
+    arrived = {"s3": seen.s3, "bigquery": seen.bigquery}
+    doing = {
+        backend: said[backend].doing() if backend in said else "starting"
+        for backend in BACKENDS
+        if arrived[backend] < records
+    }
+    text = f"delivered: S3 {seen.s3:,}, BigQuery {seen.bigquery:,} of {records:,}"
+    if len(set(doing.values())) == 1:
+        return f"{text}; {' and '.join(doing)}: {doing.popitem()[1]}"
+    return "; ".join([text, *(f"{backend}: {what}" for backend, what in doing.items())])
 
 
 @contextlib.contextmanager
@@ -166,7 +306,7 @@ def _stack(arguments: argparse.Namespace, state_dir: Path) -> Iterator[Stack]:
         with _kept_stack(arguments.shards, state_dir) as stack:
             yield stack
     else:
-        with stacks.running(state_dir, shards=arguments.shards) as running:
+        with stacks.running(state_dir, shards=arguments.shards, leaves_tables=True) as running:
             yield running.stack
 
 
@@ -205,29 +345,11 @@ def _loaded(local: subprocess.Popen[bytes], state_dir: Path, log: Path) -> Stack
     raise DemoError(f"the stack did not start within {_KEPT_START_SECONDS} s:\n{tail(log)}")
 
 
-def _deliver(
-    arguments: argparse.Namespace, stack: Stack, state_dir: Path, records: list[bytes], progress: Progress
-) -> Verdict:
-    chosen = {backend: _chosen(backend, state_dir, dict(arguments.set)) for backend in BACKENDS}
-    settings = {backend: _effective(backend, stack, chosen[backend]) for backend in BACKENDS}
-    witness = Witness(stack, settings)
-    start = datetime.now(UTC)
-    put_options = ["--key-field", str(settings["bigquery"]["record.key_field"])]
-    put_options += ["--aggregate"] if arguments.aggregate else []
-    with backends.started(state_dir, chosen) as running, feeding(state_dir, records, *put_options) as feeder:
-        progress.say("bin/start s3 and bin/start bigquery; the KCL takes up to a minute for its first lease")
-        _wait(witness, running, feeder, len(records), progress)
-        progress.say("stopping both backends with SIGTERM")
-        backends.stop(running)
-    progress.say("reading every object, row and dead letter")
-    return witness.verdict(records, start=start, end=datetime.now(UTC) + timedelta(seconds=1))
-
-
 def _chosen(backend: Backend, state_dir: Path, given: dict[str, str]) -> dict[str, str]:
     """The demo's own settings beneath those given on the command line."""
     loads = backend == "bigquery" and given.get("bigquery.method") == "load"
     window = _LOAD_WINDOW if loads else _DEMO_WINDOWS[backend]
-    own = {"chunk.window": window, "worker.state_dir": str(state_dir / "workers")}
+    own = {"chunk.window": window, "worker.state_dir": str(state_dir / _WORKERS)}
     return {**_DEMO_SETTINGS, **own, **settings_for(backend, given)}
 
 
@@ -246,48 +368,3 @@ def _refuse_wrong_settings(given: dict[str, str]) -> None:
         settings = _effective(backend, nowhere, _chosen(backend, Path("var"), given))
         if backend == "bigquery" and settings["bigquery.row"] != "log":
             raise DemoError("the demo verifies rows of the shape bigquery.row=log only")
-
-
-def _wait(
-    witness: Witness, running: Sequence[backends.Running], feeder: Feeder, records: int, progress: Progress
-) -> None:
-    """Until both backends hold as many records as were put, or nothing has moved for a while."""
-    last, moved = Seen(0, 0), time.monotonic()
-    all_put = False
-    while True:
-        for one in running:
-            one.check()
-        if not all_put and feeder.done():
-            all_put = True
-            progress.say(f"all {records:,} records are on the stream")
-        looked = time.monotonic()
-        seen = witness.look()
-        if seen != last:
-            last, moved = seen, time.monotonic()
-        if max(seen.s3, seen.bigquery):
-            feeder.go_on()
-        progress.show(f"delivered: S3 {seen.s3:,}, BigQuery {seen.bigquery:,} of {records:,}")
-        if all_put and min(seen.s3, seen.bigquery) >= records:
-            return
-        if time.monotonic() - moved > STALL_SECONDS:
-            progress.say(f"nothing more was delivered for {STALL_SECONDS} s; verifying what is there")
-            return
-        # A look costs the stack work that delivery needs.
-        time.sleep(min(max(_POLL_SECONDS, 2 * (time.monotonic() - looked)), _MAX_POLL_SECONDS))
-
-
-def _where_to_look(arguments: argparse.Namespace, stack: Stack, state_dir: Path, verdict: Verdict) -> str:
-    if not arguments.keep and not verdict.clean:
-        return f"Logs are left in {state_dir}. With --keep the stack stays too."
-    if not arguments.keep:
-        return (
-            "bin/demo --keep leaves the stack running, to look at the objects and tables; more in README.md"
-        )
-    return (
-        f"The stack is left running (logs in {state_dir}). Look:\n"
-        "  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION=us-east-1\n"
-        f"  aws --endpoint-url {stack.aws_endpoint} s3 ls --recursive s3://{stack.bucket}/\n"
-        f"  bq --api {stack.bigquery_endpoint} query --use_legacy_sql=false"
-        f" 'SELECT COUNT(*) FROM `{stack.project}.{stack.dataset}.player_log_0`'\n"
-        f"Stop it: kill {stack.pid}"
-    )

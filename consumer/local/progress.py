@@ -7,18 +7,25 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 _TERMINAL_SECONDS = 0.2
-_PLAIN_SECONDS = 5.0
+QUIET_SECONDS = 4.0
+"""Where lines stay, what goes on is said again after so long without one."""
 
 
 class Progress:
-    """Says things with the seconds since it was made in front."""
+    """Says things with the seconds since it was made in front. Threads may share it."""
 
-    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        out: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+    ) -> None:
         self._out = out
         self._clock = clock
-        self._start = clock()
+        self._wait = wait
+        self._start = self._said_at = clock()
         self._terminal = out.isatty()
-        self._shown = ("", -_PLAIN_SECONDS)
+        self._lock = threading.Lock()
 
     def seconds(self) -> float:
         """Since this was made."""
@@ -26,27 +33,31 @@ class Progress:
 
     def say(self, message: str) -> None:
         """One line that stays."""
-        clear = "\r\x1b[K" if self._terminal else ""
-        print(f"{clear}{self.seconds():6.1f} s  {message}", file=self._out, flush=True)
+        with self._lock:
+            self._say(message)
 
     def show(self, message: str) -> None:
-        """A line that the next one replaces on a terminal; elsewhere a new one every 5 s at most."""
+        """A line that the next one replaces on a terminal; elsewhere one that stays, unless another was said within
+        the last QUIET_SECONDS."""
+        with self._lock:
+            if self._terminal:
+                print(f"\r\x1b[K{self.seconds():6.1f} s  {message}", end="", file=self._out, flush=True)
+            elif self.seconds_left() <= 0:
+                self._say(message)
+
+    def seconds_left(self) -> float:
+        """Until `show` has something to do."""
         if self._terminal:
-            print(f"\r\x1b[K{self.seconds():6.1f} s  {message}", end="", file=self._out, flush=True)
-            return
-        last, shown_at = self._shown
-        if message != last and self.seconds() - shown_at >= _PLAIN_SECONDS:
-            self.say(message)
-            self._shown = message, self.seconds()
+            return _TERMINAL_SECONDS
+        return self._said_at + QUIET_SECONDS - self._clock()
 
     @contextlib.contextmanager
     def following(self, describe: Callable[[], str]) -> Iterator[None]:
-        """Show what `describe` says from time to time, from a thread, and once more at the end."""
+        """Show what `describe` says whenever nothing else was said for a while, from a thread."""
         done = threading.Event()
-        pause = _TERMINAL_SECONDS if self._terminal else _PLAIN_SECONDS
 
         def follow() -> None:
-            while not done.wait(pause):
+            while not self._wait(done, max(0.0, self.seconds_left())):
                 self.show(describe())
 
         thread = threading.Thread(target=follow, daemon=True)
@@ -56,4 +67,8 @@ class Progress:
         finally:
             done.set()
             thread.join()
-            self.say(describe())
+
+    def _say(self, message: str) -> None:
+        clear = "\r\x1b[K" if self._terminal else ""
+        print(f"{clear}{self.seconds():6.1f} s  {message}", file=self._out, flush=True)
+        self._said_at = self._clock()

@@ -102,8 +102,14 @@ def put(
         batches = paced(batches, rate)
     if progress is None:
         return producer.send(batches)
-    with progress.following(lambda: f"{producer.sent.records:,} records put"):
-        return producer.send(batches)
+
+    def told() -> str:
+        return f"{producer.sent.records:,} records put"
+
+    with progress.following(told):
+        sent = producer.send(batches)
+    progress.say(told())
+    return sent
 
 
 def put_main(argv: Sequence[str]) -> int:

@@ -1,15 +1,21 @@
 """What a demo tells at its end, as a table and as JSON."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from consumer.local.verify import Result
+from consumer.local.waits import Report
 from consumer.local.witness import Verdict
+from consumer.settings import Backend
 
-_HEADINGS = ("backend", "records", "delivered", "dead letters", "lost", "duplicated", "other faults", "in")
+_HEADINGS = (
+    *("backend", "records", "delivered", "dead letters", "waiting", "lost", "duplicated", "other faults"),
+    "in",
+)
 
 
 def summary(verdict: Verdict, *, records: int, seconds: float) -> dict[str, Any]:
-    """The summary of `bin/demo --json`."""
+    """The summary of `bin/demo --json`; `waiting` is there where records are."""
     return {
         "records": records,
         "s3": _counts(verdict.s3) | {"objects": verdict.objects},
@@ -20,7 +26,8 @@ def summary(verdict: Verdict, *, records: int, seconds: float) -> dict[str, Any]
 
 def _counts(result: Result) -> dict[str, int]:
     names = ("delivered", "lost", "duplicated", "dead_letters")
-    return {name: getattr(result, name) for name in names}
+    counts = {name: getattr(result, name) for name in names}
+    return counts | ({"waiting": result.waiting} if result.waiting else {})
 
 
 def table(verdict: Verdict, *, records: int, seconds: float) -> str:
@@ -39,9 +46,32 @@ def table(verdict: Verdict, *, records: int, seconds: float) -> str:
     return "\n".join([*text, f"{outcome}; {seconds:.0f} s"])
 
 
+def causes(verdict: Verdict, kept: Mapping[Backend, Report], *, look_up: str) -> Iterator[str]:
+    """Why records were not delivered: what the dead letters and the backends say, and what to do. `look_up` is the
+    command that says which settings fit the records."""
+    results: dict[Backend, Result] = {"s3": verdict.s3, "bigquery": verdict.bigquery}
+    for backend, result in results.items():
+        if result.reasons:
+            counts = ", ".join(f"{reason} {count:,}" for reason, count in result.reasons.most_common())
+            yield f"{backend}: dead letters by reason: {counts}"
+        if result.waiting:
+            yield (
+                f"{backend}: {result.waiting:,} records wait on the stream behind the checkpoint; they are not lost:"
+                " the next start reads them again"
+            )
+        report = kept.get(backend)
+        if result.waiting and report is not None:
+            yield from (f"  because {reason}" for reason in report.reasons)
+    if any(result.reasons or (result.waiting and backend in kept) for backend, result in results.items()):
+        yield f"Which settings fit such records: {look_up}"
+
+
 def _row(name: str, result: Result, records: int, where: str) -> tuple[str, ...]:
     other = result.unexpected + result.misplaced
-    counts = (records, result.delivered, result.dead_letters, result.lost, result.duplicated, other)
+    counts = (
+        *(records, result.delivered, result.dead_letters),
+        *(result.waiting, result.lost, result.duplicated, other),
+    )
     return (name, *(f"{count:,}" for count in counts), where)
 
 

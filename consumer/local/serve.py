@@ -22,12 +22,14 @@ In other terminals:
   {export}bin/start bigquery --local
   {export}bin/put --generate 10000
 
-Look:
+Look, once something was delivered (bin/start bigquery makes the tables):
+  {export}bin/local s3 ls
+  {export}bin/local s3 cat KEY
+  {export}bin/local sql "SELECT * FROM player_log_0 LIMIT 3"
+
+With clients of your own:
   export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION={region}
-  aws --endpoint-url {aws_endpoint} s3 ls --recursive s3://{bucket}/
   aws --endpoint-url {aws_endpoint} kinesis list-shards --stream-name {stream}
-  bq --api {bigquery_endpoint} query --use_legacy_sql=false \\
-    'SELECT COUNT(*) FROM `{project}.{dataset}.player_log_0`'
 
 Break (the same on the BigQuery port; rules in consumer/local/faults/rules.py):
   curl -X PUT {aws_endpoint}/_faults/slow -d '{{"service": "s3", "action": {{"type": "delay", "seconds": 2}}}}'
@@ -45,7 +47,11 @@ def usage(stack: Stack, state_dir: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bin/local", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="bin/local",
+        description="Runs the embedded stack in the foreground.",
+        epilog="To look at what was delivered: bin/local sql QUERY, bin/local s3 ls, bin/local s3 cat KEY.",
+    )
     parser.add_argument("--shards", type=int, default=2, help="shards of the stream (default 2)")
     parser.add_argument(
         "--state-dir",

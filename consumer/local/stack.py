@@ -23,6 +23,9 @@ BUCKET = "player-logs"
 PROJECT = "local"
 DATASET = "player_logs"
 
+BIGQUERY_DATA = "bigquery"
+"""The folder of the tables in a state directory."""
+
 _START_SECONDS = 60
 
 
@@ -144,15 +147,18 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(state_dir: Path, *, shards: int = 2, deduplication_seconds: float = 60) -> Iterator[Running]:
+def running(
+    state_dir: Path, *, shards: int = 2, deduplication_seconds: float = 60, leaves_tables: bool = False
+) -> Iterator[Running]:
     """Start a fresh stack in `state_dir`, with its stream, bucket and dataset; stop it on the way out.
 
-    Blocks a few seconds. Logs go to the state directory. Raises StackRunningError or ChildError.
+    Blocks a few seconds. Logs go to the state directory; with `leaves_tables` those of BigQuery stay there, too. Raises
+    StackRunningError or ChildError.
     Call it from the main thread: the processes end with the thread that started them.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     with _only_one(state_dir):
-        data = state_dir / "bigquery"
+        data = state_dir / BIGQUERY_DATA
         shutil.rmtree(data, ignore_errors=True)
         arguments = (str(data), "--dataset", DATASET, "--deduplication-seconds", str(deduplication_seconds))
         processes: list[Process] = []
@@ -174,7 +180,8 @@ def running(state_dir: Path, *, shards: int = 2, deduplication_seconds: float = 
         finally:
             (state_dir / "stack.json").unlink(missing_ok=True)
             _stop(processes)
-            shutil.rmtree(data, ignore_errors=True)
+            if not leaves_tables:
+                shutil.rmtree(data, ignore_errors=True)
 
 
 def _prepare(stack: Stack, shards: int) -> None:

@@ -70,23 +70,26 @@ class Placement:
 class Result:
     """How a backend compares with what was put.
 
-    `delivered` and `dead_letters` count records of the input; `lost` those found nowhere; `duplicated`
-    further copies; `unexpected` what is no record of the input, or a dead letter without a reason;
-    `misplaced` rows in the wrong table or with the wrong time.
+    `delivered` and `dead_letters` count records of the input, the latter by reason in `reasons`; `waiting` those that
+    are still on the stream behind the checkpoint; `lost` those found nowhere; `duplicated` further copies; `unexpected`
+    what is no record of the input, or a dead letter without a reason; `misplaced` rows in the wrong table or with the
+    wrong time.
     """
 
     delivered: int = 0
     dead_letters: int = 0
+    waiting: int = 0
     lost: int = 0
     duplicated: int = 0
     unexpected: int = 0
     misplaced: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """Every record exactly once, in its place or among the dead letters."""
-        return not (self.lost or self.duplicated or self.unexpected or self.misplaced)
+        return not (self.waiting or self.lost or self.duplicated or self.unexpected or self.misplaced)
 
     def note(self, kind: str, record: bytes, detail: str = "") -> None:
         """Keep the first few findings for the report."""
@@ -143,16 +146,23 @@ class Verifier:
         self._canonical = Canonical()
         self._put = Counter(map(self._canonical, records))
 
-    def s3(self, lines: Iterable[bytes], dead_letters: Iterable[DeadLetter]) -> Result:
-        """Compare the lines of all objects, and the dead letters, with what was put."""
+    def s3(
+        self, lines: Iterable[bytes], dead_letters: Iterable[DeadLetter], unread: Iterable[bytes] = ()
+    ) -> Result:
+        """Compare the lines of all objects, and the dead letters, with what was put. `unread` are records that the
+        backend's next start reads."""
         result = Result()
-        self._compare(Counter(map(self._canonical, lines)), dead_letters, result)
+        self._compare(Counter(map(self._canonical, lines)), dead_letters, unread, result)
         return result
 
     def bigquery(
-        self, rows: Iterable[Row], dead_letters: Iterable[DeadLetter], placement: Placement
+        self,
+        rows: Iterable[Row],
+        dead_letters: Iterable[DeadLetter],
+        placement: Placement,
+        unread: Iterable[bytes] = (),
     ) -> Result:
-        """Compare all rows of all tables, and the dead letters, with what was put."""
+        """Compare all rows of all tables, and the dead letters, with what was put; `unread` as for S3."""
         result = Result()
         found: Counter[bytes] = Counter()
         for row in rows:
@@ -161,32 +171,48 @@ class Verifier:
             if record in self._put and (fault := placement.fault(row)):
                 result.misplaced += 1
                 result.note("misplaced", row.log, fault)
-        self._compare(found, dead_letters, result)
+        self._compare(found, dead_letters, unread, result)
         return result
 
-    def _compare(self, found: Counter[bytes], dead_letters: Iterable[DeadLetter], result: Result) -> None:
+    def _compare(
+        self,
+        found: Counter[bytes],
+        dead_letters: Iterable[DeadLetter],
+        unread: Iterable[bytes],
+        result: Result,
+    ) -> None:
         dead: Counter[bytes] = Counter()
         for letter in dead_letters:
             if letter.reason:
                 dead[self._canonical(letter.payload)] += 1
+                result.reasons[letter.reason] += 1
             else:
                 result.unexpected += 1
                 result.note("dead letter without a reason", letter.payload)
-        self._count(found, dead, result)
+        self._count(found, dead, Counter(map(self._canonical, unread)), result)
         for record in (found + dead).keys() - self._put.keys():
             result.unexpected += found[record] + dead[record]
             result.note("never put", _shown(record))
 
-    def _count(self, found: Mapping[bytes, int], dead: Mapping[bytes, int], result: Result) -> None:
+    def _count(
+        self,
+        found: Mapping[bytes, int],
+        dead: Mapping[bytes, int],
+        unread: Mapping[bytes, int],
+        result: Result,
+    ) -> None:
         for record, put in self._put.items():
             delivered = min(put, found.get(record, 0))
             aside = min(put - delivered, dead.get(record, 0))
             surplus = found.get(record, 0) + dead.get(record, 0) - delivered - aside
             result.delivered += delivered
             result.dead_letters += aside
-            result.lost += put - delivered - aside
+            waiting = min(put - delivered - aside, unread.get(record, 0))
+            lost = put - delivered - aside - waiting
+            result.waiting += waiting
+            result.lost += lost
             result.duplicated += surplus
             if surplus:
                 result.note("duplicated", _shown(record))
-            if put > delivered + aside:
+            if lost:
                 result.note("lost", _shown(record))

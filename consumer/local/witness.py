@@ -9,6 +9,7 @@ from consumer.domain.routing import time_parser
 from consumer.local.readback import BigQueryReader, S3Reader, dead_letters, records_named
 from consumer.local.stack import Stack
 from consumer.local.verify import Placement, Result, Verifier
+from consumer.local.waits import unread
 from consumer.settings import Settings
 from consumer.settings.table import Backend
 
@@ -44,7 +45,9 @@ class Witness:
     """Reads the backends of a stack where their settings say they write."""
 
     def __init__(self, stack: Stack, settings: Mapping[Backend, Settings]) -> None:
+        self._stack = stack
         self._settings = settings["bigquery"]
+        self._applications = {backend: str(settings[backend]["applicationName"]) for backend in settings}
         self._objects = S3Reader(stack, str(settings["s3"]["s3.prefix"]))
         self._tables = BigQueryReader(stack, time_column=str(self._settings["bigquery.partition_field"]))
         self._s3_letters = _letters(stack, settings["s3"])
@@ -58,14 +61,22 @@ class Witness:
         return Seen(in_s3, rows + aside)
 
     def verdict(self, records: Sequence[bytes], *, start: datetime, end: datetime) -> Verdict:
-        """Read everything and compare it with what was put between `start` and `end`."""
+        """Read everything and compare it with what was put between `start` and `end`. What was not delivered is lost
+        only where it is not on the stream behind the checkpoint any more either."""
         self._bigquery_letters.forget()
         verifier = Verifier(records)
         rows = list(self._tables.rows())
         return Verdict(
-            verifier.s3(self._objects.lines(), dead_letters(self._s3_letters.lines())),
+            verifier.s3(
+                self._objects.lines(),
+                dead_letters(self._s3_letters.lines()),
+                unread(self._stack, self._applications["s3"]),
+            ),
             verifier.bigquery(
-                rows, dead_letters(self._bigquery_letters.lines()), self._placement(start, end)
+                rows,
+                dead_letters(self._bigquery_letters.lines()),
+                self._placement(start, end),
+                unread(self._stack, self._applications["bigquery"]),
             ),
             len(self._objects.keys()),
             Counter(row.table for row in rows),

@@ -21,7 +21,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from consumer.local import stack as stacks
+from consumer.local.demo import _OWN_QUERY, _ROW_QUERY
 from consumer.local.generate import Logs
+from consumer.local.look import look_main
 from consumer.local.put import Target, put, put_main
 from consumer.local.readback import BigQueryReader
 from consumer.local.stack import Stack, StackNotRunningError, StackRunningError
@@ -225,6 +227,37 @@ def test_a_row_that_is_no_json_is_invalid_and_its_neighbour_is_stored(
         assert [(one["index"], one["errors"][0]["reason"]) for one in errors] == [(0, "invalid")]
         assert sum(1 for _ in client.query_and_wait(f"SELECT 1 FROM `{tables[0]}`")) == 1
         client.query_and_wait(f"DELETE FROM `{tables[0]}` WHERE TRUE")
+
+
+def test_bigquery_is_asked_from_the_command_line(
+    stack: Stack, state_dir: Path, tables: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with client_of(stack) as client:
+        for number, line in enumerate(
+            Logs(count=3, seed=1, base_time=datetime(2026, 3, 1, tzinfo=UTC)).lines()
+        ):
+            assert client.insert_rows_json(tables[0], [as_row(line)], row_ids=[f"look-{number}"]) == []
+        answers = [look_main(["sql", sql, "--state-dir", str(state_dir)]) for sql in QUERIES]
+        client.query_and_wait(f"DELETE FROM `{tables[0]}` WHERE TRUE")
+    found = capsys.readouterr()
+    assert answers == [0, 0, 1, 1]
+    heading, row, names, *events = found.out.splitlines()
+    assert heading.split() == ["player_id", "time", "log"]
+    assert '{"log_id":"1-0000000000"' in row
+    assert names.split() == ["event", "records"]
+    assert sum(int(event.split()[1]) for event in events) == 3
+    missing, wrong = found.err.splitlines()
+    assert missing.startswith("bin/local: Not found: Table local:player_logs.none")
+    assert missing.endswith("; there are player_log_0 to player_log_f")
+    assert wrong.startswith("bin/local: Syntax error")
+
+
+QUERIES = [
+    _ROW_QUERY.format(table="player_log_0", time="time"),
+    _OWN_QUERY.format(table="player_log_0"),
+    "SELECT * FROM none",
+    "SELEC",
+]
 
 
 def test_the_witness_reads_what_both_backends_hold(stack: Stack, tables: list[str]) -> None:

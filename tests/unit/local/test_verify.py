@@ -82,6 +82,27 @@ def test_a_record_both_delivered_and_in_the_dead_letters_is_duplicated() -> None
     assert (result.delivered, result.dead_letters, result.duplicated) == (20, 0, 1)
 
 
+def test_a_record_that_the_next_start_reads_is_waiting_and_not_lost() -> None:
+    for result in (
+        Verifier(LOGS).s3(LOGS[3:], [], unread=LOGS[1:]),
+        Verifier(LOGS).bigquery(map(row, LOGS[3:]), [], PLACEMENT, unread=LOGS[1:]),
+    ):
+        # what was delivered already and is read once more waits for nothing
+        assert (result.delivered, result.waiting, result.lost) == (17, 2, 1)
+        assert (result.duplicated, result.clean) == (0, False)
+        assert [example[:10] for example in result.examples] == ['lost: {"n"']
+
+
+def test_one_copy_that_waits_does_not_stand_for_two() -> None:
+    result = Verifier([LOGS[0]] * 3).s3([LOGS[0]], [], unread=[LOGS[0]])
+    assert (result.delivered, result.waiting, result.lost) == (1, 1, 1)
+
+
+def test_dead_letters_are_counted_by_reason() -> None:
+    letters = [dead(LOGS[0]), dead(LOGS[1]), dead(LOGS[2], "not_json")]
+    assert Verifier(LOGS).s3(LOGS[3:], letters).reasons == {"no_key": 2, "not_json": 1}
+
+
 def test_an_altered_record_is_seen_as_one_lost_and_one_never_put() -> None:
     altered = [log(0, extra=1), *LOGS[1:]]
     for result in (
