@@ -1,7 +1,5 @@
 """The other half of bin/setup: fills a folder of `.venvs`, and makes `.venv` a link to it once that is complete.
-
-However a set-up ends, `.venv` works, and the environment before it stays for what still runs from there.
-"""
+However it ends, `.venv` works, and the environment before it stays for what still runs from there."""
 
 import fcntl
 import functools
@@ -9,6 +7,7 @@ import hashlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,7 +53,7 @@ def install(scratch: Path, *arguments: str | Path) -> None:
 def make(build: Path, kind: str, scratch: Path) -> None:
     """All of an environment but the C library."""
     untested = "" if sys.version_info[:2] == (3, 13) else ", which is untested: there is no Python 3.13"
-    print(f"setup: installing for Python {sys.version.split()[0]}{untested}", file=sys.stderr)
+    print(f"setup: 1 to 3 minutes: installing for Python {sys.version.split()[0]}{untested}", file=sys.stderr)
     run(sys.executable, "-I", "-m", "venv", "--without-pip", "--prompt", "consumer", build)
     install(scratch, "--compile-bytecode", "--python", build, "-r", ROOT / f"requirements/{kind}.txt")
     jars = build.glob("lib/python3.*/site-packages/amazon_kclpy/jars/*.jar")  # its build has downloaded them
@@ -75,7 +74,7 @@ def native_library(build: Path) -> Path:
 
 
 def compile_native(library: Path, scratch: Path) -> None:
-    print("setup: compiling consumer/native", file=sys.stderr)
+    print("setup: half a minute at most: compiling consumer/native", file=sys.stderr)
     if not (compiler := shlex.split(os.environ.get("CC", ""))):
         install(scratch, "--no-cache", "--target", scratch / "zig", "-r", ROOT / "requirements/compiler.txt")
         compiler = [f"{scratch}/zig/ziglang/zig", *ZIG.format(os.uname().machine).split()]
@@ -88,8 +87,7 @@ def compile_native(library: Path, scratch: Path) -> None:
 
 def set_up(kind: str) -> None:
     builds, link = ROOT / ".venvs", ROOT / ".venv"
-    if link.resolve().name.startswith("dev-"):
-        kind = "dev"  # a developer's tools stay
+    kind = "dev" if link.resolve().name.startswith("dev-") else kind  # a developer's tools stay
     files = (path.read_bytes() for path in sorted([*ROOT.glob("bin/*setup*"), *ROOT.glob("requirements/*")]))
     made_for = f"{ROOT} {Path(sys.executable).resolve()} {sys.version}"
     key = hashlib.sha256(b"\0".join([made_for.encode(), *files])).hexdigest()[:16]
@@ -116,6 +114,9 @@ def set_up(kind: str) -> None:
 
 if __name__ == "__main__":
     os.umask(0o022)  # the daemon's user reads what root installs
+    begun = os.times().elapsed
+    signal.signal(signal.SIGALRM, lambda *_: os.write(2, b"setup: %d s\n" % (os.times().elapsed - begun)))
+    signal.setitimer(signal.ITIMER_REAL, 4, 4)
     try:
         set_up("runtime" if "--runtime" in sys.argv else "dev")
     except (KeyboardInterrupt, OSError, ValueError, subprocess.SubprocessError) as error:

@@ -1,6 +1,7 @@
 """bin/setup without a network: how it finds Python and the package index, switches between environments, compiles."""
 
 import ctypes
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -265,6 +266,21 @@ def test_it_says_that_python_3_14_is_untested(
     monkeypatch.setattr(setup, "sys", python)
     setup.make(checkout / "build", "runtime", checkout)
     assert ("installing for Python 3.x.0, which is untested" in capsys.readouterr().err) == says
+
+
+def test_a_set_up_that_takes_long_says_that_it_goes_on(checkout: Path) -> None:
+    shutil.copy(ROOT / "bin/_setup.py", checkout / "bin")
+    (checkout / ".venvs").mkdir()
+    with (checkout / ".venvs/lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as another set-up holds it
+        waiting = subprocess.Popen(
+            [sys.executable, "-I", "-B", checkout / "bin/_setup.py"], stderr=subprocess.PIPE, text=True
+        )
+        assert waiting.stderr is not None
+        with waiting:
+            said = [waiting.stderr.readline() for _ in range(2)]
+            waiting.kill()
+    assert said == ["setup: 4 s\n", "setup: 8 s\n"]
 
 
 # Environments
