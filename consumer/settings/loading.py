@@ -58,7 +58,8 @@ def look_up(
 ) -> str | None:
     """What one setting was set to, or its default, whatever faults the others have; None when it is unset."""
     given = {**_from_file(file, []), **_from_environment(environment or {})}
-    return given[key].text if key in given else SETTINGS[key].default_for(backend)
+    row = SETTINGS.get(key) or KCL_KEYS[key]
+    return given[key].text if key in given else row.default_for(backend)
 
 
 def display_path(path: Path) -> str:

@@ -29,7 +29,12 @@ LAYERS: dict[str, frozenset[str]] = {
 # Layers from which another may import these modules only.
 NARROWED: dict[tuple[str, str], frozenset[str]] = {
     ("consumer.daemon", "consumer.sinks"): frozenset(
-        {"consumer.sinks.aws", "consumer.sinks.bigquery.api.identity", "consumer.sinks.http.proxies"}
+        {
+            "consumer.sinks.aws",
+            "consumer.sinks.bigquery.api.identity",
+            "consumer.sinks.http.proxies",
+            "consumer.sinks.trial",
+        }
     ),  # the supervisor delivers nothing
 }
 

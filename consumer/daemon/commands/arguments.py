@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consumer.daemon.errors import StartFailed
-from consumer.settings import BACKENDS, PROJECT_ROOT, Backend, Settings, load
+from consumer.settings import BACKENDS, PROJECT_ROOT, Backend, Settings, load, look_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +50,34 @@ def find_embedded_stack(options: argparse.Namespace, find_embedded: FindEmbedded
     return find_embedded(options.backend)
 
 
-def load_settings(options: argparse.Namespace, embedded: Embedded) -> Settings:
-    """The settings that the options name. Raises SettingsError."""
+def load_settings(
+    options: argparse.Namespace, embedded: Embedded, *, above: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings that the options name, with those `above` them. Raises SettingsError."""
     return load(
         options.backend,
         file=properties_of(options),
-        overrides={**embedded.overrides, **dict(options.set)},
+        overrides={**embedded.overrides, **dict(options.set), **(above or {})},
         environment=os.environ,
     )
+
+
+_PLACES = {
+    "s3": {"s3.bucket": "bucket"},
+    "bigquery": {"bigquery.project": "project", "bigquery.dataset": "dataset", "deadletter.bucket": "bucket"},
+}
+_NAMES = {"applicationName": "application", "streamName": "stream", "regionName": "us-east-1"}
+
+
+def placeholders(options: argparse.Namespace, embedded: Embedded) -> dict[str, str]:
+    """The overrides of the embedded stack, and some value for what has to be set before anything can be delivered and
+    is not set yet: what becomes of a record does not depend on it."""
+    file = properties_of(options)
+    return {
+        key: text
+        for key, text in {**_NAMES, **_PLACES[options.backend]}.items()
+        if look_up(options.backend, key, file=file, environment=os.environ) is None
+    } | dict(embedded.overrides)
 
 
 def properties_of(options: argparse.Namespace) -> Path:

@@ -7,8 +7,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 from consumer.daemon.commands.arguments import (
     Embedded,
@@ -16,10 +18,14 @@ from consumer.daemon.commands.arguments import (
     add_settings_options,
     find_embedded_stack,
     load_settings,
+    placeholders,
 )
 from consumer.daemon.commands.questions import ask_all, checks_of
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.prepare.question import Answer
+from consumer.daemon.sample.file import SampleError, read_sample
+from consumer.daemon.sample.report import SampleReport, study_sample, write_schema
+from consumer.daemon.sample.verdict import Study
 from consumer.settings import Finding, Settings, SettingsError, Severity
 
 EXIT_FAILED = 1
@@ -30,11 +36,13 @@ type AskWorld = Callable[[Settings], list[Answer]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was found; `world` is None where it was not asked: `--offline`, or settings that cannot be used."""
+    """What was found; `world` is None where it was not asked: `--offline`, `--sample`, or settings that cannot be used;
+    `sample` is what was found of `--sample`."""
 
     backend: str
     findings: tuple[Finding, ...]
     world: tuple[Answer, ...] | None = None
+    sample: SampleReport | None = None
 
     @property
     def usable(self) -> bool:
@@ -42,7 +50,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        return self.usable and all(answer.ok for answer in self.world or ())
+        well = all(answer.ok for answer in self.world or ()) and (self.sample is None or self.sample.ok)
+        return self.usable and well
 
     def exit_code(self) -> int:
         """As `start` would end: 2 for its settings, 1 for anything else."""
@@ -55,6 +64,8 @@ class Report:
             yield f"ok     settings: {count} warning{'' if count == 1 else 's'}"
         for (ok, message), names in self._named_by_answer().items():
             yield f"{'ok   ' if ok else 'FAULT'}  {', '.join(dict.fromkeys(names))}: {message}"
+        if self.sample is not None:
+            yield from self.sample.lines()
         if not self.usable:
             yield "the settings cannot be used, so nothing else was checked"
 
@@ -69,7 +80,8 @@ class Report:
         """One object."""
         findings = [asdict(finding) for finding in self.findings]
         world = None if self.world is None else [asdict(answer) for answer in self.world]
-        return json.dumps({"backend": self.backend, "ok": self.ok, "settings": findings, "world": world})
+        found = {"backend": self.backend, "ok": self.ok, "settings": findings, "world": world}
+        return json.dumps(found if self.sample is None else found | {"sample": self.sample.summary()})
 
 
 def check_main(
@@ -83,13 +95,20 @@ def check_main(
     except StartFailed as error:
         print("\n".join(error.messages), file=sys.stderr)
         return EXIT_FAILED
-    report = _report(options, embedded, ask_world or _ask_world)
+    try:
+        report = _report(options, embedded, ask_world or _ask_world)
+    except SampleError as error:
+        print(f"--sample: {error}", file=sys.stderr)
+        return EXIT_FAILED
     print(report.json() if options.json else "\n".join(report.lines()))
     return report.exit_code()
 
 
 def _report(options: argparse.Namespace, embedded: Embedded, ask_world: AskWorld) -> Report:
+    """Raises SampleError."""
     try:
+        if options.sample is not None:
+            return _sample_report(options, embedded)
         settings = load_settings(options, embedded)
     except SettingsError as error:
         return Report(backend=options.backend, findings=error.findings)
@@ -97,6 +116,21 @@ def _report(options: argparse.Namespace, embedded: Embedded, ask_world: AskWorld
         return Report(backend=options.backend, findings=settings.warnings)
     os.environ.update(embedded.environment)
     return Report(backend=options.backend, findings=settings.warnings, world=tuple(ask_world(settings)))
+
+
+def _sample_report(options: argparse.Namespace, embedded: Embedded) -> Report:
+    """Raises SettingsError or SampleError."""
+    beneath = placeholders(options, embedded)
+
+    def with_settings(chosen: Mapping[str, str]) -> Settings:
+        return load_settings(options, Embedded(overrides=beneath, environment={}), above=chosen)
+
+    with_settings({})  # a mistake there is told before a large file is read
+    study = Study(read_sample(options.sample), now=datetime.now(UTC))
+    sample = study_sample(options.sample, study, with_settings)
+    if options.write_schema is not None:
+        write_schema(options.write_schema, sample.columns)
+    return Report(backend=options.backend, findings=sample.settings.warnings, sample=sample)
 
 
 def _ask_world(settings: Settings) -> list[Answer]:
@@ -110,5 +144,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_settings_options(parser)
     parser.add_argument("--offline", action="store_true", help="check the settings only")
+    parser.add_argument(
+        "--sample",
+        metavar="FILE",
+        help="instead of asking anybody, judge the records of a file as delivery would (a line each or one JSON array,"
+        " plain or gzip; - for stdin), and say which settings fit them; exit code 1 where a shard would be held",
+    )
+    parser.add_argument(
+        "--write-schema",
+        type=Path,
+        metavar="FILE",
+        help="with --sample: write the columns that bigquery.row = fields needs, as a schema file",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

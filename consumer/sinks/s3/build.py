@@ -1,5 +1,7 @@
 """Builds the S3 sink from the settings."""
 
+from typing import Any
+
 from consumer.domain.chunks import Footprint
 from consumer.settings import Settings
 from consumer.sinks.aws import object_options, s3_client_of
@@ -12,7 +14,11 @@ USES_GRPC = False
 
 
 def build(context: ShardContext) -> S3Sink:
-    settings = context.settings
+    return sink_of(context.settings, context.shard, client=s3_client_of(context.settings))
+
+
+def sink_of(settings: Settings, shard: str, *, client: Any) -> S3Sink:
+    """Nothing but `send` needs the client, an S3 client of boto3."""
     record_times = None
     if settings.text("s3.partition_time") == "record":
         record_times = RecordTimes(
@@ -21,11 +27,11 @@ def build(context: ShardContext) -> S3Sink:
             max_depth=settings.integer("s3.max_depth"),
         )
     return S3Sink(
-        client=s3_client_of(settings),
+        client=client,
         bucket=settings.text("s3.bucket"),
         prefix=settings.text("s3.prefix"),
         partition=settings.text("s3.partition"),
-        object_stem=f"{settings.stream_name}-{context.shard}",
+        object_stem=f"{settings.stream_name}-{shard}",
         compression_level=settings.integer("s3.compression_level"),
         validate_json=settings.flag("s3.validate_json"),
         max_depth=settings.integer("s3.max_depth"),

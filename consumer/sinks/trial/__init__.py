@@ -1,0 +1,1 @@
+"""What delivery would make of records, told without a backend."""
