@@ -29,9 +29,9 @@ from consumer.local.witness import Seen, Verdict, Witness
 from consumer.settings import Settings, SettingsError, load
 from consumer.settings.table import SETTINGS, Backend
 
-#: Without any progress for this long, nothing more is waited for; sooner where a backend says what keeps it.
+#: Without any progress for this long, nothing more is waited for; sooner where a shard is held.
 STALL_SECONDS = 120
-_KEPT_FROM_IT_SECONDS = 20
+_HELD_SECONDS = 20
 _POLL_SECONDS = 1.0
 _MAX_POLL_SECONDS = 5.0
 _KEPT_START_SECONDS = 90
@@ -240,13 +240,14 @@ class _Demo:
             kept = {backend: report for backend, report in said.items() if report.reasons}
             if seen != last:
                 last, moved = seen, time.monotonic()
-            if kept or max(seen.s3, seen.bigquery):
+            held = any(report.held for report in said.values())
+            if held or max(seen.s3, seen.bigquery):
                 feeder.go_on()
             self.doing = _delivering(seen, records, said)
             self._progress.show(self.doing)
             if all_put and min(seen.s3, seen.bigquery) >= records:
                 return kept
-            patience = _KEPT_FROM_IT_SECONDS if kept and all_put else STALL_SECONDS
+            patience = _HELD_SECONDS if held and all_put else STALL_SECONDS
             if time.monotonic() - moved > patience:
                 self._progress.say(f"nothing more was delivered for {patience} s; verifying what is there")
                 return kept

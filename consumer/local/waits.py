@@ -16,13 +16,18 @@ _MOST_CALLS_WITHOUT_RECORDS = 5
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backend has written into its status.json; see docs/ec2.md."""
+    """What a backend has written into its status.json, as far as it is told here."""
 
     backend: Backend
     phase: str = ""
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    shards: tuple[Any, ...] = ()
+    shards: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def held(self) -> bool:
+        """Whether a shard delivers nothing until someone acts."""
+        return any(shard.get("held") for shard in self.shards)
 
     def doing(self) -> str:
         """What keeps it from delivering, or that it does."""

@@ -39,7 +39,7 @@ class SampleReport:
 
     @property
     def ok(self) -> bool:
-        """Whether a shard with such records would not be held."""
+        """Whether a stream of such records would not be held."""
         return self.verdict.records > 0 and self.verdict.dead <= self._most_dead()
 
     def _most_dead(self) -> float:
@@ -118,7 +118,7 @@ class SampleReport:
         if self.ok:
             return "ok     sample"
         ratio = self.settings["deadletter.max_ratio"]
-        return f"FAULT  sample: more dead letters than deadletter.max_ratio = {ratio} allows: a shard would be held"
+        return f"FAULT  sample: more dead letters than deadletter.max_ratio = {ratio} allows: such records hold a shard"
 
     def summary(self) -> dict[str, Any]:
         """For JSON: `dead_letters` by reason, each with its first record; `schema` is that of a schema file."""

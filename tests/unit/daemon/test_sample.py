@@ -280,7 +280,7 @@ def test_records_of_another_shape_end_with_code_1_and_the_settings_that_fit(
     assert (
         "with them 29 of 30 would be delivered, 29 with a time of their own; dead letters: 1 not_json" in out
     )
-    assert "a shard would be held" in out.splitlines()[-1]
+    assert "such records hold a shard" in out.splitlines()[-1]
     options = [f"--set={line.replace(' = ', '=')}" for line in proposed]
     code, _ = check(tmp_path, "bigquery", records, *options)
     out = capsys.readouterr().out

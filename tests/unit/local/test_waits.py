@@ -42,6 +42,12 @@ def test_the_reports_are_read_where_backends_write_them(tmp_path: Path) -> None:
     assert reports(tmp_path / "none") == {}
 
 
+def test_a_shard_that_is_held_is_told_from_one_that_is_late() -> None:
+    late = Report(backend="s3", reasons=("a record has waited",), shards=({"held": None}, {}))
+    assert not late.held
+    assert Report(backend="s3", shards=({"held": None}, {"held": "no_key"})).held
+
+
 def test_a_reason_fits_a_line() -> None:
     assert len(Report(backend="s3", reasons=("x" * 500,)).doing()) == 100
 
