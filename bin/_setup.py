@@ -53,7 +53,7 @@ def install(scratch: Path, *arguments: str | Path) -> None:
 def make(build: Path, kind: str, scratch: Path) -> None:
     """All of an environment but the C library."""
     untested = "" if sys.version_info[:2] == (3, 13) else ", which is untested: there is no Python 3.13"
-    print(f"setup: 1 to 3 minutes: installing for Python {sys.version.split()[0]}{untested}", file=sys.stderr)
+    print(f"setup: 1 to 4 minutes: installing for Python {sys.version.split()[0]}{untested}", file=sys.stderr)
     run(sys.executable, "-I", "-m", "venv", "--without-pip", "--prompt", "consumer", build)
     install(scratch, "--compile-bytecode", "--python", build, "-r", ROOT / f"requirements/{kind}.txt")
     jars = build.glob("lib/python3.*/site-packages/amazon_kclpy/jars/*.jar")  # its build has downloaded them
@@ -74,7 +74,7 @@ def native_library(build: Path) -> Path:
 
 
 def compile_native(library: Path, scratch: Path) -> None:
-    print("setup: half a minute at most: compiling consumer/native", file=sys.stderr)
+    print("setup: half a minute or more: compiling consumer/native", file=sys.stderr)
     if not (compiler := shlex.split(os.environ.get("CC", ""))):
         install(scratch, "--no-cache", "--target", scratch / "zig", "-r", ROOT / "requirements/compiler.txt")
         compiler = [f"{scratch}/zig/ziglang/zig", *ZIG.format(os.uname().machine).split()]
@@ -116,7 +116,7 @@ if __name__ == "__main__":
     os.umask(0o022)  # the daemon's user reads what root installs
     begun = os.times().elapsed
     signal.signal(signal.SIGALRM, lambda *_: os.write(2, b"setup: %d s\n" % (os.times().elapsed - begun)))
-    signal.setitimer(signal.ITIMER_REAL, 4, 4)
+    signal.setitimer(signal.ITIMER_REAL, 3, 3)
     try:
         set_up("runtime" if "--runtime" in sys.argv else "dev")
     except (KeyboardInterrupt, OSError, ValueError, subprocess.SubprocessError) as error:

@@ -1,9 +1,11 @@
 """The entry points of `bin/local`, `bin/put` and `bin/demo`; each imports what it needs."""
 
 import os
+import sys
 from collections.abc import Sequence
 
 from consumer.local.loopback import without_proxy
+from consumer.local.progress import Progress
 
 
 def local_main(argv: Sequence[str]) -> int:
@@ -29,9 +31,12 @@ def put_main(argv: Sequence[str]) -> int:
 def demo_main(argv: Sequence[str]) -> int:
     """`bin/demo`; returns the exit code."""
     ask_the_stack_directly()
+    progress = Progress(sys.stderr)
+    if not {"-h", "--help"} & set(argv):
+        progress.say("loading")  # which takes seconds where nothing is in the cache yet
     from consumer.local import demo
 
-    return demo.demo_main(argv)
+    return demo.demo_main(argv, progress)
 
 
 def ask_the_stack_directly() -> None:

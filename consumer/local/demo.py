@@ -106,12 +106,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def demo_main(argv: Sequence[str]) -> int:
+def demo_main(argv: Sequence[str], progress: Progress) -> int:
     """Exit 0 if every record was found exactly once, 1 if not, 2 for wrong options, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    progress = Progress(sys.stderr)
     try:
         _refuse_wrong_settings(dict(arguments.set))
         with _state_dir(arguments, progress) as state_dir:

@@ -280,7 +280,7 @@ def test_a_set_up_that_takes_long_says_that_it_goes_on(checkout: Path) -> None:
         with waiting:
             said = [waiting.stderr.readline() for _ in range(2)]
             waiting.kill()
-    assert said == ["setup: 4 s\n", "setup: 8 s\n"]
+    assert said == ["setup: 3 s\n", "setup: 6 s\n"]
 
 
 # Environments

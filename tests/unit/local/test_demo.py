@@ -7,7 +7,8 @@ import pytest
 
 from consumer.local import report
 from consumer.local.backends import settings_for
-from consumer.local.demo import _delivering, demo_main
+from consumer.local.commands import demo_main
+from consumer.local.demo import _delivering
 from consumer.local.verify import Result
 from consumer.local.waits import Report
 from consumer.local.witness import Seen, Verdict
@@ -15,7 +16,9 @@ from consumer.local.witness import Seen, Verdict
 
 def test_a_wrong_setting_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert demo_main(["--set", "chunk.windw=5s"]) == 2
-    assert capsys.readouterr().err.startswith("bin/demo: chunk.windw: no such setting")
+    loading, fault = capsys.readouterr().err.splitlines()
+    assert loading.endswith("loading")
+    assert fault.startswith("bin/demo: chunk.windw: no such setting")
 
 
 def test_a_row_shape_that_cannot_be_verified_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
