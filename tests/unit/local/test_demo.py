@@ -14,6 +14,13 @@ from consumer.local.waits import Report
 from consumer.local.witness import Seen, Verdict
 
 
+@pytest.fixture(autouse=True)
+def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back what the command sets for good."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+
+
 def test_a_wrong_setting_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert demo_main(["--set", "chunk.windw=5s"]) == 2
     loading, fault = capsys.readouterr().err.splitlines()

@@ -50,6 +50,8 @@ class FakeStack:
 
 @pytest.fixture(autouse=True)
 def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("no_proxy", "NO_PROXY"):  # the command sets them for good
+        monkeypatch.setenv(name, "")
     path = tmp_path / "local"
     monkeypatch.setenv("CONSUMER_LOCAL_DIR", str(path))
     return path
