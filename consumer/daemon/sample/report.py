@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from consumer.daemon.report.log import escaped
 from consumer.daemon.sample.columns import Column
 from consumer.daemon.sample.file import SampleError
 from consumer.daemon.sample.verdict import Study, Verdict
@@ -17,6 +18,7 @@ from consumer.settings import Settings, SettingsError
 
 _SHOWN_CHARACTERS = 80
 _SHOWN_FIELDS = 20
+_NAME_CHARACTERS = 40
 
 type WithSettings = Callable[[Mapping[str, str]], Settings]
 """The settings with others above them. Raises SettingsError."""
@@ -46,6 +48,10 @@ class SampleReport:
         return float(self.settings["deadletter.max_ratio"]) * self.verdict.records
 
     def lines(self) -> Iterator[str]:
+        """Without anything of a record that a terminal would obey."""
+        return map(escaped, self._lines())
+
+    def _lines(self) -> Iterator[str]:
         verdict, sample = self.verdict, self.study.sample
         part = "" if sample.is_whole else ", the first of more"
         of_units = {
@@ -81,7 +87,7 @@ class SampleReport:
     def _fields(self) -> Iterator[str]:
         if self.settings.backend == "bigquery" and self.study.fields:
             some = list(self.study.fields.values())[:_SHOWN_FIELDS]
-            named = ", ".join(f"{excerpt(one.name, 40)!s} {one.count:,}" for one in some)
+            named = ", ".join(f"{excerpt(one.name, _NAME_CHARACTERS)} {one.count:,}" for one in some)
             more = len(self.study.fields) - len(some)
             yield f"fields, by the records that have them: {named}" + (f" and {more:,} more" if more else "")
 
@@ -105,7 +111,7 @@ class SampleReport:
             return
         ignored = ""
         if self.without:
-            names = ", ".join(self.without[:_SHOWN_FIELDS])
+            names = ", ".join(excerpt(name, _NAME_CHARACTERS) for name in self.without[:_SHOWN_FIELDS])
             ignored = f"; no column can have the names {names}: bigquery.unknown_fields = ignore or overflow"
         yield (
             f"bigquery.row = fields would take {found.delivered:,} of them with {len(self.columns)} columns, which"

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from consumer.daemon.sample.report import study_sample
 from consumer.daemon.sample.verdict import Study
 from consumer.settings import Settings, load
 from consumer.settings.schema import parse_schema
+from tests.hostile.kinds import SMALL_BYTES, kinds_of
+from tests.hostile.payloads import Mark
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLACES = {"bigquery.project": "project", "bigquery.dataset": "dataset", "deadletter.bucket": "bucket"}
@@ -327,6 +330,25 @@ def test_lines_that_are_not_json_fit_s3_without_validation(
     assert "rows are made of JSON objects, and none is one" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("method", ["insert_all", "load", "storage_write"])
+def test_hostile_records_are_judged_one_and_all(method: str) -> None:
+    records = [kind.build(Mark.number(1), SMALL_BYTES) for kind in kinds_of(SMALL_BYTES)]
+    records += [b'{"player_id":"a","\\u001b[31m\x7f":1}', b"\x1b[31m"]
+
+    def with_settings(chosen: Mapping[str, str]) -> Settings:
+        method_settings = {"bigquery.method": method, "chunk.window": "60s"}
+        return load("bigquery", overrides={**PLACES, **method_settings, **chosen})
+
+    numbers = list(range(len(records)))
+    report = study_sample("name", Study(Sample(records, numbers, "line", True), now=NOW), with_settings)
+    lines = list(report.lines())
+    assert all(line.isprintable() for line in lines)
+    assert max(map(len, lines)) < 2000
+    assert report.verdict.records == report.verdict.delivered + report.verdict.dead == len(records)
+    assert report.verdict.dead_letters.keys() > {"not_json", "too_deep", "no_key", "bad_key", "long_name"}
+    json.dumps(report.summary())
+
+
 def test_a_file_without_records_is_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(tmp_path, "s3", [])[0] == 1
     assert capsys.readouterr().out.splitlines()[-1] == "FAULT  sample: there is no record in it"
@@ -356,7 +378,7 @@ def test_places_that_are_not_set_yet_do_not_matter(
 def test_proposals_that_cannot_be_used_are_not_made() -> None:
     """The key's column would be the one of the whole record."""
 
-    def with_settings(chosen: Any) -> Settings:
+    def with_settings(chosen: Mapping[str, str]) -> Settings:
         return load("bigquery", overrides={**PLACES, **chosen})
 
     records = [json.dumps({"log": f"{number % 3:x}", "log_id": number}).encode() for number in range(9)]
