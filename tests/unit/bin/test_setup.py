@@ -277,9 +277,11 @@ def test_a_set_up_that_takes_long_says_that_it_goes_on(checkout: Path) -> None:
             [sys.executable, "-I", "-B", checkout / "bin/_setup.py"], stderr=subprocess.PIPE, text=True
         )
         assert waiting.stderr is not None
-        with waiting:
+        try:
             said = [waiting.stderr.readline() for _ in range(2)]
+        finally:
             waiting.kill()
+            waiting.communicate()
     assert said == ["setup: 3 s\n", "setup: 6 s\n"]
 
 

@@ -332,8 +332,8 @@ def test_lines_that_are_not_json_fit_s3_without_validation(
 
 @pytest.mark.parametrize("method", ["insert_all", "load", "storage_write"])
 def test_hostile_records_are_judged_one_and_all(method: str) -> None:
-    records = [kind.build(Mark.number(1), SMALL_BYTES) for kind in kinds_of(SMALL_BYTES)]
-    records += [b'{"player_id":"a","\\u001b[31m\x7f":1}', b"\x1b[31m"]
+    records = [b'{"player_id":"a","\\u001b[31m\x7f":1}', b"\x1b[31m"]
+    records += [kind.build(Mark.number(1), SMALL_BYTES) for kind in kinds_of(SMALL_BYTES)]
 
     def with_settings(chosen: Mapping[str, str]) -> Settings:
         method_settings = {"bigquery.method": method, "chunk.window": "60s"}
