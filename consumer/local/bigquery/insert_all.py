@@ -1,7 +1,8 @@
 """local-bigquery's insertAll, corrected where a client that repeats requests would lose rows.
 
 As it comes, an insertId counts as seen before its row is stored, so the repeat of a failed insert is
-swallowed; any failure of the engine makes rows `invalid`, so a client drops good ones; and every request
+swallowed; any failure of the engine makes rows `invalid`, so a client drops good ones; times with more
+decimals than Google takes are cut off; and every request
 walks all ids seen in the last minute, and the whole catalogue. Here ids count once their rows are stored,
 only failures of the data make rows invalid, and ids expire from the front of a queue. Inserts into one
 table take turns, so that a repeat that overtakes its original finds it done; and so do the engine's commits,
@@ -10,6 +11,7 @@ which undo one another's work where they meet.
 
 import functools
 import json
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -179,11 +181,35 @@ def _columns(project: str, dataset: str, table: str, version: int) -> list[Table
     return found
 
 
+_TOO_PRECISE = re.compile(r".*:[0-9]{2}\.[0-9]{7,}", re.ASCII).match
+
+
+def is_too_precise(value: object) -> bool:
+    """Whether Google refuses a time for its decimals: it takes microseconds."""
+    return isinstance(value, str) and _TOO_PRECISE(value) is not None
+
+
+_TIMES = ("TIMESTAMP", "TIME")
+"""How the engine's types of times begin."""
+
+
+def _unconvertible(
+    original: Callable[[Any, Any], list[list[str]]], schema: Any, rows: Any
+) -> list[list[str]]:
+    """The columns of each row whose values do not fit."""
+    times = {column for column, kind in schema.values() if str(kind).startswith(_TIMES)}
+    return [
+        [*columns, *(name for name in times.difference(columns) if is_too_precise(row.get(name)))]
+        for columns, row in zip(original(schema, rows), rows, strict=True)
+    ]
+
+
 def install(window_seconds: float = DEDUPLICATION_SECONDS) -> None:
     """Make local-bigquery's insertAll use `Inserts`."""
     inserts = Inserts(store, window_seconds)
     tabledata._deduplicate = lambda table, rows: rows
     tabledata._insert = inserts.insert
+    tabledata._unconvertible = functools.partial(_unconvertible, tabledata._unconvertible)
     tabledata.load = _refuse_missing_table
     tabledata.columns = columns
     tabledata.insert_all = _engine_failures_are_transient(tabledata.insert_all)

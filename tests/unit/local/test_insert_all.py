@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from consumer.local.bigquery.insert_all import Inserts, Row, Seen
+from consumer.local.bigquery.insert_all import Inserts, Row, Seen, is_too_precise
 
 Store = Callable[[str, Any, list[Row]], list[dict[str, Any]]]
 
@@ -124,3 +124,18 @@ def test_ids_are_forgotten_after_the_window_and_take_no_room() -> None:
     assert ("a" in seen, "b" in seen) == (False, True)
     seen.add(["c"])
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "is_taken"),
+    [
+        ("2026-11-20T23:59:59.999999Z", True),
+        ("2026-11-20T23:59:59.9999999Z", False),
+        ("23:59:59.000000000", False),
+        ("12.3456789", True),
+        (12.3456789, True),
+        (None, True),
+    ],
+)
+def test_a_time_has_at_most_six_decimals(value: object, is_taken: bool) -> None:
+    assert is_too_precise(value) is not is_taken

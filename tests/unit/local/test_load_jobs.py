@@ -41,3 +41,22 @@ def test_a_field_without_a_column_fails_the_job_unless_it_says_otherwise(tmp_pat
         prepared(b'{"other":1}\n', tmp_path)
     assert prepared(b'{"other":1}\n', tmp_path, ignoreUnknownValues=True) == [{"other": 1}]
     assert prepared(b'{"other":1}\n', tmp_path, maxBadRecords=1) == [{"other": 1}]
+
+
+TIMES = [
+    {"name": "at", "type": "TIMESTAMP"},
+    {"name": "tags", "type": "STRING", "mode": "REPEATED"},
+]
+
+
+@pytest.mark.parametrize(
+    "row", [b'{"at":"2026-11-20T23:59:59.9999999Z"}', b'{"tags":null}', b'{"TAGS":null}']
+)
+def test_what_google_refuses_fails_the_job(tmp_path: Path, row: bytes) -> None:
+    with pytest.raises(BigQueryError, match="JSON parsing error"):
+        prepared(row, tmp_path, schema={"fields": TIMES})
+
+
+def test_microseconds_and_missing_arrays_are_taken(tmp_path: Path) -> None:
+    row = {"at": "2026-11-20T23:59:59.999999Z"}
+    assert prepared(json.dumps(row).encode(), tmp_path, schema={"fields": TIMES}) == [row]
