@@ -105,6 +105,12 @@ def _reading(values: Values, report: _Report) -> Iterator[Finding]:
     if values.get("callProcessRecordsEvenForEmptyRecordList") is False:
         message = "has to be true: idle chunks and checkpoints wait for these calls"
         yield report.error("callProcessRecordsEvenForEmptyRecordList", message)
+    if values.get("skipShardSyncAtWorkerInitializationIfLeasesExist") is False:
+        message = (
+            "the KCL drops records of aggregates whose keys belong to another shard, without a log line or dead letter:"
+            " they are lost unless the KPL alone aggregates; leave it true, or see docs/aggregates.md"
+        )
+        yield report.warning("skipShardSyncAtWorkerInitializationIfLeasesExist", message)
     if 0 < _number(values, "maxRecords", 0) < _SMALL_MAX_RECORDS:
         yield report.warning("maxRecords", "small batches cost a multiple of CPU in the KCL; 4000 is best")
     if 0 < _number(values, "idleTimeBetweenReadsInMillis", 0) < _KCL_READ_FLOOR_MILLIS:

@@ -270,9 +270,12 @@ _COORDINATOR = (
     _key(
         "skipShardSyncAtWorkerInitializationIfLeasesExist",
         Flag(),
-        "start without comparing shards and leases when there are leases",
+        "start without comparing shards and leases when there are leases, and take every record of an aggregate",
         "false",
         default="true",
+        trap="With false, the KCL drops without a word each record of an aggregate that lies outside of its shard,"
+        " which only the KPL puts again; with true, what the KPL puts again after a split comes twice"
+        " (docs/aggregates.md)",
     ),
     _key(
         "schedulerInitializationBackoffTimeMillis",

@@ -184,6 +184,11 @@ def test_settings_that_do_not_fit_are_an_error(
             "AwsCredentialsProvider",
         ),
         ("s3", {"isGracefulLeaseHandoffEnabled": "true"}, "isGracefulLeaseHandoffEnabled"),
+        (
+            "s3",
+            {"skipShardSyncAtWorkerInitializationIfLeasesExist": "false"},
+            "skipShardSyncAtWorkerInitializationIfLeasesExist",
+        ),
         ("s3", {"shutdownGraceMillis": "4999"}, "shutdownGraceMillis"),
         ("s3", {"deadletter__prefix": "player-log/dead/"}, "deadletter.prefix"),
         ("bigquery", {"bigquery__schema_file": EXAMPLE_SCHEMA}, "bigquery.schema_file"),
