@@ -25,6 +25,7 @@ Reason = Literal[
     "time_out_of_range",  # the backend refuses partitions so far from the present
     "too_large",  # does not fit the backend's largest request
     "rejected",  # the backend named this record; its reason is the detail
+    "judged_otherwise",  # an older version of the rules has judged it otherwise: no dead letter, it holds the shard
 ]
 
 

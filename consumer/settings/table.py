@@ -72,11 +72,12 @@ _RECORD = (
     Setting(
         name="record.time_format",
         kind=Text(
-            form="iso8601, epoch_s, epoch_ms or a strptime pattern",
-            pattern=r"iso8601|epoch_s|epoch_ms|[^\x00-\x1f\x7f]*%[A-Za-z][^\x00-\x1f\x7f]*",
+            form="iso8601, epoch, epoch_s, epoch_ms, epoch_us, epoch_ns or a strptime pattern",
+            pattern=r"iso8601|epoch(?:_(?:s|ms|us|ns))?|[^\x00-\x1f\x7f]*%[A-Za-z][^\x00-\x1f\x7f]*",
         ),
         default="iso8601",
-        meaning="how record.time_field is written",
+        meaning="how record.time_field is written (docs/times.md); what holds no time has that of its arrival, and is"
+        " counted",
     ),
 )
 

@@ -8,18 +8,21 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import DeliveryError
 from consumer.domain.records import Position
+from consumer.domain.unread_times import Unread
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared[Request]:
     """A chunk cut into independent requests, and the records that no request can carry.
 
-    `may_release_records` tells that the chunk's records are needed no more: no answer can reject one of them.
+    `may_release_records` tells that the chunk's records are needed no more: no answer can reject one of them. `unread`
+    are the times of records that were filed under their arrival, since they hold none.
     """
 
     requests: Sequence[Request]
     rejections: Sequence[Rejection] = ()
     may_release_records: bool = False
+    unread: Unread | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from consumer.daemon.report.shards import ReportedShard
+from consumer.domain.unread_times import COUNTER
 
 SILENT_AFTER_SECONDS = 30.0
 """A shard process reports about once a second; one that has not for this long is stuck or stopped."""
@@ -104,6 +105,8 @@ def _notes(status: ReportedShard, policy: HealthPolicy, now: float) -> Iterator[
         yield f"{shard}: catching up: the oldest record not delivered is {status.freshness_seconds(now):.0f} s old"
     if status.event.dead_letters is not None:
         yield f"{shard}: {status.event.dead_letters}"
+    if unread := status.event.counters.get(COUNTER):
+        yield f"{shard}: {unread} records hold no time that record.time_format reads, and have that of their arrival"
     if status.event.retrying is not None:
         yield f"{shard}: trying again: {status.event.retrying}"
 

@@ -132,6 +132,8 @@ class Delivery[Request]:
         with turn:
             prepared = self._prepare(chunk)
             turns = [self._turn_of(request) for request in prepared.requests]
+        if prepared.unread is not None:
+            self._status.unread_times(prepared.unread)
         if prepared.may_release_records:
             chunk.release()
         rejections = [*prepared.rejections, *self._send_all(prepared.requests, turns)]

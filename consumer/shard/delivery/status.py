@@ -14,6 +14,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import DeliveryError, SetupError
 from consumer.domain.events import Event, Level, LogEvent, StatusEvent, encode
 from consumer.domain.excerpts import excerpt
+from consumer.domain.unread_times import COUNTER, Unread
 from consumer.shard.delivery.dead_letter_log import DeadLetterLog
 
 _LONGEST_TEXT = 16 * 1024
@@ -64,6 +65,17 @@ class ShardStatus:
         self.count("records_delivered", chunk.count - dead_letters)
         self.count("bytes_delivered", chunk.size_bytes)
         self.count("dead_letters", dead_letters)
+
+    def unread_times(self, unread: Unread) -> None:
+        """Said once in the log; how many there are stands in the status."""
+        if not self.counters[COUNTER]:
+            self.log(
+                "WARNING",
+                f"record.time_field holds {unread.example}, which is no time in record.time_format: such records are"
+                f" filed under their arrival, and counted as {COUNTER}. Set record.time_format to what the producer"
+                " writes; docs/times.md says what is read",
+            )
+        self.count(COUNTER, unread.count)
 
     def checkpointed(self, position: str) -> None:
         self.count("checkpoints")

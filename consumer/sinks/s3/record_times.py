@@ -7,6 +7,7 @@ from typing import Any
 
 from consumer.domain.columns import PART_RECORDS, Records
 from consumer.domain.routing import epoch_ms, time_parser
+from consumer.domain.unread_times import UnreadTimes
 from consumer.native import library
 from consumer.sinks.json.fields import FieldReader
 from consumer.sinks.json.rule import Limits
@@ -22,6 +23,7 @@ class RecordTimes:
         """`time_format` as time_parser takes it; JSON may have `max_depth` levels."""
         self._reader = FieldReader(key_field=None, time_field=time_field, limits=Limits(max_depth=max_depth))
         self._parse = time_parser(time_format)
+        self.unread = UnreadTimes()
         self._native = library.load() if time_format == "iso8601" else None
         self._texts = library.Texts()
         self._rules = library.RowRules(
@@ -42,8 +44,12 @@ class RecordTimes:
             some = unsure[start : start + PART_RECORDS]
             fields, _ = self._reader.read(records.payloads(some))
             for index, field in zip(some, fields, strict=True):
-                time = None if field is None else self._parse(field.time)
-                if time is not None:
+                if field is None or field.time is None:
+                    continue
+                time = self._parse(field.time)
+                if time is None:
+                    self.unread.add(field.time)
+                else:
                     times[index] = epoch_ms(time)
         return times
 

@@ -65,7 +65,8 @@ class S3Sink(Unordered):
             if request.records:
                 requests.append(request)
         rejections.sort(key=lambda rejection: rejection.index)
-        return Prepared(requests, rejections, may_release_records=not rejections)
+        unread = None if self._record_times is None else self._record_times.unread.take()
+        return Prepared(requests, rejections, may_release_records=not rejections, unread=unread)
 
     def lane(self, request: PutRequest) -> str:
         return self._bucket

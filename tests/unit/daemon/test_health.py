@@ -5,6 +5,7 @@ import pytest
 from consumer.daemon.report.health import SILENT_AFTER_SECONDS, Health, HealthPolicy, Phase, assess, hung_for
 from consumer.daemon.report.shards import Shards
 from consumer.domain.events import StatusEvent
+from consumer.domain.unread_times import COUNTER
 
 NOW = 1000.0
 POLICY = HealthPolicy(undelivered_seconds=60, unread_seconds=40)
@@ -151,6 +152,13 @@ def test_retrying_alone_is_a_note_and_the_cause_once_it_lasts() -> None:
     assert fresh.notes == (f"{SHARD}: trying again: 503 SlowDown",)
     old = health(event(retrying="503 SlowDown", oldest_undelivered_read_ms=ms(NOW - 90)))
     assert old.reasons == (f"{SHARD}: a record has waited for 90 s; trying again: 503 SlowDown",)
+
+
+def test_times_that_hold_none_are_a_note() -> None:
+    found = health(event(counters={COUNTER: 12}), event("shardId-000000000001", counters={COUNTER: 0}))
+    assert found.healthy
+    [note] = found.notes
+    assert note.startswith(f"{SHARD}: 12 records hold no time that record.time_format reads")
 
 
 def test_a_held_shard_makes_ill() -> None:

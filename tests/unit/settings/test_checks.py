@@ -278,7 +278,10 @@ def test_a_time_pattern_that_reads_nothing_is_an_error(backend: Backend, pattern
     assert "is no time pattern" in message
 
 
-@pytest.mark.parametrize("time_format", ["iso8601", "epoch_s", "epoch_ms", "%d/%b/%Y:%H:%M:%S %z"])
+@pytest.mark.parametrize(
+    "time_format",
+    [*("iso8601", "epoch", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns"), "%d/%b/%Y:%H:%M:%S %z"],
+)
 def test_time_formats_that_can_be_read_are_taken(time_format: str) -> None:
     assert findings("s3", record__time_format=time_format) == []
 

@@ -11,6 +11,7 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
 from consumer.domain.retries import RetryPolicy
+from consumer.domain.unread_times import COUNTER, Unread
 from consumer.shard.delivery.delivery import Delivery, Waiting
 from consumer.sinks.base import Outcome, Prepared, Unordered
 from tests.unit.shard.fakes import Clock, Log, chunk_of, messages, quiet_status, record
@@ -43,6 +44,7 @@ class FakeSink(Unordered):
     in_order: bool = False
     unprepared: list[Exception] = field(default_factory=list)
     may_release_records: bool = False
+    unread: Unread | None = None
 
     def lane(self, request: Part) -> str:
         return self.lanes.get(request[0], "")
@@ -54,7 +56,12 @@ class FakeSink(Unordered):
             raise error
         readable = [index for index in range(len(chunk.records)) if index not in self.unreadable]
         parts = [(index,) for index in readable] if self.parts is None else self.parts
-        return Prepared(parts, rejected(*self.unreadable), may_release_records=self.may_release_records)
+        return Prepared(
+            parts,
+            rejected(*self.unreadable),
+            may_release_records=self.may_release_records,
+            unread=self.unread,
+        )
 
     def send(self, request: Part) -> Outcome[Part]:
         steps = self.script.get(request, [])
@@ -161,6 +168,20 @@ def rejected(*indices: int) -> list[Rejection]:
 def test_a_chunk_is_durable_once_all_of_its_requests_are(bench: Bench) -> None:
     assert bench.deliver(TWO) == ["send (0,)", "send (1,)", "durable 1-2"]
     assert bench.status.counters["records_delivered"] == 2
+
+
+def test_times_that_hold_none_are_counted_and_told_once(bench: Bench) -> None:
+    bench.sink.unread = Unread(2, "'20261120101112Z'")
+    bench.sink.unprepared = [DOWN]
+    bench.deliver(TWO)
+    bench.sink.unread = Unread(1, "'soon'")
+    bench.deliver(ONE)
+    bench.sink.unread = None
+    bench.deliver(FOUR)
+    assert bench.status.counters[COUNTER] == 3
+    [warning] = [each for each in messages(bench.events) if "record.time_format" in each]
+    assert warning.startswith("WARNING: record.time_field holds '20261120101112Z', which is no time")
+    assert "Set record.time_format" in warning
 
 
 def test_a_transient_error_is_repeated_with_growing_waits(bench: Bench) -> None:

@@ -34,13 +34,15 @@ class BigQuerySink(Unordered):
         envelope = Envelope(skip_invalid_rows=True, ignore_unknown_values=ignore_unknown)
         self._maker = RequestMaker(encoder, limits, envelope)
         self._writer = RowWriter.of(encoder, self._maker)
+        self._unread = encoder.unread
 
     def prepare(self, chunk: Chunk) -> Prepared[InsertRequest]:
+        self._unread.take()  # of rows that were made once more, to be sent again
         if self._writer is None:
             return self._requests(chunk, range(len(chunk.records)))
         requests, unsure = self._writer.requests(chunk.records)
         others, rejections = self._maker.requests(chunk.records, unsure)
-        return Prepared([*requests, *others], rejections)
+        return Prepared([*requests, *others], rejections, unread=self._unread.take())
 
     def lane(self, request: InsertRequest) -> str:
         return request.table
@@ -76,4 +78,4 @@ class BigQuerySink(Unordered):
 
     def _requests(self, chunk: Chunk, indices: Sequence[int]) -> Prepared[InsertRequest]:
         requests, rejections = self._maker.requests(chunk.records, indices)
-        return Prepared(requests, rejections)
+        return Prepared(requests, rejections, unread=self._unread.take())

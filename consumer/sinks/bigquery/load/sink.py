@@ -106,7 +106,7 @@ class LoadSink(Unordered):
             LoadRequest(name, chunk, tuple(rows.indices), tuple([_one_line(row) for row in rows.rows]))
             for name, rows in sorted(tables.items())
         ]
-        return Prepared(requests, rejections)
+        return Prepared(requests, rejections, unread=self._encoder.unread.take())
 
 
 def _one_line(row: bytes) -> bytes:

@@ -87,6 +87,7 @@ def _shape(settings: RowSettings, schema: tuple[Column, ...], shard: str, wrappi
         time_field=settings.text("record.time_field"),
         time_column=time_column,
         times=times,
+        columns=schema,
         metadata=metadata,
         reshaper=Reshaper(
             schema,

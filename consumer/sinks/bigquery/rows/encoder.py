@@ -12,6 +12,7 @@ import msgspec
 
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
+from consumer.domain.unread_times import UnreadTimes
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
 from consumer.sinks.bigquery.rows.reading import fields_of
 from consumer.sinks.bigquery.rows.routes import TableRoutes
@@ -79,6 +80,11 @@ class RowEncoder:
     @property
     def time_field(self) -> str:
         return self._reader.time_field
+
+    @property
+    def unread(self) -> UnreadTimes:
+        """Of the records that were made rows."""
+        return self._shape.times.unread
 
     def template(self) -> RowTemplate | None:
         """See RowShape."""

@@ -1,15 +1,16 @@
 """How a record becomes the cells of a row: the whole of it in one column, or each field in its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
 from consumer.domain.records import Record
-from consumer.settings.schema import METADATA_COLUMNS
+from consumer.settings.schema import METADATA_COLUMNS, Column
 from consumer.sinks.bigquery.rows.metadata import Metadata
 from consumer.sinks.bigquery.rows.reshape import Reshaper
+from consumer.sinks.bigquery.rows.size import SURE_BYTES, check_members, check_values
 from consumer.sinks.bigquery.rows.times import PartitionTimes
 from consumer.sinks.json.fields import Fields, Key, Time
 from consumer.sinks.json.members import json_text, set_member
@@ -50,7 +51,9 @@ class RowTemplate:
 
 
 class RowShape(Protocol):
-    """How records become rows."""
+    """How records become rows; `times` reads their times."""
+
+    times: PartitionTimes
 
     def template(self) -> RowTemplate | None:
         """For records that need nothing else: their times are in BigQuery's own notation. None where there are none."""
@@ -75,7 +78,7 @@ class LogRow:
         wrapping: Wrapping = INSERT_ALL,
         metadata: Metadata | None = None,
     ) -> None:
-        self._times = times
+        self.times = times
         self._as_text = wrapping.json_as_text
         self._metadata = metadata
         columns = [key_column, time_column, "log", *(METADATA_COLUMNS if metadata else ())]
@@ -86,18 +89,18 @@ class LogRow:
         )
 
     def template(self) -> RowTemplate | None:
-        if self._metadata is not None or not self._as_text or not self._times.is_iso8601:
+        if self._metadata is not None or not self._as_text or not self.times.is_iso8601:
             return None
         key, time, log = map(_encode, self._columns)
         beside = _TIMESTAMP_BYTES + _TEXT_BYTES
-        return RowTemplate(b"{%b:" % key, b',%b:"' % time, b'",%b:"' % log, b'"}', False, self._times, beside)
+        return RowTemplate(b"{%b:" % key, b',%b:"' % time, b'",%b:"' % log, b'"}', False, self.times, beside)
 
     def is_the_record(self) -> bool:
         return False
 
     def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
         key, data = key_text(fields.key), record.data
-        time = self._times.text(fields.time, record.arrival_ms)
+        time = self.times.text(fields.time, record.arrival_ms)
         log = json_text(data) if self._as_text else msgspec.Raw(data)
         size = len(data) + len(key or "") + _TIMESTAMP_BYTES + _TEXT_BYTES
         if self._metadata is None:
@@ -115,35 +118,43 @@ class FieldsRow:
         time_field: str,
         time_column: str,
         times: PartitionTimes,
+        columns: Sequence[Column] = (),
         metadata: Metadata | None = None,
         reshaper: Reshaper | None = None,
     ) -> None:
+        """`columns` are those of the schema file."""
+        self._columns = columns
         self._column = time_column
         self._column_is_own = time_field == time_column
-        self._times = times
+        self.times = times
         self._metadata = metadata
         self._reshape = reshaper if reshaper is not None and reshaper.is_needed else None
 
     def template(self) -> RowTemplate | None:
         if self._metadata is not None or not self.is_the_record():
             return None
-        return RowTemplate(b"", b"", b"", b"", True, self._times, 0)
+        return RowTemplate(b"", b"", b"", b"", True, self.times, 0)
 
     def is_the_record(self) -> bool:
-        return self._reshape is None and self._column_is_own and self._times.is_iso8601
+        return self._reshape is None and self._column_is_own and self.times.is_iso8601
 
     def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
-        data = record.data if self._reshape is None else self._reshape(record.data)
-        moment = self._times.own_time(fields.time, record.arrival_ms)
+        data = record.data
+        if len(data) > SURE_BYTES:
+            check_members(data)
+            check_values(data, self._columns)
+        if self._reshape is not None:
+            data = self._reshape(data)
+        moment = self.times.own_time(fields.time, record.arrival_ms)
         data = self._timed(data, record, fields.time, moment)
         if self._metadata is not None:
             data = self._metadata.spliced(data, record)
         return msgspec.Raw(data), len(data)
 
     def _timed(self, data: bytes, record: Record, time: Time, moment: str | None) -> bytes:
-        if self._column_is_own and time is not None and (moment is None or moment == time):
+        if self._column_is_own and time is not None and moment == time:
             return data
-        return self._with_time(data, moment or self._times.arrival_time(record.arrival_ms))
+        return self._with_time(data, moment or self.times.arrival_time(record.arrival_ms))
 
     def _with_time(self, data: bytes, moment: str) -> bytes:
         return set_member(data, self._column, _encode(moment), replace=self._column_is_own)

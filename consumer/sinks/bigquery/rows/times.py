@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from consumer.domain.routing import TimeParser
+from consumer.domain.unread_times import UnreadTimes
 from consumer.native.library import RowRules
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
 
@@ -15,7 +16,9 @@ https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#streaming_in
 
 
 _DAY_MS = 86_400_000
-_OWN_NOTATION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?Z").fullmatch
+_OWN_NOTATION = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.[0-9]{3})?Z"
+).fullmatch
 _SECOND = len("2001-02-03T04:05:06")
 _REMEMBERED_SECONDS = 10_000
 _NOTHING = re.compile(r"(?!)").fullmatch
@@ -33,6 +36,7 @@ class PartitionTimes:
         self._parse = parse
         self._own_notation = _OWN_NOTATION if iso8601 else _NOTHING
         self.is_iso8601 = iso8601
+        self.unread = UnreadTimes()
         self._arrival_ms = -1
         self._arrival_text = ""
         self._arrival_day = -1
@@ -54,8 +58,11 @@ class PartitionTimes:
         # a second and a fraction that were each part of a good text make a good one together
         if value.__class__ is str and value[:_SECOND] in self._seconds and value[_SECOND:] in self._fractions:
             return value
-        moment = None if value is None else self._parse(value)
+        if value is None:
+            return None
+        moment = self._parse(value)
         if moment is None:
+            self.unread.add(value)
             return None
         is_own = value.__class__ is str and self._own_notation(value) is not None
         text: str = value if is_own else _text(moment)

@@ -15,6 +15,7 @@ import msgspec
 from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
+from consumer.domain.unread_times import Unread
 from consumer.native import library
 from consumer.settings.columns import row_columns
 from consumer.settings.schema import Column
@@ -89,6 +90,7 @@ class FieldsRows:
         self._reader = RowReader(columns, refuse_unknown=refuses_unknown)
         self._plain = [(column.name, _plain(column)) for column in rules.columns]
         self.schema = arrow.schema_of(columns)
+        self._unread: Unread | None = None
 
     @cached_property
     def _others(self) -> RowMaker:
@@ -98,7 +100,16 @@ class FieldsRows:
         return TypedRows(self._rules, shard=self._shard)
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
-        return self._found(records, indices) or self._others.make(records, indices)
+        made = self._found(records, indices)
+        self._unread = self._encoder.unread.take()
+        if made is None:
+            made = self._others.make(records, indices)
+            self._unread = self._others.take_unread()
+        return made
+
+    def take_unread(self) -> Unread | None:
+        unread, self._unread = self._unread, None
+        return unread
 
     def batch(self, rows: Rows) -> arrow.Batch:
         if isinstance(rows.columns, TypedColumns):

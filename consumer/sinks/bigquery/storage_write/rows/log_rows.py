@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
+from consumer.domain.unread_times import Unread
 from consumer.native import library
 from consumer.settings.columns import row_columns
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
@@ -105,6 +106,9 @@ class RowMaker(Protocol):
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         """The rows of `records[i]` for the given indices."""
 
+    def take_unread(self) -> Unread | None:
+        """The times that hold none of the records that were made rows since the last call."""
+
     def batch(self, rows: Rows) -> Batch:
         """A record batch of the schema."""
 
@@ -154,6 +158,9 @@ class LogRows:
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         return self._found(records, indices) or self._made(records, indices)
+
+    def take_unread(self) -> Unread | None:
+        return self._times.unread.take()
 
     def batch(self, rows: Rows) -> Batch:
         if isinstance(rows.columns, LogColumns):

@@ -12,6 +12,7 @@ from typing import Any
 from consumer.domain.columns import PART_RECORDS
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
+from consumer.domain.unread_times import Unread
 from consumer.settings.columns import row_columns
 from consumer.sinks.bigquery.rows.build import row_encoder
 from consumer.sinks.bigquery.rows.encoder import TableRows
@@ -61,6 +62,9 @@ class TypedRows:
             self._take(table, rejections)
         rejections.sort(key=lambda rejection: rejection.index)
         return {name: table.rows() for name, table in tables.items() if table.batches}, rejections
+
+    def take_unread(self) -> Unread | None:
+        return self._encoder.unread.take()
 
     def batch(self, rows: Rows) -> Batch:
         columns: Any = rows.columns

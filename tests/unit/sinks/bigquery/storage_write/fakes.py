@@ -9,6 +9,7 @@ import msgspec
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import Superseded
 from consumer.domain.records import Record
+from consumer.domain.unread_times import Unread
 from consumer.settings.values import Value
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, StorageCode
 from consumer.sinks.bigquery.storage_write.positions import ShardState, decode_state
@@ -39,6 +40,9 @@ class NumberRows:
         self._tables = int(own.text("tables"))
         self._bad = int(own.text("bad"))
         self._deep = int(own.text("deep"))
+
+    def take_unread(self) -> Unread | None:
+        return None
 
     def make(self, records: Sequence[Record], indices: Sequence[int]) -> Made:
         tables: dict[str, Rows] = {}

@@ -17,6 +17,7 @@ from consumer.domain.dead_letters import ShareGuard, ShareLimit
 from consumer.domain.errors import DeliveryError, RequestRefused, Superseded, TransientError
 from consumer.domain.ledger import Ledger, Ticket
 from consumer.domain.records import Position, Record
+from consumer.domain.unread_times import Unread
 from consumer.native import library
 from consumer.settings.values import Value
 from consumer.sinks.base import Outcome
@@ -312,6 +313,9 @@ class EitherWay:
 
     def batch(self, rows: Rows) -> Batch:
         return self._rows.batch(rows)
+
+    def take_unread(self) -> Unread | None:
+        return self._rows.take_unread()
 
 
 @pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
