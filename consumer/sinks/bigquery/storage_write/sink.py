@@ -31,7 +31,7 @@ from consumer.sinks.bigquery.storage_write.appends import Append, Lane, OwnShard
 from consumer.sinks.bigquery.storage_write.positions import Gap, ShardState, Stream
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
-from consumer.sinks.bigquery.storage_write.rows.rules import NEW_VERDICTS, VERSION, Rules
+from consumer.sinks.bigquery.storage_write.rows.rules import NEW_VERDICTS, Rules
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
 from consumer.sinks.bigquery.table_check import TableCheck, table_refuses
 
@@ -118,7 +118,7 @@ class StorageWriteSink:
                 Append(table, part, progress, lambda place: records[place].position)
                 for part in rest.parts(self._max_request_bytes)
             ]
-        return Prepared(requests, rejections)
+        return Prepared(requests, rejections, unread=self._maker.take_unread())
 
     def lane(self, request: Append) -> str:
         return request.table
@@ -291,11 +291,12 @@ class StorageWriteSink:
         """Raises SetupError where an earlier version of the rules has written rows that are not met yet, and one of
         the records may be among them or not: to guess would lose its neighbour or double it."""
         for era in shard.state.eras[:-1]:
-            if era.rules.version == VERSION or not shard.replay.awaits(era.number):
+            new_verdicts = NEW_VERDICTS.get(era.rules.version)
+            if new_verdicts is None or not shard.replay.awaits(era.number):
                 continue
             _, rejections = self._makers[era.number].make(records, indices)
             for each in rejections:
-                if each.reason in NEW_VERDICTS:
+                if each.reason in new_verdicts:
                     self._shard = None
                     raise SetupError(
                         f"record {records[each.index].position} ({each.reason}) was judged by an older version of this"

@@ -1,7 +1,7 @@
 """Rows in JSON, read by the columns of the tables.
 
 A value that is of another type than its column is taken where insertAll takes it: a number in a text, a time in another
-notation, a name in other letters. What fits a column depends on the row and the columns alone.
+notation (cell_times.py), a name in other letters. What fits a column depends on the row and the columns alone.
 """
 
 import datetime
@@ -13,10 +13,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from consumer.domain.dead_letters import Reason
-from consumer.settings.schema import METADATA_COLUMNS, Column
+from consumer.settings.schema import Column
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
-from consumer.sinks.bigquery.rows.size import MOST_MEMBERS, SURE_BYTES, check_members, check_values
+from consumer.sinks.bigquery.storage_write.rows.cell_times import CELL_TIMES
 
 _JSON_TYPES: dict[str, Any] = {
     "STRING": str,
@@ -26,10 +25,10 @@ _JSON_TYPES: dict[str, Any] = {
     "INTEGER": Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)],
     "FLOAT": float,
     "BOOLEAN": bool,
-    "TIMESTAMP": Annotated[datetime.datetime, Meta(tz=True)],
+    "TIMESTAMP": str | int | float,
     "DATE": datetime.date,
-    "TIME": Annotated[datetime.time, Meta(tz=False)],
-    "DATETIME": Annotated[datetime.datetime, Meta(tz=False)],
+    "TIME": str,
+    "DATETIME": str,
     "NUMERIC": decimal.Decimal,
     "BIGNUMERIC": decimal.Decimal,
 }
@@ -42,7 +41,6 @@ _LEAST_MEMBER_BYTES = 5
 _encode = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_text = msgspec.json.Decoder(str).decode
 
 # beside its own errors msgspec lets those of Python's dates and decimals through
 _NOT_DECODED = (msgspec.MsgspecError, ValueError, ArithmeticError)
@@ -51,8 +49,8 @@ _NOT_DECODED = (msgspec.MsgspecError, ValueError, ArithmeticError)
 class BadCells(BadRecord):
     """The row does not fit the columns."""
 
-    def __init__(self, detail: str, reason: Reason = "rejected") -> None:
-        super().__init__(reason, detail)
+    def __init__(self, detail: str) -> None:
+        super().__init__("rejected", detail)
 
 
 class RowReader:
@@ -60,35 +58,26 @@ class RowReader:
 
     def __init__(self, columns: Sequence[Column], *, refuse_unknown: bool) -> None:
         """With `refuse_unknown`, a field without a column makes a row bad; otherwise it is left out."""
-        self._columns = columns
-        # a record has no room less for the columns that are the daemon's own
-        self._most_members = MOST_MEMBERS + sum(column.name in METADATA_COLUMNS for column in columns)
         self._fields = _Fields(columns, keeps_unknown=refuse_unknown)
         self._is_narrow = self._fields.widest <= _LEAST_MEMBER_BYTES * _MOST_LOOKS
         # a field without a column may be one whose name has other letters, so it is always looked at twice
         self._decode_exact = _decoder(columns, refuse_unknown=True)
         self._decode_rewritten = _decoder(columns, refuse_unknown=refuse_unknown)
+        self._read_times = _times_reader(columns)
 
     def read(self, row: bytes) -> Any:
         """Raises BadCells."""
-        if len(row) > SURE_BYTES:
-            self._check_size(row)
         try:
             is_soon_decoded = self._is_narrow or self._is_soon_decoded(row)
-            return self._decode_exact(row if is_soon_decoded else _in_order(row, self._fields))
+            found = self._decode_exact(row if is_soon_decoded else _in_order(row, self._fields))
         except _NOT_DECODED:
-            pass
+            found = None
         try:
-            return self._decode_rewritten(_encode(_rewritten(_decode_object(row), self._fields)))
+            if found is None:
+                found = self._decode_rewritten(_encode(_rewritten(_decode_object(row), self._fields)))
+            return found if self._read_times is None else self._read_times(found)
         except _NOT_DECODED as error:
             raise BadCells(str(error)) from None
-
-    def _check_size(self, row: bytes) -> None:
-        try:
-            check_members(row, self._most_members)
-            check_values(row, self._columns)
-        except BadRecord as error:
-            raise BadCells(str(error), error.reason) from None
 
     def _is_soon_decoded(self, row: bytes) -> bool:
         """Whether it takes few looks at a column's name for each byte of the row and for each column, however the
@@ -125,10 +114,39 @@ def _json_type(column: Column, *, refuse_unknown: bool) -> tuple[Any, tuple[Any,
     if column.fields:
         kind = _shape(column.name, column.fields, refuse_unknown=refuse_unknown)
     if column.mode == "REPEATED":
-        return list[kind] | None, (None,)
+        # it may be missing, but is never null: https://cloud.google.com/bigquery/docs/nested-repeated#limitations
+        return list[kind], ([],)
     if column.mode == "REQUIRED":
         return kind, ()
     return (kind, (_NULL,)) if kind is msgspec.Raw else (kind | None, (None,))
+
+
+def _times_reader(columns: Sequence[Column]) -> Callable[[Any], Any] | None:
+    """From a struct as it was decoded to the same one with its times read; None where it has no times. Raises
+    ValueError."""
+    changes = [
+        (attribute(number), change)
+        for number, column in enumerate(columns)
+        if (change := _time_change(column))
+    ]
+    if not changes:
+        return None
+
+    def read(row: Any) -> Any:
+        for name, change in changes:
+            value = getattr(row, name)
+            if value is not None:
+                setattr(row, name, change(value))
+        return row
+
+    return read
+
+
+def _time_change(column: Column) -> Callable[[Any], Any] | None:
+    change = _times_reader(column.fields) if column.fields else CELL_TIMES.get(column.type)
+    if change is None or column.mode != "REPEATED":
+        return change
+    return lambda values: [change(value) for value in values]
 
 
 class _Fields:
@@ -200,17 +218,4 @@ def _value(raw: msgspec.Raw, field: _Field) -> msgspec.Raw:
         return msgspec.Raw(_encode(_rewritten(_decode_object(text), field.inner)))
     if column.type == "STRING" and text[:1] not in b'"{[n':
         return msgspec.Raw(_encode(text.decode()))
-    if column.type in ("TIMESTAMP", "DATETIME") and text.startswith(b'"'):
-        return msgspec.Raw(_encode(_moment(_decode_text(text), column.type)))
     return raw
-
-
-def _moment(text: str, kind: str) -> datetime.datetime | str:
-    """A time as Python reads ISO 8601, and with the zone that BigQuery writes; a TIMESTAMP without one is UTC."""
-    try:
-        moment = datetime.datetime.fromisoformat(text.removesuffix(" UTC"))
-    except ValueError:
-        return text
-    if kind == "TIMESTAMP" and moment.tzinfo is None:
-        return moment.replace(tzinfo=datetime.UTC)
-    return moment

@@ -10,14 +10,18 @@ from consumer.settings.columns import schema_columns
 from consumer.settings.schema import Column
 from consumer.settings.values import Value
 
-VERSION = 2
+VERSION = 3
 """To be raised when the code turns a record into another row, or into none, under the same settings: the version of
 the judge of JSON (sinks/json/rule.py) and of all that follows it."""
 
-NEW_VERDICTS: frozenset[Reason] = frozenset(
+_SINCE_2: frozenset[Reason] = frozenset({"rejected", "judged_otherwise"})
+_SINCE_1: frozenset[Reason] = frozenset(
     {"too_deep", "long_name", "not_unicode", "bad_number", "repeated_field", "too_many_values"}
 )
-"""Reasons that version 1 did not know. Whether it made a row of such a record cannot be told: it hung on the stack."""
+
+NEW_VERDICTS: Mapping[int, frozenset[Reason]] = {1: _SINCE_1 | _SINCE_2, 2: _SINCE_2}
+"""By version, the reasons for which it cannot be told whether that version made a row of a record: 1 hung on the stack;
+2 took more notations of times (earlier_times.py), and null for a REPEATED column."""
 
 RULE_SETTINGS = (
     "bigquery.project",

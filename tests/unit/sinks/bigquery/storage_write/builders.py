@@ -8,7 +8,7 @@ import pyarrow as pa
 from consumer.settings.schema import Column
 from consumer.settings.values import Value
 from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker, Rows
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
+from consumer.sinks.bigquery.storage_write.rows.rules import VERSION, Rules
 
 SHARD = "shardId-7"
 
@@ -28,7 +28,7 @@ def field_rules(schema: Sequence[Column], **changes: Value) -> Rules:
         "record.time_format": "iso8601",
     }
     chosen = settings | {key.replace("__", "."): value for key, value in changes.items()}
-    return Rules(1, chosen, tuple(schema) if chosen["bigquery.row"] == "fields" else ())
+    return Rules(VERSION, chosen, tuple(schema) if chosen["bigquery.row"] == "fields" else ())
 
 
 def decoded(own: RowMaker, rows: Rows) -> Any:

@@ -16,6 +16,7 @@ from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, RowReade
 
 UTC = datetime.UTC
 NOON = datetime.datetime(2026, 1, 2, 12, 30, 15, tzinfo=UTC)
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def cells(columns: tuple[Column, ...], *rows: bytes, refuse_unknown: bool = True) -> list[dict[str, Any]]:
@@ -52,7 +53,15 @@ TAKEN = [
     ("DATE", '"2026-01-02"', NOON.date()),
     ("TIME", '"12:30:15"', NOON.time()),
     ("DATETIME", '"2026-01-02T12:30:15"', NOON.replace(tzinfo=None)),
-    ("DATETIME", '"2026-01-02 12:30"', NOON.replace(tzinfo=None, second=0)),
+    ("DATETIME", '"2026-01-02 12:30:15.000000"', NOON.replace(tzinfo=None)),
+    ("DATETIME", '"2026-01-02"', NOON.replace(tzinfo=None, hour=0, minute=0, second=0)),
+    ("TIMESTAMP", '"2026-01-02t12:30:15.000z"', NOON),
+    ("TIMESTAMP", '"2026-01-02 12:30:15.000000 UTC"', NOON),
+    ("TIMESTAMP", '"2026-01-02 13:30:15+01"', NOON),
+    ("TIMESTAMP", '"1767357015.0"', NOON),
+    ("TIMESTAMP", "1767357015.0", NOON),
+    ("TIMESTAMP", "0.9999999", EPOCH.replace(microsecond=999_999)),
+    ("TIMESTAMP", '"1970-01-01"', EPOCH),
     ("NUMERIC", "1.618033989", Decimal("1.618033989")),
     ("NUMERIC", '"0.1234567895"', Decimal("0.123456790")),
     (
@@ -90,8 +99,33 @@ def test_values_that_a_column_takes(kind: str, text: str, value: object) -> None
         ("TIMESTAMP", '"soon"'),
         ("TIMESTAMP", "253402300800"),  # the first second of the year 10000
         ("TIMESTAMP", '"0001-01-01T00:00:00+05:00"'),
+        ("TIMESTAMP", '"2026-11-20T23:59:59.999999999Z"'),
+        ("TIMESTAMP", '"2026-11-20T23:59:59.9999999Z"'),
+        ("TIMESTAMP", '"2026-11-20T23:59:59,999Z"'),
+        ("TIMESTAMP", '"2026-11-20x10:11:12Z"'),
+        ("TIMESTAMP", '"20261120T101112Z"'),
+        ("TIMESTAMP", '"20261120101112"'),
+        ("TIMESTAMP", '"2026-W47-5"'),
+        ("TIMESTAMP", '"2026-11-20T10:11"'),
+        ("TIMESTAMP", '"2026-11-20T24:00:00Z"'),
+        ("TIMESTAMP", '"2026-11-20T10:11:60Z"'),
+        ("TIMESTAMP", '"2026-11-20T10:11:12+15:00"'),
+        ("TIMESTAMP", '"2026-11-20T10:11:12 +02:00"'),
+        ("TIMESTAMP", '" 2026-11-20"'),
+        ("TIMESTAMP", '"\uff12026-11-20"'),
+        ("TIMESTAMP", '"1e9"'),
+        ("TIMESTAMP", '"null"'),
+        ("TIMESTAMP", "true"),
+        ("TIMESTAMP", "[]"),
         ("DATE", '"2026-02-30"'),
         ("TIME", '"12:30:15Z"'),
+        ("TIME", '"23:59:59.9999999"'),
+        ("TIME", '"24:00:00"'),
+        ("TIME", '"12:30"'),
+        ("TIME", "1"),
+        ("DATETIME", '"2026-01-02 12:30"'),
+        ("DATETIME", '"2026-11-20T23:59:59.9999999"'),
+        ("DATETIME", "1767357015"),
         ("DATETIME", '"2026-01-02T12:30:15Z"'),
         ("NUMERIC", '"NaN"'),
         ("NUMERIC", "1e30"),
@@ -145,6 +179,33 @@ def test_records_in_records_and_names_in_other_letters() -> None:
             ],
         }
     ]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "RECORD"])
+def test_a_repeated_column_may_be_missing_and_is_never_null(kind: str) -> None:
+    column = Column("x", kind, "REPEATED", fields=(Column("y", "INTEGER"),) if kind == "RECORD" else ())
+    assert cells((column,), b"{}", b'{"x":[]}') == [{"x": []}, {"x": []}]
+    for row in (b'{"x":null}', b'{"X":null}'):
+        with pytest.raises(BadCells):
+            cells((column,), row)
+
+
+def test_times_in_repeated_and_nested_columns_are_read_alike() -> None:
+    seen = Column("seen", "TIMESTAMP", "REPEATED")
+    columns = (seen, Column("r", "RECORD", fields=(Column("t", "TIME"), seen)))
+    assert cells(columns, b'{"seen":["2026-01-02 12:30:15 UTC",0],"r":{"t":"12:30:15.5","seen":[1.5]}}') == [
+        {
+            "seen": [NOON, EPOCH],
+            "r": {"t": datetime.time(12, 30, 15, 500_000), "seen": [EPOCH + datetime.timedelta(seconds=1.5)]},
+        }
+    ]
+    for row in (
+        b'{"seen":["2026-01-02T12:30:15Z","2026-01-02T23:59:59.9999999Z"]}',
+        b'{"r":{"t":"23:59:59.9999999"}}',
+        b'{"R":{"SEEN":["2026-01-02T23:59:59.9999999Z"]}}',
+    ):
+        with pytest.raises(BadCells):
+            cells(columns, row)
 
 
 @pytest.mark.parametrize("row", [b'{"n":1,"z":2}', b'{"n":1,"r":[{"z":2}]}', b'{"N":1,"r":[{"S":{"z":2}}]}'])

@@ -449,7 +449,7 @@ def test_usual_rows_take_no_pyarrow() -> None:
         "from consumer.sinks.bigquery.storage_write.rows.rules import Rules\n"
         f"settings = {dict(field_rules(SIMPLE).settings)!r}\n"
         "schema = (Column('player_id', 'STRING'), Column('time', 'TIMESTAMP'))\n"
-        "own = row_maker(Rules(1, settings, schema), shard='shardId-7')\n"
+        "own = row_maker(Rules(3, settings, schema), shard='shardId-7')\n"
         f"records = Records.of([Record(b'{{\"player_id\":\"a\"}}', 'k', '1', 0, {ARRIVAL_MS})])\n"
         "tables, _ = own.make(records, [0])\n"
         "[rows] = tables.values()\n"

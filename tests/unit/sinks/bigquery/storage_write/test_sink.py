@@ -12,7 +12,7 @@ from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throt
 from consumer.domain.records import Position, Record
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, StorageCode
 from consumer.sinks.bigquery.storage_write.appends import Append
-from consumer.sinks.bigquery.storage_write.rows.rules import VERSION, Rules
+from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
 
@@ -427,7 +427,7 @@ def test_a_count_that_begins_anew_remembers_no_refused_rows(bench: Bench) -> Non
 def test_a_record_that_an_older_version_may_have_written_holds_the_shard(bench: Bench) -> None:
     """Whether version 1 made a row of a deep record hung on the stack: to count either way would pass a neighbour over
     or write it twice."""
-    older, newer = rules(tables=1, deep=2, version=VERSION - 1), rules(tables=1, deep=2)
+    older, newer = rules(tables=1, deep=2, version=1), rules(tables=1, deep=2)
     deliver(bench.sink(own=older), 1, 2, 3)
     sink = bench.sink(own=newer)
     for _ in range(2):
@@ -436,8 +436,16 @@ def test_a_record_that_an_older_version_may_have_written_holds_the_shard(bench: 
     assert bench.rows() == [1, 3]
 
 
+def test_a_reason_that_an_older_version_knew_holds_nothing(bench: Bench) -> None:
+    deliver(bench.sink(own=rules(tables=1, deep=2, version=2)), 1, 2, 3)
+    assert [each.reason for each in deliver(bench.sink(own=rules(tables=1, deep=2)), 1, 2, 3, 4)] == [
+        "too_deep"
+    ] * 2
+    assert bench.rows() == [1, 3]
+
+
 def test_after_an_older_version_has_stopped_in_order_nothing_is_held(bench: Bench) -> None:
-    older = bench.sink(own=rules(tables=1, deep=2, version=VERSION - 1))
+    older = bench.sink(own=rules(tables=1, deep=2, version=1))
     deliver(older, 1, 2, 3)
     checkpoint(older, 3)
     sink = bench.sink("3", own=rules(tables=1, deep=2))
@@ -446,7 +454,7 @@ def test_after_an_older_version_has_stopped_in_order_nothing_is_held(bench: Benc
 
 
 def test_what_an_older_version_judged_alike_is_told_by_its_rows(bench: Bench) -> None:
-    deliver(bench.sink(own=rules(tables=1, deep=4, version=VERSION - 1)), 1, 2, 3)
+    deliver(bench.sink(own=rules(tables=1, deep=4, version=1)), 1, 2, 3)
     assert [each.reason for each in deliver(bench.sink(own=rules(tables=1, deep=4)), 1, 2, 3)] == []
     assert bench.rows() == [1, 2, 3]
 
