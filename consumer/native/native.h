@@ -245,7 +245,7 @@ typedef enum {
 enum { MOST_COLUMNS = 512 };
 
 /* Of a record that makes a row of fields, as in rows/size.py. */
-enum { MOST_MEMBERS = 10000 };
+enum { MOST_MEMBERS = 10000, LEAST_MEMBER_BYTES = 5 };
 
 /* `quoted` is the name with its quotes and the colon, as it mostly stands in a record, and at least QUOTED_SLACK bytes may
  * be read behind it; `lower` is the name in lower case, by which Python finds it as well. */

@@ -231,6 +231,8 @@ EXPORT int write_rows(const row_rules *rules, const record_columns *from, uint64
         member key = {0}, time = {0};
 
         int is_usual = arrival >= 0 && arrival <= LAST_TIME_MS;
+        /* of a larger one Python counts the members and the values in its columns */
+        if (rules->is_whole && size > LEAST_MEMBER_BYTES * MOST_MEMBERS) is_usual = 0;
         if (is_usual && arrival / DAY_MS != rules->arrival_day) return OTHER_DAY;
         is_usual = is_usual && is_number(label + key_size, sequence_size);
         if (is_usual && read_members(payload, payload + size, limit, rules, &key, &time))

@@ -9,8 +9,8 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from tests.contract.backends import Found
 from tests.contract.cases import Case, Line, Row
-from tests.contract.reading import Cells, Members, cell, moment, read_json
-from tests.contract.sinks import LOG_COLUMNS, METADATA_COLUMNS, SHARD, Kind, Shard
+from tests.contract.reading import Cells, Members, cell, missing, moment, read_json
+from tests.contract.sinks import LOG_COLUMNS, METADATA_COLUMNS, SHARD, TAGS_COLUMN, Kind, Shard
 from tests.unit.builders import chunk_of_records
 
 
@@ -65,6 +65,8 @@ def expected(kind: Kind, cases: Sequence[Case], first: int = 1) -> Taken:
 def wanted_of(kind: Kind, case: Case) -> Line | Row | str:
     if not kind.is_bigquery:
         return case.s3
+    if TAGS_COLUMN in kind.columns and case.tags:
+        return case.tags
     return case.fields if kind.row == "fields" and case.fields else case.bigquery
 
 
@@ -82,7 +84,7 @@ def _cells(kind: Kind, case: Case, row: Row, record: Record) -> Cells:
 def _fields(content: Members, kind: Kind) -> dict[str, object]:
     values = content.last()
     return {
-        column.name: cell(column, values.get(column.name))
+        column.name: cell(column, values.get(column.name, missing(column)))
         for column in kind.columns
         if column not in (*LOG_COLUMNS, *METADATA_COLUMNS)
     }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
 
 from consumer.settings.schema import Column
@@ -45,7 +46,9 @@ def read_lines(body: bytes | bytearray) -> list[bytes]:
 
 # BigQuery
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII).fullmatch
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]| UTC|[+-]\d\d(:\d\d)?)?)?", re.ASCII
+).fullmatch
 _WHOLE = re.compile(r"-?\d+", re.ASCII).fullmatch
 _LARGEST = 2**63
 
@@ -58,13 +61,22 @@ def read_row(row: Any, columns: Sequence[Column], *, json_as_text: bool, ignores
     if unknown and not ignores_unknown:
         raise ValueError(f"no such field: {unknown}")
     return {
-        column.name: cell(column, members.get(column.name.lower()), json_as_text=json_as_text)
+        column.name: cell(
+            column, members.get(column.name.lower(), missing(column)), json_as_text=json_as_text
+        )
         for column in columns
     }
 
 
+def missing(column: Column) -> object:
+    """What a column holds of a row that does not name it."""
+    return [] if column.mode == "REPEATED" else None
+
+
 def cell(column: Column, value: Any, *, json_as_text: bool = False) -> object:
     """A JSON value as its column holds it. Raises ValueError where BigQuery refuses it."""
+    if column.mode == "REPEATED":
+        return _repeated(column, value, json_as_text=json_as_text)
     if value is None:
         if column.mode == "REQUIRED":
             raise ValueError(f"{column.name} is required")
@@ -92,8 +104,17 @@ def cell(column: Column, value: Any, *, json_as_text: bool = False) -> object:
     raise ValueError(f"{column.name} takes no {value!r}")
 
 
+def _repeated(column: Column, value: Any, *, json_as_text: bool) -> list[object]:
+    """BigQuery takes no null in place of an array, and none in it."""
+    if not isinstance(value, list) or None in value:
+        raise ValueError(f"Field value of {column.name} cannot be empty")
+    single = msgspec.structs.replace(column, mode="NULLABLE")
+    return [cell(single, item, json_as_text=json_as_text) for item in value]
+
+
 def moment(text: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(text)
+    read = datetime.datetime.fromisoformat(text.upper().replace(" UTC", "Z"))
+    return read.replace(tzinfo=datetime.UTC) if read.tzinfo is None else read.astimezone(datetime.UTC)
 
 
 def read_arrow(schema: bytes, batch: bytes) -> list[Cells]:

@@ -53,6 +53,7 @@ FIELD_COLUMNS = (
     Column("seen", "TIMESTAMP"),
 )
 JSON_COLUMN = Column("note", "JSON")
+TAGS_COLUMN = Column("tags", "STRING", "REPEATED")
 METADATA_COLUMNS = (
     Column("_shard", "STRING"),
     Column("_sequence_number", "STRING"),
@@ -84,7 +85,11 @@ class Kind:
 
     @property
     def name(self) -> str:
-        beside = [column.name for column in (JSON_COLUMN, METADATA_COLUMNS[0]) if column in self.columns]
+        beside = [
+            column.name
+            for column in (JSON_COLUMN, TAGS_COLUMN, METADATA_COLUMNS[0])
+            if column in self.columns
+        ]
         return " ".join(filter(None, [self.method, self.row, *beside, "C" if self.native else "Python"]))
 
     @property
@@ -115,6 +120,7 @@ def _kinds() -> Iterator[Kind]:
         ("log", LOG_COLUMNS),
         ("fields", FIELD_COLUMNS),
         ("fields", (*FIELD_COLUMNS, JSON_COLUMN)),
+        ("fields", (*FIELD_COLUMNS, TAGS_COLUMN)),
         ("log", (*LOG_COLUMNS, *METADATA_COLUMNS)),
         ("fields", (*FIELD_COLUMNS, JSON_COLUMN, *METADATA_COLUMNS)),
     ]
@@ -129,23 +135,9 @@ KINDS = tuple(_kinds())
 BIGQUERY_KINDS = tuple(kind for kind in KINDS if kind.is_bigquery)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Between the documentation and the code, by sinks of some kinds."""
-
-    reason: str
-    has: Callable[[Kind], bool]
-
-
-def kinds(some: Sequence[Kind], difference: Difference | None = None) -> pytest.MarkDecorator:
-    """A test for each of them, which fails for those with a difference."""
-    return pytest.mark.parametrize("kind", [_param(kind, difference) for kind in some])
-
-
-def _param(kind: Kind, difference: Difference | None) -> Any:
-    if difference is None or not difference.has(kind):
-        return pytest.param(kind, id=kind.name)
-    return pytest.param(kind, id=kind.name, marks=pytest.mark.xfail(reason=difference.reason, strict=True))
+def kinds(some: Sequence[Kind]) -> pytest.MarkDecorator:
+    """A test for each of them."""
+    return pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.name) for kind in some])
 
 
 @contextmanager

@@ -17,13 +17,9 @@ _MANY = 700
 _SMALL_BYTES = 2_000
 
 
-def company(kind: Kind, options: Options) -> list[Case]:
+def company(options: Options) -> list[Case]:
     """All that have these settings and are not large."""
-    return [
-        case
-        for case in ALL_CASES
-        if case.options == options and not case.differs(kind) and len(case.payload) <= _SMALL_BYTES
-    ]
+    return [case for case in ALL_CASES if case.options == options and len(case.payload) <= _SMALL_BYTES]
 
 
 def together(kind: Kind, cases: Sequence[Case], options: Options = USUAL) -> Taken:
@@ -37,7 +33,7 @@ def together(kind: Kind, cases: Sequence[Case], options: Options = USUAL) -> Tak
 @kinds(KINDS)
 def test_all_records_in_one_chunk(kind: Kind, order: str) -> None:
     for options in OPTIONS:
-        cases = company(kind, options)
+        cases = company(options)
         if order == "backwards":
             cases.reverse()
         elif order == "latest first":
@@ -50,7 +46,7 @@ def test_all_records_in_one_chunk(kind: Kind, order: str) -> None:
 @kinds(KINDS)
 def test_a_record_has_the_same_fate_in_any_chunk(kind: Kind, data: st.DataObject) -> None:
     options = data.draw(st.sampled_from(OPTIONS))
-    cases = data.draw(st.lists(st.sampled_from(company(kind, options)), min_size=2, max_size=12))
+    cases = data.draw(st.lists(st.sampled_from(company(options)), min_size=2, max_size=12))
     cut = data.draw(st.integers(1, len(cases) - 1))
     with running(kind):
         shard = Shard(kind, options)
@@ -65,7 +61,7 @@ def test_a_record_has_the_same_fate_in_any_chunk(kind: Kind, data: st.DataObject
 
 @kinds([kind for kind in KINDS if kind.method in ("s3", "storage_write")])
 def test_records_keep_their_order_where_rows_have_one(kind: Kind) -> None:
-    few = company(kind, USUAL)[::20]
+    few = company(USUAL)[::20]
     cases = [few[number * 7 % len(few)] for number in range(_MANY)]
     assert together(kind, cases).by_place() == expected(kind, cases).by_place()
 

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.rows.size import check_members
 from consumer.sinks.json.members import items, json_text
 
 type Members = dict[str, msgspec.Raw]
@@ -33,7 +32,8 @@ class Reshaper:
         self.is_needed = not plain or overflow is not None
 
     def __call__(self, data: bytes) -> bytes:
-        """`data` is a JSON object that was judged; the same bytes where nothing is to do. Raises BadRecord."""
+        """`data` is a JSON object that was judged, and has few enough values (size.py); the same bytes where nothing is
+        to do."""
         # of what is larger this would build too much
         if self._fits is not None and len(data) <= _SMALL_BYTES:
             try:
@@ -41,7 +41,6 @@ class Reshaper:
                 return data
             except msgspec.MsgspecError:  # a field without a column, for one
                 pass
-        check_members(data)
         members = _decode_object(data)
         rest = self._fit(members, self._places)
         if rest and self._overflow is not None:
@@ -94,7 +93,6 @@ class Reshaper:
             return self._json_value(text), None
         if not text.startswith(b"{"):
             return msgspec.Raw(text), None
-        check_members(text)
         members = _decode_object(text)
         rest = self._fit(members, place.inner)
         return msgspec.Raw(_encode(members)), rest

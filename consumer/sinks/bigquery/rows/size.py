@@ -1,4 +1,4 @@
-"""How many values a row of fields may have: each becomes an object in memory before it becomes a cell."""
+"""How many values a record may have for a row of fields: each becomes an object in memory before it becomes a cell."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -16,16 +16,16 @@ MOST_VALUES = 100_000
 """In the repeated and nested columns of a row together."""
 
 _REASON: Reason = "too_many_values"
-_LEAST_MEMBER_BYTES = len('"":0,')
+LEAST_MEMBER_BYTES = len('"":0,')
+"""The C library has the same number."""
 
-
-SURE_BYTES = min(_LEAST_MEMBER_BYTES * MOST_MEMBERS, MOST_VALUES)
+SURE_BYTES = min(LEAST_MEMBER_BYTES * MOST_MEMBERS, MOST_VALUES)
 """An object of no more has no more members and values than it may."""
 
 
 def check_members(data: bytes, most: int = MOST_MEMBERS) -> None:
     """Raises BadRecord where an object has more members than `most`, however often a name is there."""
-    if len(data) <= _LEAST_MEMBER_BYTES * most or data.count(b":") <= most:
+    if len(data) <= LEAST_MEMBER_BYTES * most or data.count(b":") <= most:
         return
     # how many more there are nobody has to know: a record has room for a million
     if next(islice(members(data), most, None), None) is not None:

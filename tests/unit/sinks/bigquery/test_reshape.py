@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.rows.bad_record import BadRecord
 from consumer.sinks.bigquery.rows.reshape import Reshaper
-from consumer.sinks.bigquery.rows.size import MOST_MEMBERS
 from consumer.sinks.json.rule import BIGQUERY, judge
 from tests.unit.sinks.json_bytes import payloads, texts, values
 
@@ -112,16 +110,3 @@ def test_no_value_is_lost(record: dict[str, Any]) -> None:
 def test_no_object_that_was_judged_is_an_exception(payload: bytes) -> None:
     if judge(payload, BIGQUERY) is None and payload.lstrip().startswith(b"{"):
         Reshaper(COLUMNS, json_as_text=True, overflow="o")(payload)
-
-
-@pytest.mark.parametrize(("head", "tail"), [(b"{", b"}"), (b'{"r":{', b"}}"), (b'{"rs":[{', b"}]}")])
-def test_an_object_of_more_fields_than_a_table_has_columns_makes_no_row(head: bytes, tail: bytes) -> None:
-    reshaper = Reshaper(COLUMNS, json_as_text=True, overflow="o")
-    most = b",".join(b'"%x":0' % number for number in range(MOST_MEMBERS))
-    reshaper(head + most + tail)
-    with pytest.raises(BadRecord, match="more than 10000 fields"):
-        reshaper(head + most + b',"one more":0' + tail)
-    with pytest.raises(BadRecord):
-        reshaper(head + b'"a":0,' * MOST_MEMBERS + b'"a":0' + tail)
-    # what has no nested columns stays a value
-    reshaper(b'{"j":{' + most + b',"one more":0}}')
