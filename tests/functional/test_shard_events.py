@@ -164,3 +164,19 @@ def test_a_table_that_vanishes_holds_its_records_loudly_and_is_healed_when_it_is
     kcl.tick_until_confirmed(3)
     assert sorted(bigquery.tables) == ["player_log_a", "player_log_b", "player_log_c"]
     assert events.logged("works again").level == "INFO"
+
+
+def test_times_that_hold_none_are_counted_and_told(
+    s3: S3Stub, start_shard: StartShard, events: EventLog
+) -> None:
+    settings = s3_settings(s3, {**ONE_RECORD_A_CHUNK, "s3.partition_time": "record"})
+    kcl = start_shard(settings, events=events.path)
+    kcl.initialize()
+    times = [b'"20261120101112Z"', b'"soon"', b"1795169472", b"null", b'"2026-11-20 10:11:12 UTC"']
+    kcl.process([record(number, b'{"time":%b}' % time) for number, time in enumerate(times, 1)])
+    kcl.tick_until_confirmed(5)
+    status = events.status(lambda event: event.counters.get("records_delivered") == 5)
+    assert status.counters["times_unread"] == 3
+    line = events.logged("record.time_format")
+    assert line.level == "WARNING"
+    assert "'20261120101112Z', which is no time" in line.message
