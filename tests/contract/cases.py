@@ -584,6 +584,10 @@ def _fields() -> Iterator[Case]:
     yield case("an integer that is too large", b',"score":9223372036854775808', "rejected")
     yield case("a fraction for an integer", b',"score":1.5', "rejected")
     yield case("a word for an integer", b',"score":"seven"', "rejected")
+    for column in ("score", "ratio", "won", "born", "seen"):
+        yield case(f"null as a text for {column}", b',"%b":"null"' % column.encode(), "rejected")
+    yield case("null as a text in capital letters", b',"score":"NULL"', "rejected")
+    yield case("null as a text for a text", b',"name":"null","note":"null","x":"null"')
     yield case("an array for an integer", b',"score":[7]', "rejected")
     yield case("an object for a number", b',"ratio":{}', "rejected")
     yield case("a JSON column with a text", rb',"note":"a\u0022\ud83d\ude00"')

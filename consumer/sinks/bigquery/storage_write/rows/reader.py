@@ -6,6 +6,7 @@ notation (cell_times.py), a name in other letters. What fits a column depends on
 
 import datetime
 import decimal
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -42,6 +43,9 @@ _encode = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
+_NULL_TEXT = re.compile(rb'"[Nn][Uu][Ll][Ll]"').search
+"""A text that msgspec takes for null where a column may be null."""
+
 # beside its own errors msgspec lets those of Python's dates and decimals through
 _NOT_DECODED = (msgspec.MsgspecError, ValueError, ArithmeticError)
 
@@ -67,17 +71,23 @@ class RowReader:
 
     def read(self, row: bytes) -> Any:
         """Raises BadCells."""
-        try:
-            is_soon_decoded = self._is_narrow or self._is_soon_decoded(row)
-            found = self._decode_exact(row if is_soon_decoded else _in_order(row, self._fields))
-        except _NOT_DECODED:
-            found = None
+        found = self._decoded(row)
         try:
             if found is None:
                 found = self._decode_rewritten(_encode(_rewritten(_decode_object(row), self._fields)))
             return found if self._read_times is None else self._read_times(found)
         except _NOT_DECODED as error:
             raise BadCells(str(error)) from None
+
+    def _decoded(self, row: bytes) -> Any:
+        """None where members have to be rewritten first."""
+        try:
+            is_soon_decoded = self._is_narrow or self._is_soon_decoded(row)
+            found = self._decode_exact(row if is_soon_decoded else _in_order(row, self._fields))
+        except _NOT_DECODED:
+            return None
+        may_be_a_text = self._fields.nested or None in msgspec.structs.astuple(found)
+        return None if may_be_a_text and _NULL_TEXT(row) else found
 
     def _is_soon_decoded(self, row: bytes) -> bool:
         """Whether it takes few looks at a column's name for each byte of the row and for each column, however the
@@ -213,7 +223,10 @@ def _rewritten(members: dict[str, msgspec.Raw], fields: _Fields) -> dict[str, ms
 
 
 def _value(raw: msgspec.Raw, field: _Field) -> msgspec.Raw:
+    """Raises ValueError."""
     text, column = bytes(raw), field.column
+    if _JSON_TYPES.get(column.type) not in (str, msgspec.Raw) and _NULL_TEXT(text[: len(b'"null"')]):
+        raise ValueError(f"{text.decode()} is a text, and no {column.type}")
     if column.fields and text.startswith(b"{"):
         return msgspec.Raw(_encode(_rewritten(_decode_object(text), field.inner)))
     if column.type == "STRING" and text[:1] not in b'"{[n':
