@@ -164,6 +164,10 @@ class Replay:
         """Whether records are to come that the era has written."""
         return any(self.left[era].values())
 
+    def awaits_any(self) -> bool:
+        """Whether a table holds rows of records that are to come."""
+        return any(map(self.awaits, self.left))
+
     def _not_past_mark(self, records: Sequence[Record]) -> int:
         if self._mark_order is None:
             return 0

@@ -177,7 +177,7 @@ class StorageWriteSink:
                 if progress.end == position:
                     break
             # what comes next is prepared first, and written only once this was taken back
-            shard.state.settled = not self._unsettled
+            shard.state.settled = not self._unsettled and not shard.replay.awaits_any()
             shard.may_write = shard.may_write and not shard.state.settled
             self._save_mark(shard)
             shard.may_write = not shard.state.settled
