@@ -8,8 +8,8 @@ from consumer.domain.errors import SetupError
 from consumer.settings import Settings
 from consumer.sinks.bigquery.api.identity import GoogleIdentity
 from consumer.sinks.bigquery.api.token import BearerToken
-from consumer.sinks.http.answers import Answer
 from consumer.sinks.http.client import HttpClient
+from consumer.sinks.http.connection import Answer
 
 DEFAULT_ENDPOINT = "https://bigquery.googleapis.com"
 

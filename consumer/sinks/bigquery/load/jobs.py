@@ -9,7 +9,7 @@ from consumer.domain.errors import DeliveryError, TransientError
 from consumer.sinks.bigquery.api.errors import request_error
 from consumer.sinks.bigquery.load.answers import Verdict, start_error, verdict_of
 from consumer.sinks.bigquery.load.requests import MULTIPART_TYPE, Destination, LoadRequest, multipart
-from consumer.sinks.http.answers import Answer
+from consumer.sinks.http.connection import Answer
 
 _MULTIPART_BYTES = 5_000_000
 """Google's own clients send larger files by the resumable protocol."""

@@ -18,7 +18,7 @@ from consumer.sinks.bigquery.storage_write import messages_pb2 as messages
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
 from consumer.sinks.bigquery.storage_write.messages import append_rows
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
-from consumer.sinks.http.answers import ANSWER_BYTES
+from consumer.sinks.http.connection import ANSWER_BYTES
 from consumer.sinks.http.proxies import http_proxy_of
 
 DEFAULT_ENDPOINT = "https://bigquerystorage.googleapis.com"

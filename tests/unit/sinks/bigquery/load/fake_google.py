@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from consumer.sinks.http.answers import Answer
+from consumer.sinks.http.connection import Answer
 
 
 def error(status: int, reason: str) -> Answer:

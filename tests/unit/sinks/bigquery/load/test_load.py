@@ -24,7 +24,7 @@ from consumer.sinks.bigquery.load.sink import LoadSink
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES, LogRow, Wrapping
 from consumer.sinks.bigquery.rows.times import PartitionTimes
-from consumer.sinks.http.answers import Answer
+from consumer.sinks.http.connection import Answer
 from tests.unit.builders import ARRIVAL_MS, chunk_of
 from tests.unit.sinks.bigquery.builders import SHARD, encoder
 from tests.unit.sinks.bigquery.load.fake_google import FakeGoogle, error

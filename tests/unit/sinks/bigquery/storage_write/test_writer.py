@@ -13,7 +13,7 @@ from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, delivery_error
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, schema
 from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
-from consumer.sinks.http.answers import ANSWER_BYTES
+from consumer.sinks.http.connection import ANSWER_BYTES
 from tests.functional.harness.storage_write_stub import (
     Aborted,
     Codes,
