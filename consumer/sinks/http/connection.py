@@ -152,7 +152,7 @@ class Connection:
                 raise refused_by(self.proxy, response.status, self._host)
             has_end = response.chunked or "Content-Length" in response.headers
             wire.expect_body(response.length or 0, may_end=not has_end)
-            body = response.read(ANSWER_BYTES + 1 if response.length is None else None)
+            body = response.read(ANSWER_BYTES if response.length is None else None)
             self.is_kept = not response.will_close
             return Answer(response.status, body, response.getheader("Location"))
 

@@ -342,11 +342,14 @@ def test_a_request_that_is_taken_in_drips_ends_with_the_time_for_a_request(
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
 
+    taken: list[int] = []
+
     def take(connection: socket.socket) -> None:
         if scheme == "https":
             connection = tls.wrap_socket(connection, server_side=True)
         with connection:
-            while connection.recv(1000):
+            while some := connection.recv(1000):
+                taken.append(len(some))
                 clock.seconds = float("inf")
 
     with (
@@ -354,6 +357,7 @@ def test_a_request_that_is_taken_in_drips_ends_with_the_time_for_a_request(
         pytest.raises(TransientError, match="taken longer than it may as a whole"),
     ):
         post(client(), f"{scheme}://{address}", MANY)
+    assert sum(taken) < len(MANY)
 
 
 def test_a_tls_handshake_that_comes_in_drips_ends_with_the_time_to_connect() -> None:
@@ -418,6 +422,12 @@ def test_an_answer_that_does_not_end_is_not_read_on(
     with pytest.raises(TransientError, match="the answer is longer than 256 KiB"):
         post(http, server.url)
     assert post(http, server.url).status == 200
+
+
+def test_no_memory_is_taken_for_a_length_that_is_only_claimed(server: Loopback) -> None:
+    server.answers = [begin(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % 10**15)]
+    with pytest.raises(TransientError, match="the answer is longer than 32768 KiB"):
+        post(client(), server.url)
 
 
 def test_an_answer_about_each_row_of_the_largest_request_is_read(server: Loopback) -> None:
