@@ -22,6 +22,7 @@ from consumer.daemon.commands.arguments import (
 )
 from consumer.daemon.commands.questions import ask_all, checks_of
 from consumer.daemon.errors import StartFailed
+from consumer.daemon.prepare.proxies import exempt_metadata
 from consumer.daemon.prepare.question import Answer
 from consumer.daemon.sample.file import SampleError, read_sample
 from consumer.daemon.sample.report import SampleReport, study_sample, write_schema
@@ -115,6 +116,7 @@ def _report(options: argparse.Namespace, embedded: Embedded, ask_world: AskWorld
     if options.offline:
         return Report(backend=options.backend, findings=settings.warnings)
     os.environ.update(embedded.environment)
+    os.environ.update(exempt_metadata(os.environ))
     return Report(backend=options.backend, findings=settings.warnings, world=tuple(ask_world(settings)))
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from consumer.daemon.prepare.preparation import NotReady, Unusable
-from consumer.daemon.prepare.proxies import metadata_warning, proxy_lines
+from consumer.daemon.prepare.proxies import proxy_lines
 from consumer.daemon.prepare.question import Answer, Check
 from consumer.daemon.supervise.java import worker_id
 from consumer.daemon.supervise.own_directory import NotOurs, refuse_foreign
@@ -40,9 +40,6 @@ def check_proxies(settings: Settings) -> str:
         lines = proxy_lines(settings)
     except SetupError as error:
         raise Unusable(str(error)) from error
-    warning = metadata_warning(os.environ)
-    if warning is not None:
-        raise Unusable(warning)
     return "; ".join(lines) or "none is used"
 
 

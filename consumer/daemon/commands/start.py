@@ -17,7 +17,7 @@ from consumer.daemon.commands.arguments import (
     load_settings,
 )
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.prepare.proxies import metadata_warning, proxy_lines
+from consumer.daemon.prepare.proxies import exempt_metadata, proxy_lines
 from consumer.daemon.report.log import Log
 from consumer.domain.errors import SetupError
 from consumer.settings import BACKENDS, Settings, SettingsError
@@ -64,6 +64,7 @@ def _serve(settings: Settings, embedded: Embedded) -> int:
     from consumer.daemon.supervise.service import serve
 
     os.environ.update(embedded.environment)
+    os.environ.update(exempt_metadata(os.environ))
     log = Log(backend=settings.backend, level=settings["log.level"], clock=time.time)
     for warning in settings.warnings:
         log.warning(str(warning))
@@ -78,9 +79,6 @@ def _tell_proxies(settings: Settings, log: Log) -> None:
             log.info(line)
     except SetupError as error:
         raise StartFailed(str(error)) from error
-    warning = metadata_warning(os.environ)
-    if warning is not None:
-        log.warning(warning)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,27 +1,26 @@
-"""Tells by which proxy each service is asked, and makes the JVM read `no_proxy` as everything else does.
+"""Tells by which proxy each service is asked, and makes the KCL ask AWS by the proxy that botocore takes.
 
-botocore, google-auth, requests and the KCL's AWS SDK find the proxy in the environment themselves, shard processes by
+botocore, google-auth and requests find the proxy in the environment themselves, shard processes by
 consumer/sinks/http/proxies.py. What they read is the same but for `all_proxy`, which AWS's libraries do not know.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
+from consumer.domain.errors import SetupError
 from consumer.settings import Settings
 from consumer.sinks.http.proxies import Proxy, http_proxy_of, proxy_of, unusable
 
-_NO_PROXY = ("no_proxy", "NO_PROXY")
-_OWN_KEYS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
+_METADATA = ("169.254.169.254", "[fd00:ec2::254]")
+"""Where an instance asks for its credentials: a proxy would get its own, or none."""
 _GRPC_PROXY = "grpc_proxy"
-_METADATA = "http://169.254.169.254"
+_PROXY_HOST = "-Dhttp.proxyHost="
 
 BIGQUERY = "https://bigquery.googleapis.com"
 STORAGE_WRITE = "https://bigquerystorage.googleapis.com"
@@ -36,8 +35,9 @@ class _Asked:
 def proxy_lines(settings: Settings) -> list[str]:
     """One line for each proxy, and one for what is asked without; none where no proxy is used at all. Raises SetupError
     for one that cannot be used."""
+    java_options(settings)
     ways: dict[Proxy | None, list[str]] = {}
-    for asked in _aws(settings):
+    for asked in [*_kcl(settings), *_s3(settings)]:
         ways.setdefault(_proxy_for_aws(asked.url), []).append(asked.what)
     for asked in _google(settings):
         ways.setdefault(http_proxy_of(asked.url), []).append(asked.what)
@@ -49,34 +49,64 @@ def proxy_lines(settings: Settings) -> list[str]:
     return [*lines, *([f"without a proxy: {', '.join(ways[None])}"] if None in ways else [])]
 
 
-def metadata_warning(environment: Mapping[str, str]) -> str | None:
-    """Where botocore would ask a proxy for the credentials of the instance, which only the instance itself can get."""
-    if (
-        any(map(environment.get, _OWN_KEYS))
-        or environment.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
-    ):
-        return None
-    proxy = _proxy_for_aws(_METADATA)
-    if proxy is None:
-        return None
-    host = urlsplit(_METADATA).hostname
-    return f"{proxy.variable}: an instance's credentials are asked for by the proxy {proxy}: add {host} to NO_PROXY"
+def exempt_metadata(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables with which an instance's credentials are asked for directly, by botocore and google-auth as well;
+    empty where that is so anyway."""
+    present = environment.get("no_proxy", environment.get("NO_PROXY", ""))
+    proxies = {name.lower() for name in environment if name.lower().endswith("_proxy")} - {"no_proxy"}
+    if present.strip() == "*" or not proxies:
+        return {}
+    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, (present, *_METADATA))))
 
 
-def no_proxy_for_java(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables as the KCL's AWS SDK reads them: to it a name stands for itself alone, and needs a star to stand
-    for all that end with it. Others take no notice of names with stars."""
-    found = {name: environment[name] for name in _NO_PROXY if environment.get(name)}
-    return {name: ",".join(dict.fromkeys(_with_stars(hosts))) for name, hosts in found.items()}
+def java_options(settings: Settings) -> list[str]:
+    """Options for the JVM with which the KCL asks AWS by the proxy of botocore. None where jvm.options name one.
+
+    By itself the KCL's AWS SDK asks whatever address by the proxy of HTTP_PROXY or `-Dhttp.proxyHost`, never by that of
+    HTTPS_PROXY or `-Dhttps.proxyHost`; takes a percent-encoded password as it stands; and needs a star in NO_PROXY for
+    hosts that end alike. Raises SetupError if the proxies of its addresses differ.
+    """
+    if _PROXY_HOST in settings.text("jvm.options"):
+        return []
+    asked = [(one, _proxy_for_kcl(one.url)) for one in _kcl(settings)]
+    proxies: dict[str, tuple[_Asked, Proxy]] = {}
+    for one, proxy in asked:
+        if proxy is not None:
+            proxies.setdefault(proxy.url(), (one, proxy))
+    if not proxies:
+        return [f"{_PROXY_HOST}none", "-Dhttp.nonProxyHosts=*"] if "http" in getproxies() else []
+    (first, proxy), *others = proxies.values()
+    if others:
+        other, differs = others[0]
+        raise SetupError(
+            f"the KCL has one proxy for all that it asks: not {proxy} for {first.what} and {differs} for {other.what}",
+            setting=differs.variable,
+        )
+    direct = [urlsplit(one.url).hostname or "" for one, proxy in asked if not proxy]
+    options = {
+        "proxyHost": proxy.host,
+        "proxyPort": str(proxy.port),
+        "nonProxyHosts": "|".join((*direct, *_patterns(getproxies().get("no", "")), *_METADATA, "169.254.*")),
+    }
+    if proxy.user is not None:
+        options |= {"proxyUser": proxy.user, "proxyPassword": proxy.password}
+    return [f"-Dhttp.{name}={text}" for name, text in options.items()]
 
 
-def _with_stars(hosts: str) -> Iterator[str]:
-    for host in filter(None, map(str.strip, hosts.split(","))):
-        yield host
-        bare = host.lstrip(".")
-        if bare and not set("*:/|") & set(bare):
-            yield bare
-            yield f"*.{bare}"
+def _patterns(no_proxy: str) -> Iterator[str]:
+    """Names of NO_PROXY, each of which stands for all that end with it, as the AWS SDK spells them. It does not look at
+    ports: hosts that an entry with one exempts come from `java_options`."""
+    for name in no_proxy.split(","):
+        bare = name.strip().lstrip(".")
+        if re.fullmatch(r"[\w.-]+", bare):  # to the SDK it is a regular expression
+            yield from (bare, f"*.{bare}")
+
+
+def _proxy_for_kcl(url: str) -> Proxy | None:
+    proxy = _proxy_for_aws(url)
+    if proxy is not None and proxy.scheme != "http":
+        raise unusable(proxy, url)
+    return proxy
 
 
 def _proxy_for_aws(url: str) -> Proxy | None:
@@ -88,11 +118,16 @@ def _proxy_for_aws(url: str) -> Proxy | None:
     return proxy
 
 
-def _aws(settings: Settings) -> Iterator[_Asked]:
+def _kcl(settings: Settings) -> Iterator[_Asked]:
+    """What the KCL asks; so does the supervisor, but for CloudWatch."""
     region = settings.text("regionName")
     for name, key in (("Kinesis", "kinesisEndpoint"), ("DynamoDB", "dynamoDBEndpoint")):
         yield _Asked(name, settings.optional_text(key) or _aws_url(name, region))
+    yield _Asked("CloudWatch", _aws_url("monitoring", region))
     yield _Asked("STS", os.environ.get("AWS_ENDPOINT_URL_STS") or _aws_url("STS", region))
+
+
+def _s3(settings: Settings) -> Iterator[_Asked]:
     yield _Asked(
         "S3", settings.optional_text("s3.endpoint_url") or _aws_url("S3", settings.text("s3.region"))
     )

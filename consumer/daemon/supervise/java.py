@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.prepare.proxies import no_proxy_for_java
+from consumer.daemon.prepare.proxies import java_options
 from consumer.daemon.prepare.roles import role_session
 from consumer.daemon.supervise.state import StateDirectory
 from consumer.domain.names import EVENTS_VARIABLE, FORK_SERVER_VARIABLE, SETTINGS_VARIABLE
@@ -52,6 +52,7 @@ def java_command(settings: Settings, state: StateDirectory, environment: Mapping
     KCL."""
     arguments = (
         str(java_executable(settings)),
+        f"@{state.java_options}",
         *shlex.split(settings.text("jvm.options")),
         f"-Dlogback.configurationFile={state.logback_file}",
         "-cp",
@@ -63,6 +64,13 @@ def java_command(settings: Settings, state: StateDirectory, environment: Mapping
         str(state.logback_file),
     )
     return JavaCommand(arguments=arguments, environment=_environment(settings, state, environment))
+
+
+def java_options_file(settings: Settings) -> str:
+    """Options for the java launcher that no list of processes is to show: they may hold a proxy's password. Raises
+    SetupError for proxies that the KCL cannot use."""
+    quoted = (option.replace("\\", r"\\").replace('"', r"\"") for option in java_options(settings))
+    return "".join(f'"{option}"\n' for option in quoted)
 
 
 def kcl_properties(settings: Settings) -> str:
@@ -125,7 +133,7 @@ def _environment(settings: Settings, state: StateDirectory, environment: Mapping
     }
     if settings.flag(FORK_SERVER):
         own[FORK_SERVER_VARIABLE] = state.fork_server_path
-    return {**environment, **no_proxy_for_java(environment), **_locale(), **own}
+    return {**environment, **_locale(), **own}
 
 
 def _locale() -> dict[str, str]:

@@ -25,7 +25,14 @@ from consumer.daemon.supervise import logback, processes
 from consumer.daemon.supervise.background import in_thread
 from consumer.daemon.supervise.fork_server import ForkServerProcess
 from consumer.daemon.supervise.forked import Forked
-from consumer.daemon.supervise.java import FORK_SERVER, JavaCommand, java_command, kcl_properties, worker_id
+from consumer.daemon.supervise.java import (
+    FORK_SERVER,
+    JavaCommand,
+    java_command,
+    java_options_file,
+    kcl_properties,
+    worker_id,
+)
 from consumer.daemon.supervise.jvm_command import Commands
 from consumer.daemon.supervise.lease_watch import ReadLeases, watching_leases
 from consumer.daemon.supervise.restarts import RestartPolicy
@@ -78,6 +85,7 @@ def _refuse_few_descriptors() -> None:
 def render_files(settings: Settings, state: StateDirectory, environment: Mapping[str, str]) -> JavaCommand:
     """Writes what the JVM and the shard processes read, and returns the JVM's command."""
     state.write(state.settings_file, settings.dump())
+    state.write(state.java_options, java_options_file(settings).encode())
     state.write(state.kcl_properties, kcl_properties(settings).encode("ascii"))
     logging = logback.render(log_file=state.kcl_log, level=settings.text("jvm.log_level"))
     state.write(state.logback_file, logging.encode())

@@ -36,6 +36,10 @@ class StateDirectory:
         return self.path / "settings.json"
 
     @property
+    def java_options(self) -> Path:
+        return self.path / "java.options"
+
+    @property
     def kcl_properties(self) -> Path:
         return self.path / "kcl.properties"
 

@@ -11,6 +11,7 @@ from consumer.daemon.supervise.java import (
     MAIN_CLASS,
     java_command,
     java_executable,
+    java_options_file,
     kcl_properties,
     worker_id,
 )
@@ -34,7 +35,7 @@ def test_the_command_runs_the_daemon_with_our_logback_from_the_first_line(state:
     command = java_command(settings(jvm__options="-Xmx1g '-Da=b c'"), state, {"PATH": "/usr/bin"})
     java, *options = command.arguments
     assert Path(java).name == "java"
-    assert options[:2] == ["-Xmx1g", "-Da=b c"]
+    assert options[:3] == [f"@{state.path}/java.options", "-Xmx1g", "-Da=b c"]
     assert f"-Dlogback.configurationFile={state.path}/logback.xml" in options
     assert options[options.index("-cp") + 1].endswith("amazon_kclpy/jars/*")
     assert options[options.index(MAIN_CLASS) :] == [
@@ -54,6 +55,7 @@ from consumer.daemon.supervise.logback import render
 from consumer.daemon.supervise.state import StateDirectory
 from consumer.settings import load
 state = StateDirectory(path=Path(sys.argv[1]), events_path="", descriptor=-1)
+state.java_options.write_text("")
 state.kcl_properties.write_text("")
 state.logback_file.write_text(render(log_file=state.kcl_log, level="INFO"))
 command = java_command(load("s3", overrides={"s3.bucket": "bucket"}), state, os.environ)
@@ -90,7 +92,17 @@ def test_shard_processes_find_python_the_package_their_settings_and_the_supervis
     assert environment["CONSUMER_FORK_SERVER"] == str(state.path / "fork-server")
     assert environment["AWS_REGION"] == "here"
     assert environment["HTTPS_PROXY"] == "http://proxy.example:3128"
-    assert environment["NO_PROXY"] == ".example,example,*.example"
+    assert environment["NO_PROXY"] == ".example"
+
+
+def test_a_proxys_password_is_in_the_options_file_as_the_java_launcher_reads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert java_options_file(settings()) == ""
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:a%20%22b%5C@proxy.example:3128")
+    lines = java_options_file(settings()).splitlines()
+    assert '"-Dhttp.proxyHost=proxy.example"' in lines
+    assert r'''"-Dhttp.proxyPassword=a \"b\\"''' in lines
 
 
 def test_the_kcls_file_holds_its_keys_and_what_follows_from_ours() -> None:
@@ -162,11 +174,3 @@ def test_the_kcl_knows_the_provider_and_what_is_said_to_it() -> None:
     assert b"services/sts/auth/StsAssumeRoleCredentialsProvider" in decoder
     for name in (b"ENDPOINT_REGION", b"EXTERNAL_ID"):
         assert name in keys
-
-
-def test_the_kcls_sdk_reads_the_variables_that_name_proxies() -> None:
-    jars = Path(amazon_kclpy.__file__).parent / "jars"
-    (utils,) = jars.glob("utils-2*.jar")
-    with zipfile.ZipFile(utils) as archive:
-        names = archive.read("software/amazon/awssdk/utils/ProxyEnvironmentSetting.class")
-    assert all(name in names for name in (b"http_proxy", b"https_proxy", b"no_proxy"))

@@ -4,6 +4,7 @@ import select
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,10 +20,12 @@ class Asked:
 
 @dataclass
 class ForwardProxy:
-    """`answer` is what it says to CONNECT instead of connecting, or to a request instead of passing it on."""
+    """`answer` is what it says to CONNECT instead of connecting, or to a request instead of passing it on. What a
+    server says first comes `delay_seconds` later."""
 
     address: str
     answer: bytes = b""
+    delay_seconds: float = 0
     seen: list[Asked] = field(default_factory=list)
 
     @property
@@ -65,8 +68,12 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def _pump(self, upstream: socket.socket) -> None:
         ways = {self.connection: upstream, upstream: self.connection}
+        delay = self.proxy.delay_seconds
         while True:
             for one in select.select(list(ways), [], [], 30)[0]:
+                if one is upstream:
+                    time.sleep(delay)
+                    delay = 0
                 some = one.recv(65536)
                 if not some:
                     return
