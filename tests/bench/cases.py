@@ -73,6 +73,7 @@ class _Format:
     ascii_only: bool = True
     arrivals_per_second: int = 10_000
     program: Sequence[str] = _SHARD_PROCESS
+    is_rich: bool = False
 
 
 _STORAGE_WRITE = {"bigquery.method": "storage_write"}
@@ -93,6 +94,9 @@ FORMATS: Mapping[Target, Mapping[str, _Format]] = {
     "storage_write": {
         "storage_write, row=log": _Format(settings=_STORAGE_WRITE),
         "storage_write, row=fields": _Format(settings={**_STORAGE_WRITE, "bigquery.row": "fields"}),
+        "storage_write, row=fields, NUMERIC and arrays": _Format(
+            settings={**_STORAGE_WRITE, "bigquery.row": "fields"}, is_rich=True
+        ),
         "storage_write, row=fields, overflow": _Format(
             settings={**_STORAGE_WRITE, "bigquery.row": "fields", "bigquery.unknown_fields": "overflow"}
         ),
@@ -111,7 +115,7 @@ TARGETS = tuple(FORMATS)
 
 def settings_of(case: Case, backend: Discarding, folder: Path) -> Settings:
     """For a shard process that delivers to the discarding backend; writes the schema file to `folder`."""
-    return settings_for(case.backend, case.settings, schema(case.input.record_bytes), backend, folder)
+    return settings_for(case.backend, case.settings, schema(case.input), backend, folder)
 
 
 def settings_for(
@@ -155,6 +159,7 @@ def _case(target: Target, name: str, size: int, records: int) -> Case:
             count=min(records, _BYTES_A_RUN // size),
             arrivals_per_second=wanted.arrivals_per_second,
             ascii_only=wanted.ascii_only,
+            is_rich=wanted.is_rich,
         ),
         settings=wanted.settings,
         program=wanted.program,

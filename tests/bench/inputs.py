@@ -18,13 +18,15 @@ _ARRIVAL_MARK = "1700000000000"
 class Input:
     """One shard's records: every payload has exactly `record_bytes`, at least 160.
 
-    `arrivals_per_second` is how densely the records lie on the stream, and so how full time lets a chunk become.
+    `arrivals_per_second` is how densely the records lie on the stream, and so how full time lets a chunk become;
+    `is_rich` adds decimals and arrays.
     """
 
     record_bytes: int
     count: int
     arrivals_per_second: int = 10_000
     ascii_only: bool = True
+    is_rich: bool = False
 
     def lines(self) -> Iterator["Line"]:
         """Messages of the protocol until all records are out; sequence numbers and arrival times ascend."""
@@ -57,11 +59,16 @@ def number_sum(records: int) -> int:
     return records * _FIRST_NUMBER + records * (records - 1) // 2
 
 
-def payload(index: int, size: int, *, ascii_only: bool = True) -> bytes:
+def payload(index: int, size: int, *, ascii_only: bool = True, is_rich: bool = False) -> bytes:
     """A player log of `size` bytes with a `number` that only payloads of the same place in a message share."""
     player = f"{index * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128:032x}"
     moment = f"2023-11-14T{index // 3600 % 24:02}:{index // 60 % 60:02}:{index % 60:02}.{index % 1000:03}Z"
     head = f'{{"player_id":"{player}","time":"{moment}","number":{_FIRST_NUMBER + index},"event":"level_up"'
+    if is_rich:
+        head += (
+            f',"price":{index % 100}.50,"balance":"-{index * 7919}.123456789","tags":["daily","level-{index % 60}"]'
+            f',"scores":[{index % 10},{index % 1000},-3,{index * 31}],"rates":[0.5,{index % 7}.25]'
+        )
     text = head.encode()
     parts = [text]
     left = size - len(text) - len(b',"note":""}')
@@ -78,13 +85,19 @@ def payload(index: int, size: int, *, ascii_only: bool = True) -> bytes:
     return b"".join(parts)
 
 
-def schema(size: int) -> list[dict[str, str]]:
-    """BigQuery's columns for the payloads of a size: one for each member."""
-    types = {"time": "TIMESTAMP"}
-    members = json.loads(payload(0, size))
+_TYPES = {"time": "TIMESTAMP", "price": "NUMERIC", "balance": "NUMERIC"}
+_KINDS = {int: "INTEGER", float: "FLOAT", str: "STRING"}
+
+
+def schema(wanted: Input) -> list[dict[str, str]]:
+    """BigQuery's columns for its payloads: one for each member."""
     return [
-        {"name": name, "type": types.get(name, "INTEGER" if isinstance(value, int) else "STRING")}
-        for name, value in members.items()
+        {
+            "name": name,
+            "type": _TYPES.get(name) or _KINDS[type(value[0] if isinstance(value, list) else value)],
+            "mode": "REPEATED" if isinstance(value, list) else "NULLABLE",
+        }
+        for name, value in json.loads(_payload(wanted, 0)).items()
     ]
 
 
@@ -108,7 +121,7 @@ def _template(wanted: Input, records: int) -> bytes:
 
 
 def _payload(wanted: Input, index: int) -> bytes:
-    return payload(index, wanted.record_bytes, ascii_only=wanted.ascii_only)
+    return payload(index, wanted.record_bytes, ascii_only=wanted.ascii_only, is_rich=wanted.is_rich)
 
 
 def _placed(template: bytes, message: int, arrival_ms: int) -> bytes:

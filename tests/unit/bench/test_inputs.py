@@ -22,8 +22,10 @@ def test_a_payload_without_room_for_its_members_is_refused() -> None:
         payload(0, 100)
 
 
-def test_every_member_of_a_payload_has_a_column() -> None:
-    assert {column["name"] for column in schema(700)} == json.loads(payload(0, 700)).keys()
+@pytest.mark.parametrize("is_rich", [True, False])
+def test_every_member_of_a_payload_has_a_column(is_rich: bool) -> None:
+    columns = schema(Input(record_bytes=700, count=1, is_rich=is_rich))
+    assert {column["name"] for column in columns} == json.loads(payload(0, 700, is_rich=is_rich)).keys()
 
 
 def test_messages_hold_all_records_in_ascending_order() -> None:
