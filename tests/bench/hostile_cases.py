@@ -20,6 +20,10 @@ _COLUMNS = (
     {"name": "event", "type": "STRING"},
 )
 _JSON_COLUMN = {"name": "note", "type": "JSON"}
+_ARRAY_COLUMNS = (
+    {"name": "prices", "type": "NUMERIC", "mode": "REPEATED"},
+    {"name": "tags", "type": "STRING", "mode": "REPEATED"},
+)
 _FIELDS = {"bigquery.row": "fields"}
 _METADATA = {"bigquery.metadata_columns": "true"}
 
@@ -28,7 +32,7 @@ _METADATA = {"bigquery.metadata_columns": "true"}
 class _Rows:
     settings: Mapping[str, str]
     fields: bool = True
-    json_column: bool = False
+    more_columns: tuple[Mapping[str, str], ...] = ()
     metadata: bool = False
 
 
@@ -36,7 +40,10 @@ _ROWS = {
     "log": _Rows(settings={}, fields=False),
     "log and metadata": _Rows(settings=_METADATA, fields=False, metadata=True),
     "fields": _Rows(settings={**_FIELDS, "bigquery.unknown_fields": "ignore"}),
-    "fields with JSON": _Rows(settings=_FIELDS, json_column=True),
+    "fields with JSON": _Rows(settings=_FIELDS, more_columns=(_JSON_COLUMN,)),
+    "fields with arrays": _Rows(
+        settings={**_FIELDS, "bigquery.unknown_fields": "ignore"}, more_columns=_ARRAY_COLUMNS
+    ),
     "fields and overflow": _Rows(settings={**_FIELDS, "bigquery.unknown_fields": "overflow"}),
     "fields and metadata": _Rows(
         settings={**_FIELDS, **_METADATA, "bigquery.unknown_fields": "ignore"},
@@ -100,7 +107,7 @@ def _of_bigquery(native: bool) -> Iterator[HostileCase]:
                         **rows.settings,
                         **_native(native),
                     },
-                    columns=(*_COLUMNS, _JSON_COLUMN) if rows.json_column else _COLUMNS,
+                    columns=(*_COLUMNS, *rows.more_columns),
                     metadata=rows.metadata,
                     arrow=method == "storage_write" and rows.fields,
                 )

@@ -151,6 +151,13 @@ def _members() -> Iterator[Kind]:
     yield Kind("json-object", make.repeated(b'"note":{', b'"a":{},', b"}"))
     yield Kind("json-arrays-of-nothing", make.repeated(b'"note":[', b"[],", b"]"))
     yield Kind("text-column-array", make.repeated(b'"event":[', b"true,", b"]"))
+    for name, column, value in (
+        ("numbers", b"prices", b"0,"),
+        ("decimals", b"prices", b'"0.1234567895",'),
+        ("texts", b"tags", b'"",'),
+        ("nulls", b"tags", b"null,"),
+    ):
+        yield Kind(f"array-column-{name}", make.repeated(b'"%b":[' % column, value, b"]"))
     yield Kind("members-many", make.many_members)
     yield Kind("member-repeated", make.repeated(b"", b'"x":0,', b""))
     yield Kind("member-repeated-within", make.repeated(b'"note":{', b'"a":0,', b"}"))

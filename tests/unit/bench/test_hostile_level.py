@@ -35,7 +35,7 @@ def names(case: str, pattern: str, *sizes: Any) -> list[str]:
 def test_every_method_row_shape_and_number_of_tables_is_there_with_the_c_library_and_without(
     tmp_path: Path,
 ) -> None:
-    assert len(CASES) == len(hostile_cases()) == 2 * (2 + 3 * 6 * 2)
+    assert len(CASES) == len(hostile_cases()) == 2 * (2 + 3 * 7 * 2)
     backend = Backend("http://127.0.0.1:1", "http://127.0.0.1:2")
     for case in CASES.values():
         settings = case.settings_at(backend, tmp_path)
