@@ -33,6 +33,9 @@ enum { MOST_DIGITS = 2, MOST_TABLES = 256 };
 /* At least as many bytes as a member with a time takes beside its name. */
 enum { TIME_MEMBER_SIZE = 64 };
 
+/* What an object takes in a record beside its name and its members: a comma and braces. */
+enum { OVERFLOW_SIZE = 3 };
+
 /* Of a text that is_own_time has taken, since 1970. */
 static int64_t micros_of(span text) {
     const byte *at = text.begin;
@@ -49,7 +52,7 @@ static int64_t micros_of(span text) {
  * one in the rules; the cursor stands before it. */
 EXPORT int find_rows(const row_rules *rules, const row_schema *schema, const record_columns *from, uint64_t first,
                      row_choice *choice, row_places *found, choice_cursor *cursor) {
-    typed_cell cells[MOST_COLUMNS];
+    typed_row row;
     const byte *limit = from->text + from->text_bytes;
     if (rules->key_digits > MOST_DIGITS) return NOT_SURE;
     for (; cursor->place < choice->count; cursor->place++) {
@@ -66,23 +69,28 @@ EXPORT int find_rows(const row_rules *rules, const row_schema *schema, const rec
         if (arrival < 0 || arrival > LAST_TIME_MS || size > rules->max_bytes) return NOT_SURE;
         if (arrival / DAY_MS != rules->arrival_day) return ON_ANOTHER_DAY;
         const byte *end = payload + size;
-        if (schema ? !read_typed_row(payload, end, limit, 0, schema, rules, &key, &time, cells)
-                   : !read_members(payload, end, limit, rules, &key, &time))
-            return NOT_SURE;
+        int64_t array_bytes = 0;
+        if (schema) array_bytes = read_typed_row(payload, end, limit, 0, schema, rules, &key, &time, &row);
+        else if (!read_members(payload, end, limit, rules, &key, &time)) return NOT_SURE;
+        if (array_bytes == NO_ROW) return NOT_SURE;
         int64_t table = table_of(&key, rules->key_digits);
         if (table < 0) return NOT_SURE;
         int has_time = !is_missing(&time), has_key = !is_missing(&key);
         if (has_time && !(time.is_text && is_own_time(time.value, rules))) return NOT_SURE;
-        /* a row of typed columns is as long as its record with the time that it gets */
-        if (!has_time && schema && size + TIME_MEMBER_SIZE + 6 * rules->time_name.size > rules->max_bytes) return NOT_SURE;
+        /* a row of typed columns is as long as its record with the time that it gets, and the overflow column's name */
+        uint64_t more = has_time ? 0 : TIME_MEMBER_SIZE + 6 * rules->time_name.size;
+        if (schema && schema->overflow_column >= 0)
+            more += schema->columns[schema->overflow_column].quoted.size + OVERFLOW_SIZE;
+        if (schema && size + more > rules->max_bytes) return NOT_SURE;
 
-        if (schema && choice->layouts) add_cells(schema, cells, choice->layouts + (uint64_t)table * schema->count);
+        if (schema && choice->layouts) add_cells(schema, row.cells, choice->layouts + (uint64_t)table * schema->count);
         choice->tables[cursor->place] = (uint8_t)table;
         found->payloads[index] = payload;
         found->sizes[index] = (uint32_t)size;
         found->key_offsets[index] = has_key ? (uint32_t)(key.value.begin - payload) : NO_KEY;
         found->key_sizes[index] = has_key ? (uint32_t)key.value.size : 0;
         found->times_us[index] = has_time ? micros_of(time.value) : arrival * 1000;
+        found->array_bytes[index] = (uint32_t)array_bytes;
     }
     return FOUND;
 }
@@ -96,7 +104,7 @@ EXPORT void sort_rows(row_choice *choice, const row_places *found) {
     for (uint64_t place = 0; place < choice->count; place++) {
         uint32_t index = choice->indices[place], at = next[choice->tables[place]]++;
         choice->sorted[at] = index;
-        choice->sizes[at] = found->sizes[index] + (uint32_t)choice->bytes_beside;
+        choice->sizes[at] = found->sizes[index] + found->array_bytes[index] + (uint32_t)choice->bytes_beside;
     }
 }
 

@@ -56,7 +56,10 @@ QUOTED_SLACK = 16
 NO_KEY = 2**32 - 1
 """The offset of a key that is missing."""
 
-COLUMN_TYPES = ("TEXT", "JSON", "INTEGER", "FLOAT", "BOOLEAN", "TIMESTAMP", "DATE")
+NO_ROW = -1
+"""What array_bytes_of answers where it is not sure of a row."""
+
+COLUMN_TYPES = ("TEXT", "JSON", "INTEGER", "FLOAT", "BOOLEAN", "TIMESTAMP", "DATE", "NUMERIC")
 """By their numbers."""
 
 NUMBER_COLUMNS = tuple(NUMBER_CODES)
@@ -134,7 +137,8 @@ class RowCursor(Structure):
 
 class RowPlaces(Structure):
     _fields_ = tuple(
-        (name, c_void_p) for name in ("payloads", "sizes", "key_offsets", "key_sizes", "times_us")
+        (name, c_void_p)
+        for name in ("payloads", "sizes", "key_offsets", "key_sizes", "times_us", "array_bytes")
     )
 
 
@@ -159,8 +163,7 @@ class ColumnSizes(Structure):
 class TypedColumn(Structure):
     _fields_ = (
         *((name, Span) for name in ("name", "quoted", "lower")),
-        ("type", c_int32),
-        ("is_required", c_int32),
+        *((name, c_int32) for name in ("type", "is_required", "value_bytes")),
     )
 
 
@@ -170,7 +173,8 @@ class RowSchema(Structure):
         ("count", c_uint64),
         ("time_column", c_int64),
         ("key_column", c_int64),
-        ("leaves_out_unknown", c_int64),
+        ("overflow_column", c_int64),
+        ("takes_unknown", c_int64),
         ("slots", POINTER(c_uint16)),
         ("most_steps", c_uint64),
         ("longest_name", c_uint64),
@@ -179,7 +183,11 @@ class RowSchema(Structure):
 
 class TypedLayout(Structure):
     _fields_ = tuple(
-        (name, c_uint64) for name in ("nulls", "text_bytes", "validity", "offsets", "values", "written")
+        (name, c_uint64)
+        for name in (
+            *("nulls", "text_bytes", "validity", "offsets", "values", "written"),
+            *("array_values", "arrays", "values_written"),
+        )
     )
 
 
@@ -316,7 +324,7 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     ("measure_columns", _ROWS, None),
     ("write_columns", (*_ROWS, c_void_p), None),
     ("index_columns", (POINTER(RowSchema),), None),
-    ("is_typed_row", (c_char_p, c_uint64, POINTER(RowSchema), POINTER(RowRules)), c_int),
+    ("array_bytes_of", (c_char_p, c_uint64, POINTER(RowSchema), POINTER(RowRules)), c_int64),
     ("measure_typed", _TYPED_ROWS, None),
     ("write_typed", (*_TYPED_ROWS, c_uint64, c_void_p), None),
 )

@@ -222,13 +222,15 @@ static inline int64_t days_since_1970(int64_t year, int64_t month, int64_t day) 
 }
 
 /* What is known of the row of each record of a chunk, by the record's index: where its payload is, how long it is, where
- * in it the key stands (NO_KEY where it is missing) and how long that is, and the time in microseconds since 1970. */
+ * in it the key stands (NO_KEY where it is missing) and how long that is, the time in microseconds since 1970, and what the
+ * values of its arrays take in Arrow beside their texts: of typed columns. */
 typedef struct {
     const byte **payloads;
     uint32_t *sizes;
     uint32_t *key_offsets;
     uint32_t *key_sizes;
     int64_t *times_us;
+    uint32_t *array_bytes;
 } row_places;
 
 /* BigQuery's types, but for those that are left to Python. GEOGRAPHY is a text, too. */
@@ -239,19 +241,21 @@ typedef enum {
     COLUMN_FLOAT = 3,
     COLUMN_BOOLEAN = 4,
     COLUMN_TIMESTAMP = 5,
-    COLUMN_DATE = 6
+    COLUMN_DATE = 6,
+    COLUMN_NUMERIC = 7
 } column_type;
 
 enum { MOST_COLUMNS = 512 };
 
 /* Of a record that makes a row of fields, as in rows/size.py. */
-enum { MOST_MEMBERS = 10000, LEAST_MEMBER_BYTES = 5 };
+enum { MOST_MEMBERS = 10000, LEAST_MEMBER_BYTES = 5, MOST_VALUES = 100000 };
 
 /* `quoted` is the name with its quotes and the colon, as it mostly stands in a record, and at least QUOTED_SLACK bytes may
- * be read behind it; `lower` is the name in lower case, by which Python finds it as well. */
+ * be read behind it; `lower` is the name in lower case, by which Python finds it as well. Of a column of arrays `value_bytes`
+ * is what each value takes in Arrow beside its text; others have 0 there. */
 typedef struct {
     span name, quoted, lower;
-    int32_t type, is_required;
+    int32_t type, is_required, value_bytes;
 } typed_column;
 
 enum { QUOTED_SLACK = 16 };
@@ -260,27 +264,40 @@ enum { QUOTED_SLACK = 16 };
 enum { COLUMN_SLOTS = 4096 };
 
 /* The columns of a table. The one at `time_column` is a TIMESTAMP that takes the arrival where a record has no time; the
- * one at `key_column` holds the key, and is -1 where none does. What index_columns fills: COLUMN_SLOTS `slots`, in which a
+ * one at `key_column` holds the key, and is -1 where none does; the one at `overflow_column`, or -1, holds the members
+ * without a column, its own name among them. What index_columns fills: COLUMN_SLOTS `slots`, in which a
  * column stands (one more than its number, 0 is empty) at most `most_steps` behind the slot that its name chooses; and the
  * size of the longest name. */
 typedef struct {
     const typed_column *columns;
     uint64_t count;
-    int64_t time_column, key_column;
-    int64_t leaves_out_unknown; /* or a member without a column makes a row that is left to Python */
+    int64_t time_column, key_column, overflow_column;
+    int64_t takes_unknown; /* or a member without a column makes a row that is left to Python */
     uint16_t *slots;
     uint64_t most_steps, longest_name;
 } row_schema;
 
-typedef enum { CELL_MISSING = 0, CELL_NULL = 1, CELL_THERE = 2, CELL_WITH_ESCAPES = 3 } cell_state;
+typedef enum { CELL_MISSING = 0, CELL_NULL = 1, CELL_THERE = 2, CELL_WITH_ESCAPES = 3, CELL_OF_OTHERS = 4 } cell_state;
 
-/* `integer` is days of a DATE and microseconds of a TIMESTAMP; a text is without its quotes, but with its escapes. */
+/* A member without a column, as it is spelled, but for the quotes of its name. */
+typedef struct {
+    span name, value;
+} other_member;
+
+/* For the overflow column; a row with more of them is left to Python. */
+enum { MOST_OTHERS = 32 };
+
+/* `integer` is days of a DATE, microseconds of a TIMESTAMP, and of a NUMERIC the lower half, to which `more` is the upper
+ * one. A text is without its quotes, but with its escapes; an array is a text with its brackets, `more` is how many values
+ * it has, and `text_size` what their texts take without escapes; of other members, in an object of so many bytes, too. */
 typedef struct {
     union {
         int64_t integer;
         double number;
         const byte *text;
+        const other_member *others;
     };
+    uint64_t more;
     uint32_t text_size;
     uint32_t state;
 } typed_cell;
@@ -291,19 +308,28 @@ static inline void put_offset(byte *offsets, uint64_t place, uint64_t value) {
     memcpy(offsets + place * sizeof offset, &offset, sizeof offset);
 }
 
+typedef struct {
+    typed_cell cells[MOST_COLUMNS];
+    other_member others[MOST_OTHERS];
+} typed_row;
+
 /* One column of a record batch: where in the batch's body its buffers begin (`validity` where there are nulls, `offsets`
- * where there are texts), and how many bytes of text are written so far. */
+ * where there are texts, `arrays` says where each array begins), and how many bytes of text are written so far. A column of
+ * arrays has `array_values`, of which `values_written` are written so far; its other buffers are those of the values. */
 typedef struct {
     uint64_t nulls, text_bytes, validity, offsets, values, written;
+    uint64_t array_values, arrays, values_written;
 } typed_layout;
 
 /* typed_columns.c: adds a row's cells to what is known of its table's columns. */
 void add_cells(const row_schema *schema, const typed_cell *cells, typed_layout *layout);
 
-/* typed_columns.c: as read_members, with `cells` for the columns. Where the text `is_judged`, values that json.c is not
- * sure of are taken as they are. */
-int read_typed_row(const byte *place, const byte *end, const byte *limit, int is_judged, const row_schema *schema,
-                   const row_rules *rules, member *key, member *time, typed_cell *cells);
+/* typed_columns.c: as read_members, with the cells of a row; what the values of arrays take in Arrow beside their
+ * texts, NO_ROW where it is not sure. Where the text `is_judged`, it is no record as it came, or one that was read before:
+ * values that json.c is not sure of are taken as they are, and the overflow column may be among them. */
+int64_t read_typed_row(const byte *place, const byte *end, const byte *limit, int is_judged, const row_schema *schema,
+                       const row_rules *rules, member *key, member *time, typed_row *row);
+enum { NO_ROW = -1 };
 
 /* base64.c: decodes `size` characters; returns the number of bytes written, -1 where they are no base64. Writes up to
  * SLACK bytes beyond them. */

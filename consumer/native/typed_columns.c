@@ -129,6 +129,58 @@ static int named_float_of(span text, double *number) {
     return 1;
 }
 
+/* What stands behind the digits of a number: nothing, or an exponent. */
+static int exponent_of(const byte *at, const byte *end, int64_t *exponent) {
+    *exponent = 0;
+    if (at == end) return 1;
+    if ((*at++ | 0x20) != 'e') return 0;
+    int is_negative = at < end && *at == '-';
+    if (at < end && (*at == '-' || *at == '+')) at++;
+    if (at == end || end - at > SURE_EXPONENT_DIGITS) return 0;
+    int value = number_of(at, (int)(end - at));
+    *exponent = is_negative ? -value : value;
+    return value >= 0;
+}
+
+enum { NUMERIC_SCALE = 9, NUMERIC_DIGITS = 38 };
+
+/* A number, or a text that is one, in steps of 1e-9: the digit behind these decides how it is rounded, half away from zero,
+ * as Python does (reader.py). */
+static int numeric_of(span text, typed_cell *cell) {
+    static const uint64_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+    const byte *at = text.begin, *end = at + text.size, *behind;
+    int is_negative = at < end && *at == '-', is_rounded_up = 0;
+    at += is_negative;
+    int64_t points = 0, whole = 0, exponent;
+    for (behind = at; behind < end && (is_digit(*behind) || *behind == '.'); behind++) {
+        points += *behind == '.';
+        whole += !points;
+    }
+    if (points > 1 || behind - at == points || !exponent_of(behind, end, &exponent)) return 0;
+    unsigned __int128 value = 0;
+    int64_t places = whole + exponent + NUMERIC_SCALE, digits = 0; /* that are to come, and that there are */
+    for (; at < behind; at++) {
+        if (*at == '.') continue;
+        if (places > 0) {
+            if (digits == NUMERIC_DIGITS) return 0;
+            value = value * 10 + (unsigned)(*at - '0');
+            digits += value != 0;
+        }
+        if (!places--) is_rounded_up = *at >= '5';
+    }
+    if (value && places > 0 && digits + places > NUMERIC_DIGITS) return 0;
+    for (int64_t some; value && places > 0; places -= some) {
+        some = places < NUMERIC_SCALE ? places : NUMERIC_SCALE;
+        value *= tens[some];
+    }
+    if (is_rounded_up && digits == NUMERIC_DIGITS) return 0; /* there may be one digit more */
+    value += (unsigned)is_rounded_up;
+    if (is_negative) value = 0 - value;
+    cell->integer = (int64_t)(uint64_t)value;
+    cell->more = (uint64_t)(value >> 64);
+    return 1;
+}
+
 /* Days since 1970 of `2001-02-03`. */
 static int day_of(const byte *at, int64_t *day) {
     if (at[4] != '-' || at[7] != '-') return 0;
@@ -239,6 +291,8 @@ static int set_cell(typed_cell *cell, column_type type, const member *found, int
         return found->is_text && !has_escape && micros_since_1970(text, &cell->integer);
     case COLUMN_DATE:
         return found->is_text && !has_escape && text.size == 10 && day_of(text.begin, &cell->integer);
+    case COLUMN_NUMERIC:
+        return (found->is_text ? !has_escape : is_number) && numeric_of(text, cell);
     }
     return 0;
 }
@@ -287,51 +341,135 @@ static const byte *read_value(const byte *place, const byte *end, const byte *li
     return place;
 }
 
-int read_typed_row(const byte *place, const byte *end, const byte *limit, int is_judged, const row_schema *schema,
-                   const row_rules *rules, member *key, member *time, typed_cell *cells) {
-    uint64_t expected = 0, members = 0;
+/* How many bytes of text a cell puts into its column. */
+static uint64_t text_bytes_of(column_type type, const typed_cell *cell) {
+    if (cell->state == CELL_WITH_ESCAPES) return unescaped_size(cell->text, cell->text_size);
+    return type == COLUMN_TEXT || type == COLUMN_JSON ? cell->text_size : 0;
+}
+
+/* Past a value of an array; NULL where it is left to Python, as null is. */
+static const byte *read_array_value(const byte *place, const byte *end, const byte *limit, int is_judged,
+                                    column_type type, typed_cell *cell) {
+    member found;
+    int has_escape = 0;
+    const byte *behind = type == COLUMN_INTEGER ? small_integer(place, &cell->integer) : NULL;
+    cell->state = CELL_THERE;
+    if (behind) return behind;
+    place = read_value(place, end, limit, is_judged, &found, &has_escape);
+    return place && set_cell(cell, type, &found, has_escape) && cell->state != CELL_NULL ? place : NULL;
+}
+
+static const byte *read_array(const byte *place, const byte *end, const byte *limit, int is_judged, column_type type,
+                              typed_cell *cell) {
+    uint64_t text_bytes = 0;
+    *cell = (typed_cell){.text = place, .state = CELL_THERE};
+    place = json_space(place + 1);
+    if (*place == ']') return place + 1;
+    for (;;) {
+        typed_cell value;
+        place = read_array_value(place, end, limit, is_judged, type, &value);
+        if (!place || ++cell->more > MOST_VALUES) return NULL;
+        text_bytes += text_bytes_of(type, &value);
+        place = json_space(place);
+        if (*place == ']') break;
+        if (*place++ != ',') return NULL;
+        place = json_space(place);
+    }
+    cell->text_size = (uint32_t)text_bytes;
+    return place + 1;
+}
+
+/* Puts a member into the cell of the overflow column; 0 where that is left to Python. */
+static int add_other(typed_row *row, typed_cell *cell, span name, span value) {
+    if (cell->state != CELL_MISSING && cell->state != CELL_OF_OTHERS) return 0;
+    if (cell->more == MOST_OTHERS) return 0;
+    for (uint64_t place = 0; place < cell->more; place++) {
+        span other = row->others[place].name;
+        if (other.size == name.size && !memcmp(other.begin, name.begin, name.size)) return 0;
+    }
+    row->others[cell->more++] = (other_member){name, value};
+    cell->others = row->others;
+    cell->state = CELL_OF_OTHERS;
+    /* quotes, a colon and a comma, in whose place the last one has a brace; and the first brace */
+    cell->text_size += (uint32_t)(name.size + value.size) + 4 + (cell->more == 1);
+    return 1;
+}
+
+static byte *put_others(byte *out, const typed_cell *cell) {
+    byte before = '{';
+    for (const other_member *other = cell->others; other < cell->others + cell->more; other++) {
+        *out++ = before, *out++ = '"';
+        memcpy(out, other->name.begin, other->name.size), out += other->name.size;
+        *out++ = '"', *out++ = ':';
+        memcpy(out, other->value.begin, other->value.size), out += other->value.size;
+        before = ',';
+    }
+    *out++ = '}';
+    return out;
+}
+
+int64_t read_typed_row(const byte *place, const byte *end, const byte *limit, int is_judged, const row_schema *schema,
+                       const row_rules *rules, member *key, member *time, typed_row *row) {
+    typed_cell *cells = row->cells;
+    uint64_t expected = 0, members = 0, values = 0;
+    int64_t array_bytes = 0;
     memset(cells, 0, schema->count * sizeof *cells);
     place = json_space(place);
-    if (*place != '{') return 0;
+    if (*place != '{') return NO_ROW;
     place = json_space(place + 1);
     if (*place == '}') goto close;
     for (;;) {
         int64_t column = (int64_t)expected;
         int is_key;
-        if (UNLIKELY(++members > MOST_MEMBERS)) return 0; /* Python says what is wrong with it */
+        span name = {0};
+        if (UNLIKELY(++members > MOST_MEMBERS)) return NO_ROW; /* Python says what is wrong with it */
         if (LIKELY(expected < schema->count) && LIKELY(is_quoted_here(place, limit, &schema->columns[expected]))) {
             place += schema->columns[expected].quoted.size;
             is_key = column == schema->key_column;
         } else {
             int has_escape = 0;
-            const byte *name = place + 1;
-            if (*place != '"') return 0;
-            place = json_name(name, limit, &has_escape);
-            if (!place || has_escape) return 0;
-            uint64_t size = (uint64_t)(place - name) - 1;
+            name.begin = place + 1;
+            if (*place != '"') return NO_ROW;
+            place = json_name(name.begin, limit, &has_escape);
+            if (!place || has_escape) return NO_ROW;
+            name.size = (uint64_t)(place - name.begin) - 1;
             place = json_space(place);
-            if (*place++ != ':') return 0;
-            column = column_of(schema, name, size);
-            if (column == MAY_BE_A_COLUMN || (column == NO_COLUMN && !schema->leaves_out_unknown)) return 0;
-            is_key = size == rules->key_name.size && !memcmp(name, rules->key_name.begin, size);
+            if (*place++ != ':') return NO_ROW;
+            column = column_of(schema, name.begin, name.size);
+            if (column == MAY_BE_A_COLUMN || (column == NO_COLUMN && !schema->takes_unknown)) return NO_ROW;
+            is_key = name.size == rules->key_name.size && !memcmp(name.begin, rules->key_name.begin, name.size);
         }
         place = json_space(place);
 
         typed_cell *cell = column == NO_COLUMN ? NULL : &cells[column];
         column_type type = cell ? (column_type)schema->columns[column].type : COLUMN_JSON;
-        if (cell && cell->state != CELL_MISSING) return 0; /* the last one of a name counts: Python finds it */
+        int64_t value_bytes = cell ? schema->columns[column].value_bytes : 0;
+        if (cell && cell->state != CELL_MISSING) return NO_ROW; /* the last one of a name counts: Python finds it */
+        if (cell && column == schema->overflow_column && !is_judged) return NO_ROW;
         const byte *behind = NULL;
-        if (type == COLUMN_INTEGER && !is_key) behind = small_integer(place, &cell->integer);
-        if (LIKELY(behind)) {
+        if (UNLIKELY(value_bytes) && *place == '[') {
+            behind = read_array(place, end, limit, is_judged, type, cell);
+            if (!behind) return NO_ROW;
+            array_bytes += value_bytes * (int64_t)cell->more;
+            values += cell->more + 1 + !cell->more; /* as rows/size.py counts them */
+            if (values > MOST_VALUES) return NO_ROW;
+            place = behind;
+        } else if (type == COLUMN_INTEGER && !is_key && !value_bytes &&
+                   LIKELY(behind = small_integer(place, &cell->integer))) {
             cell->state = CELL_THERE;
             place = behind;
         } else {
             member found;
             int has_escape = 0;
+            const byte *begin = place;
             place = read_value(place, end, limit, is_judged, &found, &has_escape);
-            if (!place || (cell && !set_cell(cell, type, &found, has_escape))) return 0;
+            if (!place || (cell && !set_cell(cell, type, &found, has_escape))) return NO_ROW;
+            if (!cell && schema->overflow_column >= 0 &&
+                !add_other(row, &cells[schema->overflow_column], name, (span){begin, (uint64_t)(place - begin)}))
+                return NO_ROW;
+            if (value_bytes) return NO_ROW; /* no array, and null is refused */
             if (is_key) {
-                if (key->is_there || has_escape) return 0;
+                if (key->is_there || has_escape) return NO_ROW;
                 *key = found;
             }
             if (column == schema->time_column) *time = found;
@@ -340,61 +478,62 @@ int read_typed_row(const byte *place, const byte *end, const byte *limit, int is
 
         place = json_space(place);
         if (*place == '}') break;
-        if (*place++ != ',') return 0;
+        if (*place++ != ',') return NO_ROW;
         place = json_space(place);
     }
 close:
     for (uint64_t column = 0; column < schema->count; column++)
         if (schema->columns[column].is_required && cells[column].state < CELL_THERE &&
             (int64_t)column != schema->time_column)
-            return 0;
-    return json_space(place + 1) == end;
+            return NO_ROW;
+    return json_space(place + 1) == end ? array_bytes : NO_ROW;
 }
 
-/* Whether a text that was judged, and ends with a line end, is a row that the other functions read, whenever its time may be. */
-EXPORT int is_typed_row(const byte *text, uint64_t size, const row_schema *schema, const row_rules *rules) {
-    typed_cell cells[MOST_COLUMNS];
+/* Of a text that was judged, and ends with a line end: what read_typed_row says, whenever its time may be. */
+EXPORT int64_t array_bytes_of(const byte *text, uint64_t size, const row_schema *schema, const row_rules *rules) {
+    typed_row row;
     member key = {0}, time = {0};
-    if (!size || text[size - 1] != '\n') return 0;
-    return read_typed_row(text, text + size - 1, text + size, 1, schema, rules, &key, &time, cells);
+    if (!size || text[size - 1] != '\n') return NO_ROW;
+    return read_typed_row(text, text + size - 1, text + size, 1, schema, rules, &key, &time, &row);
 }
 
 /* The row of a record that was found: it is read as before, in a text that ends with a line end. */
 static void read_again(const row_schema *schema, const row_rules *rules, const row_places *found, uint32_t index,
-                       typed_cell *cells) {
+                       typed_row *row) {
     const byte *text = found->payloads[index], *end = text + found->sizes[index];
     member key = {0}, time = {0};
-    read_typed_row(text, end, end + 1, 1, schema, rules, &key, &time, cells);
-    typed_cell *own = &cells[schema->time_column];
+    read_typed_row(text, end, end + 1, 1, schema, rules, &key, &time, row);
+    typed_cell *own = &row->cells[schema->time_column];
     if (own->state < CELL_THERE) *own = (typed_cell){.integer = found->times_us[index], .state = CELL_THERE};
 }
 
 void add_cells(const row_schema *schema, const typed_cell *cells, typed_layout *layout) {
     for (uint64_t column = 0; column < schema->count; column++) {
         const typed_cell *cell = &cells[column];
-        column_type type = (column_type)schema->columns[column].type;
-        if (cell->state < CELL_THERE)
+        const typed_column *own = &schema->columns[column];
+        if (own->value_bytes)
+            layout[column].array_values += cell->more, layout[column].text_bytes += cell->text_size;
+        else if (cell->state < CELL_THERE)
             layout[column].nulls += (int64_t)column != schema->time_column;
-        else if (type == COLUMN_TEXT || type == COLUMN_JSON)
-            layout[column].text_bytes +=
-                cell->state == CELL_THERE ? cell->text_size : unescaped_size(cell->text, cell->text_size);
+        else
+            layout[column].text_bytes += text_bytes_of((column_type)own->type, cell);
     }
 }
 
-/* How many cells of each column are null, and how many bytes of text the others have. */
+/* How many cells of each column are null, how many bytes of text the others have, and how many values its arrays. */
 EXPORT void measure_typed(const row_schema *schema, const row_rules *rules, const row_places *found,
                           const uint32_t *indices, uint64_t count, typed_layout *layout) {
-    typed_cell cells[MOST_COLUMNS];
+    typed_row row;
     for (uint64_t column = 0; column < schema->count; column++) layout[column] = (typed_layout){0};
     for (uint64_t place = 0; place < count; place++) {
-        read_again(schema, rules, found, indices[place], cells);
-        add_cells(schema, cells, layout);
+        read_again(schema, rules, found, indices[place], &row);
+        add_cells(schema, row.cells, layout);
     }
 }
 
 static inline void put_bit(byte *bits, uint64_t place) { bits[place / 8] = (byte)(bits[place / 8] | 1u << place % 8); }
 
-static void put_cell(byte *out, column_type type, const typed_cell *cell, typed_layout *at, uint64_t place) {
+static inline void put_cell(byte *out, column_type type, const typed_cell *cell, typed_layout *at, uint64_t place) {
     int is_null = cell->state < CELL_THERE;
     int64_t integer = is_null ? 0 : cell->integer;
     int32_t day;
@@ -404,7 +543,9 @@ static void put_cell(byte *out, column_type type, const typed_cell *cell, typed_
         if (!is_null) {
             byte *begin = out + at->values + at->written;
             byte *end = begin + cell->text_size;
-            if (cell->state == CELL_WITH_ESCAPES)
+            if (cell->state == CELL_OF_OTHERS)
+                end = put_others(begin, cell);
+            else if (cell->state == CELL_WITH_ESCAPES)
                 end = put_unescaped(begin, cell->text, cell->text_size);
             else
                 memcpy(begin, cell->text, cell->text_size);
@@ -419,6 +560,11 @@ static void put_cell(byte *out, column_type type, const typed_cell *cell, typed_
         day = (int32_t)integer;
         memcpy(out + at->values + place * sizeof day, &day, sizeof day);
         return;
+    case COLUMN_NUMERIC:
+        if (is_null) return;
+        memcpy(out + at->values + place * 2 * sizeof integer, &integer, sizeof integer);
+        memcpy(out + at->values + (place * 2 + 1) * sizeof integer, &cell->more, sizeof cell->more);
+        return;
     case COLUMN_FLOAT: /* which has as many bits */
     case COLUMN_INTEGER:
     case COLUMN_TIMESTAMP:
@@ -426,18 +572,39 @@ static void put_cell(byte *out, column_type type, const typed_cell *cell, typed_
     }
 }
 
+/* The values of an array, which was read before, in a text that ends with a line end at `end`. */
+static void put_array(byte *out, column_type type, const typed_cell *cell, typed_layout *at, const byte *end) {
+    const byte *place = cell->text;
+    for (uint64_t left = cell->more; left; left--) {
+        typed_cell value;
+        place = json_space(json_space(place) + 1); /* behind the bracket, or the comma */
+        place = read_array_value(place, end, end + 1, 1, type, &value);
+        if (!place) return;
+        put_cell(out, type, &value, at, at->values_written++);
+    }
+}
+
 /* The body of a record batch of these rows, `body_bytes` long; `layout` says where each column's buffers begin, and is
  * what measure_typed has said otherwise. */
 EXPORT void write_typed(const row_schema *schema, const row_rules *rules, const row_places *found,
                         const uint32_t *indices, uint64_t count, typed_layout *layout, uint64_t body_bytes, byte *out) {
-    typed_cell cells[MOST_COLUMNS];
+    typed_row row;
     memset(out, 0, body_bytes);
-    for (uint64_t column = 0; column < schema->count; column++) layout[column].written = 0;
+    for (uint64_t column = 0; column < schema->count; column++) layout[column].written = layout[column].values_written = 0;
     for (uint64_t place = 0; place < count; place++) {
-        read_again(schema, rules, found, indices[place], cells);
+        uint32_t index = indices[place];
+        read_again(schema, rules, found, index, &row);
         for (uint64_t column = 0; column < schema->count; column++) {
-            if (layout[column].nulls && cells[column].state >= CELL_THERE) put_bit(out + layout[column].validity, place);
-            put_cell(out, schema->columns[column].type, &cells[column], &layout[column], place);
+            column_type type = (column_type)schema->columns[column].type;
+            const typed_cell *cell = &row.cells[column];
+            typed_layout *at = &layout[column];
+            if (schema->columns[column].value_bytes) {
+                put_array(out, type, cell, at, found->payloads[index] + found->sizes[index]);
+                put_offset(out + at->arrays, place + 1, at->values_written);
+                continue;
+            }
+            if (at->nulls && cell->state >= CELL_THERE) put_bit(out + at->validity, place);
+            put_cell(out, type, cell, at, place);
         }
     }
 }

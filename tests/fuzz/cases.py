@@ -165,8 +165,7 @@ def _unused() -> Any:
 _FIELDS = (Column("x", "INTEGER"), Column("y", "STRING"))
 NESTED = (
     *SIMPLE,
-    Column("amount", "NUMERIC"),
-    Column("tags", "STRING", "REPEATED"),
+    Column("notes", "JSON", "REPEATED"),
     Column("one", "RECORD", fields=(*_FIELDS, Column("seen", "TIMESTAMP"), Column("note", "JSON"))),
     Column("many", "RECORD", "REPEATED", fields=_FIELDS),
     Column("k", "BYTES"),

@@ -24,7 +24,7 @@ type Fate = tuple[str, str]
 
 MAIN = (
     *("s3", "s3, by record", "insert_all, log", "insert_all, fields", "load, fields", "storage_write, log"),
-    *("storage_write, fields", "storage_write, fields, others ignored"),
+    *("storage_write, fields", "storage_write, fields, others ignored", "storage_write, fields, others kept"),
 )
 """The cases where most is done by the C library: more than half of the inputs are for these."""
 

@@ -40,7 +40,8 @@ static const char *const PIECES[] = {
     "\xf0\x9f\x98\x80", "\xed\xa0\x80", "\xff", "\xe2\x82", "\xf0\x9f", "QUJD", "QUI=", "QQ==", "\"data\":\"",
     "\"partitionKey\":", "\"records\":[", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "[[[[[[[[[[[[[[[[[[[[[",
     "{\"a\":{\"a\":{\"a\":", "\x7f", "\x1f", "\x1e", "\"score\":", "\"SCORE\":1,", "\"N\xc3\xa4me\":\"x\"", "1e400",
-    "9223372036854775808", "\"2024-02-29\"", "bad",
+    "9223372036854775808", "\"2024-02-29\"", "bad", "\"tags\":[", "\"prices\":[\"1.5\",", "9999999999999999999999999999",
+    ".5", "e-12", "\"-0.", "[]", "],",
 };
 enum { PIECE_COUNT = sizeof PIECES / sizeof *PIECES };
 
@@ -84,6 +85,10 @@ static const char *const MEMBERS[] = {
     "\"born\":\"2024-02-29\",", "\"seen\":\"2023-11-14T22:13:20.123456Z\",", "\"seen\":\"2023-11-14T22:13:20.1Z\",",
     "\"more\":{\"a\":[1, 2]},", "\"more\":\"\\ud83d\\ude00\",", "\"extra\":1,", "\"Score\":1,",
     "\"N\xc3\xa4me\":\"x\",", "\"N\xc3\x84ME\":\"x\",", "\"a_column_with_a_long_name\":7,",
+    "\"price\":-12.3456789015,", "\"price\":\"99999999999999999999999999999.9999999994\",", "\"price\":1E-9,",
+    "\"prices\":[1, \"2.5\", -3e5],", "\"tags\":[\"a\",\"\\u20ac\", \"\"],", "\"tags\":[],", "\"scores\":[1,-2 ,3.0],",
+    "\"scores\":[7,77],", "\"wins\":[true,false,true,true,true,true,true,true,true],", "\"days\":[\"2024-02-29\"],",
+    "\"ratios\":[0.5,\"NaN\",1e300],", "\"visits\":[\"2023-11-14T22:13:20Z\"],", "\"tags\":null,",
 };
 enum { MEMBER_COUNT = sizeof MEMBERS / sizeof *MEMBERS };
 

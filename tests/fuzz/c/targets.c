@@ -19,7 +19,7 @@
 #include "rows.c"
 
 void index_columns(row_schema *);
-int is_typed_row(const byte *, uint64_t, const row_schema *, const row_rules *);
+int64_t array_bytes_of(const byte *, uint64_t, const row_schema *, const row_rules *);
 void measure_typed(const row_schema *, const row_rules *, const row_places *, const uint32_t *, uint64_t, typed_layout *);
 void write_typed(const row_schema *, const row_rules *, const row_places *, const uint32_t *, uint64_t, typed_layout *,
                  uint64_t, byte *);
@@ -361,12 +361,13 @@ static void fuzz_write_rows(const byte *data, uint64_t size) {
 /* columns.c and typed_columns.c */
 
 static row_places places_for(uint64_t count) {
-    return (row_places){room(8 * count), room(4 * count), room(4 * count), room(4 * count), room(8 * count)};
+    return (row_places){room(8 * count), room(4 * count), room(4 * count),
+                        room(4 * count), room(8 * count), room(4 * count)};
 }
 
 static void forget_places(row_places *places) {
     free(places->payloads), free(places->sizes), free(places->key_offsets), free(places->key_sizes);
-    free(places->times_us);
+    free(places->times_us), free(places->array_bytes);
 }
 
 static row_choice choice_of(uint64_t count) {
@@ -431,10 +432,27 @@ static void fuzz_find_rows(const byte *data, uint64_t size) {
 static const struct {
     const char *name;
     column_type type;
+    int32_t value_bytes;
 } COLUMNS[] = {
-    {"player_id", COLUMN_TEXT}, {"time", COLUMN_TIMESTAMP}, {"score", COLUMN_INTEGER}, {"ratio", COLUMN_FLOAT},
-    {"won", COLUMN_BOOLEAN},    {"born", COLUMN_DATE},      {"note", COLUMN_TEXT},     {"more", COLUMN_JSON},
-    {"seen", COLUMN_TIMESTAMP}, {"N\xc3\xa4me", COLUMN_TEXT}, {"a_column_with_a_long_name", COLUMN_INTEGER},
+    {"player_id", COLUMN_TEXT, 0},
+    {"time", COLUMN_TIMESTAMP, 0},
+    {"more", COLUMN_JSON, 0},
+    {"score", COLUMN_INTEGER, 0},
+    {"ratio", COLUMN_FLOAT, 0},
+    {"price", COLUMN_NUMERIC, 0},
+    {"tags", COLUMN_TEXT, 4},
+    {"scores", COLUMN_INTEGER, 8},
+    {"won", COLUMN_BOOLEAN, 0},
+    {"born", COLUMN_DATE, 0},
+    {"note", COLUMN_TEXT, 0},
+    {"seen", COLUMN_TIMESTAMP, 0},
+    {"N\xc3\xa4me", COLUMN_TEXT, 0},
+    {"prices", COLUMN_NUMERIC, 16},
+    {"wins", COLUMN_BOOLEAN, 1},
+    {"days", COLUMN_DATE, 4},
+    {"ratios", COLUMN_FLOAT, 8},
+    {"visits", COLUMN_TIMESTAMP, 8},
+    {"a_column_with_a_long_name", COLUMN_INTEGER, 0},
 };
 enum { COLUMN_COUNT = sizeof COLUMNS / sizeof *COLUMNS };
 
@@ -448,9 +466,12 @@ static row_schema some_schema(void) {
         sprintf(quoted, "\"%s\":", COLUMNS[column].name);
         described[column] =
             (typed_column){name, {(byte *)quoted, name.size + 3}, name, (int32_t)COLUMNS[column].type,
-                           column == 1 || !below(20)};
+                           column == 1 || !below(20), COLUMNS[column].value_bytes};
+        if (described[column].value_bytes) described[column].is_required = 0;
     }
-    row_schema schema = {described, count, 1, below(2) ? 0 : -1, below(4) != 0, room(2 * COLUMN_SLOTS), 0, 0};
+    int64_t key_column = below(2) ? 0 : -1, overflow_column = below(2) ? -1 : 2;
+    row_schema schema = {described, count, 1, key_column, count > 2 ? overflow_column : -1, below(4) != 0,
+                         room(2 * COLUMN_SLOTS), 0, 0};
     index_columns(&schema);
     return schema;
 }
@@ -474,20 +495,27 @@ static void check_measured(const row_schema *schema, const row_choice *choice, u
         for (uint64_t table = 0; table < tables; table++) {
             sum.nulls += choice->layouts[table * schema->count + column].nulls;
             sum.text_bytes += choice->layouts[table * schema->count + column].text_bytes;
+            sum.array_values += choice->layouts[table * schema->count + column].array_values;
         }
         check(sum.nulls == layout[column].nulls && sum.text_bytes == layout[column].text_bytes, "measured alike");
+        check(sum.array_values == layout[column].array_values, "arrays are measured alike");
     }
 }
 
 /* Says where each column's buffers begin; how many bytes they have together. */
 static uint64_t lay_out(const row_schema *schema, uint64_t rows, typed_layout *layout) {
-    uint64_t whole = 0, bits = (rows + 7) / 8;
+    uint64_t whole = 0;
     for (uint64_t column = 0; column < schema->count; column++) {
         typed_layout *at = &layout[column];
         int32_t type = schema->columns[column].type;
-        uint64_t cells = type == COLUMN_DATE ? 4 * rows : type == COLUMN_BOOLEAN ? bits : 8 * rows;
+        int is_array = schema->columns[column].value_bytes != 0;
+        uint64_t values = is_array ? at->array_values : rows, bits = (values + 7) / 8;
+        uint64_t cells = values * (type == COLUMN_DATE ? 4 : type == COLUMN_NUMERIC ? 16 : 8);
+        if (type == COLUMN_BOOLEAN) cells = bits;
+        check(!is_array || !at->nulls, "an array has no nulls");
+        at->arrays = whole, whole += padded_size(is_array ? 4 * (rows + 1) : 0);
         at->validity = whole, whole += padded_size(at->nulls ? bits : 0);
-        at->offsets = whole, whole += padded_size(is_text(schema, column) ? 4 * (rows + 1) : 0);
+        at->offsets = whole, whole += padded_size(is_text(schema, column) ? 4 * (values + 1) : 0);
         at->values = whole, whole += padded_size(is_text(schema, column) ? at->text_bytes : cells);
     }
     return whole;
@@ -499,7 +527,7 @@ static void check_alone(const row_schema *schema, const row_rules *rules, const 
     for (uint64_t index = 0; index < columns->count; index++) {
         uint64_t size = columns->sizes[index] + 1u;
         byte *line = exactly(payload, size);
-        check(is_typed_row(line, size, schema, rules) || is_left[index], "what was found is a row");
+        check(array_bytes_of(line, size, schema, rules) != NO_ROW || is_left[index], "what was found is a row");
         free(line);
         payload += size;
     }
@@ -522,7 +550,9 @@ static void fuzz_write_typed(const byte *data, uint64_t size) {
     byte *out = room(whole);
     write_typed(&schema, &rules, &places, choice.sorted, choice.count, layout, whole, out);
     for (uint64_t column = 0; column < schema.count; column++)
-        if (is_text(&schema, column)) check(layout[column].written == layout[column].text_bytes, "as measured");
+        check(layout[column].written == layout[column].text_bytes &&
+                  layout[column].values_written == layout[column].array_values,
+              "as measured");
     check_alone(&schema, &rules, &columns, is_left);
     was_sure[TYPED].times += choice.count;
     free(out), free(layout), free(is_left);

@@ -45,7 +45,12 @@ MOST_A_BYTE = 40
 COLUMNS = (
     Column("k", "STRING"),
     Column("t", "TIMESTAMP"),
-    *(Column(f"column_{number:03}", "INTEGER") for number in range(510)),
+    *(Column(f"column_{number:03}", "INTEGER") for number in range(505)),
+    Column("decimal", "NUMERIC"),
+    *(
+        Column(f"{kind}_array".lower(), kind, "REPEATED")
+        for kind in ("INTEGER", "NUMERIC", "STRING", "FLOAT")
+    ),
 )
 
 
@@ -108,7 +113,7 @@ RECORDS: dict[str, Callable[[int], bytes]] = {
     "names in other case": of_members('"COLUMN_001":0,'),
     "names of other scripts": of_members('"é":0,'),
     "names with escapes": of_members(r'"\u0061":0,'),
-    "one column's name": of_members('"column_509":0,'),
+    "one column's name": of_members('"column_504":0,'),
     "a long name": around('{"k":"a","', "a", '":0}'),
     "a long name of another script": around('{"k":"a","', "é", '":0}'),
     "a long key": around('{"k":"a', "a", '"}'),
@@ -118,6 +123,13 @@ RECORDS: dict[str, Callable[[int], bytes]] = {
     "quotes for a log to escape": around('{"k":"a","x":[', '"",', '""]}'),
     "digits": around('{"k":"a","x":1', "1", "}"),
     "small arrays": around('{"k":"a","x":[', "[],", "[]]}"),
+    "arrays of numbers": around('{"k":"a","integer_array":[', "0,", "0]}"),
+    "arrays of decimals": around('{"k":"a","numeric_array":[', "0,", "0]}"),
+    "arrays of fractions": around('{"k":"a","float_array":[', "0.5,", "0]}"),
+    "arrays of texts": around('{"k":"a","string_array":[', '"",', '""]}'),
+    "an array that does not end": around('{"k":"a","string_array":[', '"",', ""),
+    "a long decimal": around('{"k":"a","decimal":"0.', "0", '"}'),
+    "a decimal with many digits": around('{"k":"a","decimal":"', "9", '"}'),
     "deep arrays": around('{"k":"a","x":', "[", ""),
     "spaces": around('{"k":"a"', " ", "}"),
     "only quotes": around("", '"', ""),
@@ -218,25 +230,25 @@ TASKS: dict[str, Callable[[bytes], object]] = {
 }
 
 
-MORE_OFTEN = {"parse_records, in pieces": 3}
-"""What comes in pieces is looked at again, three times at most."""
+MORE_OFTEN = {"parse_records, in pieces": 3, "arrays of decimals": 3, "arrays of fractions": 2}
+"""What comes in pieces is looked at again, three times at most. A value in an array takes as much as a member, and has
+fewer bytes."""
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("payload", RECORDS.values(), ids=RECORDS)
-def test_twice_the_bytes_are_twice_the_work(
-    counting: Counting, task: str, payload: Callable[[int], bytes]
-) -> None:
+@pytest.mark.parametrize("name", RECORDS)
+def test_twice_the_bytes_are_twice_the_work(counting: Counting, task: str, name: str) -> None:
+    payload = RECORDS[name]
     some = counting.of(lambda: TASKS[task](payload(BYTES)))
     twice = counting.of(lambda: TASKS[task](payload(2 * BYTES)))
     assert some > 0
-    assert twice - some <= MOST_A_BYTE * BYTES * MORE_OFTEN.get(task, 1)
+    assert twice - some <= MOST_A_BYTE * BYTES * MORE_OFTEN.get(task, 1) * MORE_OFTEN.get(name, 1)
 
 
 def schema_of(names: list[str]) -> TypedSchema:
     columns = [Column("t", "TIMESTAMP"), *(Column(name, "INTEGER") for name in names)]
     native = library.load()
-    return TypedSchema(native, columns, key_field="k", time_column="t", leaves_out_unknown=True)
+    return TypedSchema(native, columns, key_field="k", time_column="t", takes_unknown=True)
 
 
 ENDS = ("id", "count", "time", "score", "rate", "level", "kills", "gold", "team", "map", "mode", "rank")
@@ -268,7 +280,7 @@ def test_whoever_knows_the_columns_finds_no_name_that_takes_much_longer(counting
 
     def work(name: str) -> int:
         text = b'{"%b":0}\n' % name.encode()
-        return counting.of(lambda: counting.native.is_typed_row(text, len(text), schema, rules))
+        return counting.of(lambda: counting.native.array_bytes_of(text, len(text), schema, rules))
 
     found = [work(f"field_{chosen.randrange(36**3):03x}"[:9]) for _ in range(5000)]
     assert max(found) - min(found) <= (schema.most_steps + 1) * 4 * (len(names[0]) + 4)
@@ -286,4 +298,5 @@ def test_every_column_is_found_by_its_name_and_no_other_one_is(native: Any) -> N
                 (f'{{"{name}_":""}}\n', int(name.isascii())),
             ):
                 data = text.encode()
-                assert native.is_typed_row(data, len(data), own.for_c, rules) == is_row
+                found = native.array_bytes_of(data, len(data), own.for_c, rules)
+                assert (found != library.NO_ROW) == is_row

@@ -27,9 +27,11 @@ class Reshaper:
         self._json_as_text = json_as_text
         self._overflow = overflow
         self._places = {column.name.lower(): self._place(column) for column in columns}
-        plain = not any(place.rewrites for place in self._places.values())
-        self._fits = msgspec.json.Decoder(_strict_shape(columns)).decode if overflow and plain else None
-        self.is_needed = not plain or overflow is not None
+        self.rewrites = any(place.rewrites for place in self._places.values())
+        """Whether there are columns whose values never stay as they are."""
+        plain = overflow is not None and not self.rewrites
+        self._fits = msgspec.json.Decoder(_strict_shape(columns)).decode if plain else None
+        self.is_needed = self.rewrites or overflow is not None
 
     def __call__(self, data: bytes) -> bytes:
         """`data` is a JSON object that was judged, and has few enough values (size.py); the same bytes where nothing is

@@ -59,7 +59,8 @@ class RowShape(Protocol):
         """For records that need nothing else: their times are in BigQuery's own notation. None where there are none."""
 
     def is_the_record(self) -> bool:
-        """Whether a row is its record, but for the metadata columns and for a time in another notation."""
+        """Whether a row is its record, but for the metadata columns, for a time in another notation, and for fields
+        without a column."""
 
     def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
         """The object with the row's columns, as msgspec encodes it, and the size of the values in it, about as BigQuery
@@ -131,12 +132,13 @@ class FieldsRow:
         self._reshape = reshaper if reshaper is not None and reshaper.is_needed else None
 
     def template(self) -> RowTemplate | None:
-        if self._metadata is not None or not self.is_the_record():
+        if self._metadata is not None or self._reshape is not None or not self.is_the_record():
             return None
         return RowTemplate(b"", b"", b"", b"", True, self.times, 0)
 
     def is_the_record(self) -> bool:
-        return self._reshape is None and self._column_is_own and self.times.is_iso8601
+        is_reshaped = self._reshape is not None and self._reshape.rewrites
+        return not is_reshaped and self._column_is_own and self.times.is_iso8601
 
     def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
         data = record.data

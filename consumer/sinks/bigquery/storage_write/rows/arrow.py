@@ -21,8 +21,9 @@ LARGEST_OFFSET = 2**31 - 1
 _VERSION_5 = ("h", 4)
 _SCHEMA, _RECORD_BATCH = ("B", 1), ("B", 3)
 _BITS_64, _SIGNED, _DOUBLE, _DAYS, _MICROSECONDS = ("i", 64), ("?", True), ("h", 2), ("h", 0), ("h", 2)
+_DIGITS, _SCALE, _LIST = ("i", 38), ("i", 9), ("B", 12)
 _ALIGNMENT = 8
-_CELL_BYTES = {
+CELL_BYTES = {
     **dict.fromkeys(("STRING", "GEOGRAPHY", "JSON", "BYTES", "DATE"), 4),
     **dict.fromkeys(("INTEGER", "FLOAT", "TIMESTAMP", "DATETIME", "TIME"), 8),
     "BOOLEAN": 1,
@@ -56,13 +57,8 @@ class Pieces:
 
 
 def schema_of(columns: Sequence[Column]) -> bytes:
-    return schema([(column.type, column.name, column.mode != "REQUIRED") for column in columns])
-
-
-def schema(columns: Sequence[tuple[str, str, bool]]) -> bytes:
-    """Each column's type, as BigQuery calls it, its name, and whether it may be null. JSON is text."""
-    fields = vector(*(_field(name, *_types()[kind], nullable=nullable) for kind, name, nullable in columns))
-    return _message(_SCHEMA, table(None, fields), body_bytes=0)
+    """Of columns without fields of their own. JSON is text."""
+    return _message(_SCHEMA, table(None, vector(*map(_field, columns))), body_bytes=0)
 
 
 def _types() -> dict[str, tuple[tuple[str, int], Part]]:
@@ -77,6 +73,7 @@ def _types() -> dict[str, tuple[tuple[str, int], Part]]:
         "BOOLEAN": (("B", 6), table()),
         "DATE": (("B", 8), table(_DAYS)),
         "TIMESTAMP": (("B", 10), table(_MICROSECONDS, text("UTC"))),
+        "NUMERIC": (("B", 7), table(_DIGITS, _SCALE)),
     }
 
 
@@ -88,19 +85,21 @@ def cells_bytes(columns: Sequence[Column]) -> int:
 
 def _cell_bytes(column: Column) -> int:
     if column.mode == "REPEATED":
-        return _CELL_BYTES["STRING"]  # both have offsets
-    return cells_bytes(column.fields) if column.fields else _CELL_BYTES[column.type]
+        return CELL_BYTES["STRING"]  # both have offsets
+    return cells_bytes(column.fields) if column.fields else CELL_BYTES[column.type]
 
 
-def batch_head(rows: int, nulls: Sequence[int], buffers: Sequence[int]) -> tuple[bytes, list[int], int]:
+def batch_head(
+    rows: int, nodes: Sequence[tuple[int, int]], buffers: Sequence[int]
+) -> tuple[bytes, list[int], int]:
     """What stands before the buffers of a batch, where each of them begins behind it, and how many bytes they have
-    with their padding. `nulls` are those of each column, `buffers` their sizes."""
+    with their padding. `nodes` are how many cells each column has, and how many of them are null, followed by the same
+    of the values where the cells are arrays; `buffers` are the sizes of the buffers."""
     begins, end = [], 0
     for size in buffers:
         begins.append(end)
         end += size + -size % _ALIGNMENT
-    nodes = pairs([(rows, missing) for missing in nulls])
-    batch = table(("q", rows), nodes, pairs(list(zip(begins, buffers, strict=True))))
+    batch = table(("q", rows), pairs(nodes), pairs(list(zip(begins, buffers, strict=True))))
     return _message(_RECORD_BATCH, batch, body_bytes=end), begins, end
 
 
@@ -119,7 +118,8 @@ def log_batch_head(
     bits = (rows + 7) // 8 if missing_keys else 0
     offsets = 4 * (rows + 1)
     buffers = (bits, offsets, key_bytes, 0, 8 * rows, 0, offsets, log_bytes)
-    head, _, body_bytes = batch_head(rows, (missing_keys, 0, 0, *more_nulls), (*buffers, *more_buffers))
+    nodes = [(rows, nulls) for nulls in (missing_keys, 0, 0, *more_nulls)]
+    head, _, body_bytes = batch_head(rows, nodes, (*buffers, *more_buffers))
     return head, body_bytes
 
 
@@ -163,9 +163,12 @@ def _message(kind: tuple[str, int], header: Part, *, body_bytes: int) -> bytes:
     return struct.pack("<Ii", 0xFFFFFFFF, len(metadata)) + metadata
 
 
-def _field(name: str, kind: tuple[str, int], described: Part, *, nullable: bool = True) -> Part:
+def _field(column: Column) -> Part:
+    kind, described = _types()[column.type]
     children = vector()
-    return table(text(name), ("?", nullable), kind, described, None, children)
+    if column.mode == "REPEATED":
+        kind, described, children = _LIST, table(), vector(_field(Column("item", column.type)))
+    return table(text(column.name), ("?", column.mode != "REQUIRED"), kind, described, None, children)
 
 
 def _offsets(values: Iterable[bytes]) -> bytes:

@@ -1,7 +1,6 @@
 """From rows that were read to Arrow, by pyarrow, for columns of any type."""
 
 import datetime
-import decimal
 from array import array
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -10,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, attribute
+from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, attribute, rounded
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _ARROW_TYPES = {
@@ -31,9 +30,6 @@ _ARROW_TYPES = {
 _TAKEN_AS_THEY_ARE = frozenset(
     {"STRING", "GEOGRAPHY", "BYTES", "FLOAT", "BOOLEAN", "DATE", "TIME", "DATETIME"}
 )
-_SCALES = {"NUMERIC": decimal.Decimal("1e-9"), "BIGNUMERIC": decimal.Decimal("1e-38")}
-# BigQuery's own way to round: https://cloud.google.com/bigquery/docs/schemas#rounding_mode
-_ROUNDING = decimal.Context(prec=100, rounding=decimal.ROUND_HALF_UP)
 _NOT_CONVERTED = (pa.ArrowException, ValueError, ArithmeticError, TypeError)
 
 
@@ -112,13 +108,6 @@ def _single_conversion(column: Column) -> Callable[[Any], Any]:
     if column.type == "TIMESTAMP":
         # Arrow itself does not mind a year that BigQuery has no word for
         return lambda value: value and value.astimezone(datetime.UTC)
-    if column.type in _SCALES:
-        scale = _SCALES[column.type]
-        return lambda value: None if value is None else _rounded(value, scale)
+    if column.type in ("NUMERIC", "BIGNUMERIC"):
+        return lambda value: None if value is None else rounded(value, column.type)
     return lambda value: value
-
-
-def _rounded(value: decimal.Decimal, scale: decimal.Decimal) -> decimal.Decimal:
-    if not value.is_finite():
-        raise ValueError(f"{value} is no number")
-    return value.quantize(scale, context=_ROUNDING)

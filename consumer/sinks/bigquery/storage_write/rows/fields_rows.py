@@ -18,7 +18,7 @@ from consumer.domain.records import Record
 from consumer.domain.unread_times import Unread
 from consumer.native import library
 from consumer.settings.columns import row_columns
-from consumer.settings.schema import Column
+from consumer.settings.schema import METADATA_COLUMNS, Column
 from consumer.sinks.bigquery.rows.build import row_encoder, times_of
 from consumer.sinks.bigquery.rows.shapes import LINES
 from consumer.sinks.bigquery.storage_write.rows import arrow
@@ -37,7 +37,7 @@ from consumer.sinks.bigquery.storage_write.rows.metadata_columns import (
     MetadataColumns,
     row_bytes,
 )
-from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, RowReader
+from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, RowReader, rounded
 from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.rows.typed_columns import TypedColumns, TypedSchema, can_be_written
 
@@ -54,26 +54,35 @@ class FieldsRows:
         if native is None or rules.text("bigquery.row") != "fields":
             return None
         encoder = row_encoder(rules, rules.columns, stream="", shard=shard, wrapping=LINES)
+        columns = row_columns(rules, rules.columns)
+        if rules.flag("bigquery.metadata_columns"):
+            columns = columns[: -len(METADATA_COLUMNS)]
         time_column = rules.text("bigquery.partition_field")
-        if not encoder.is_the_record() or not can_be_written(rules.columns, time_column=time_column):
+        if not encoder.is_the_record() or not can_be_written(columns, time_column=time_column):
             return None
-        return cls(native, rules, shard=shard)
+        return cls(native, rules, columns, shard=shard)
 
-    def __init__(self, native: Any, rules: Rules, *, shard: str) -> None:
+    def __init__(self, native: Any, rules: Rules, columns: tuple[Column, ...], *, shard: str) -> None:
+        """`columns` are those that come from the records."""
         self._native = native
         self._rules, self._shard = rules, shard
         self._encoder = row_encoder(
             rules, rules.columns, stream="", shard=shard, wrapping=LINES, max_record_bytes=MAX_RECORD_BYTES
         )
-        refuses_unknown = rules.text("bigquery.unknown_fields") == "reject"
+        unknown = rules.text("bigquery.unknown_fields")
+        whole_row = row_columns(rules, rules.columns)
+        self.schema = arrow.schema_of(whole_row)
+        self._reader = RowReader(whole_row, refuse_unknown=unknown == "reject")
+        self._has_metadata = rules.flag("bigquery.metadata_columns")
         self._schema = TypedSchema(
             native,
-            rules.columns,
+            columns,
             key_field=rules.text("record.key_field"),
             time_column=rules.text("bigquery.partition_field"),
-            leaves_out_unknown=not refuses_unknown,
+            takes_unknown=unknown != "reject",
+            overflow_column=rules.text("bigquery.overflow_column") if unknown == "overflow" else "",
         )
-        self._has_metadata = rules.flag("bigquery.metadata_columns")
+        self._plain = [(column.name, _plain(column)) for column in columns]
         self._finder = RowFinder(
             native,
             key_field=rules.text("record.key_field"),
@@ -84,12 +93,8 @@ class FieldsRows:
             row_overhead_bytes=ROW_OVERHEAD_BYTES,
             times=times_of(rules),
             schema=self._schema.for_c,
-            cells_bytes=arrow.cells_bytes(rules.columns) + (row_bytes(shard) if self._has_metadata else 0),
+            cells_bytes=arrow.cells_bytes(columns) + (row_bytes(shard) if self._has_metadata else 0),
         )
-        columns = row_columns(rules, rules.columns)
-        self._reader = RowReader(columns, refuse_unknown=refuses_unknown)
-        self._plain = [(column.name, _plain(column)) for column in rules.columns]
-        self.schema = arrow.schema_of(columns)
         self._unread: Unread | None = None
 
     @cached_property
@@ -127,8 +132,8 @@ class FieldsRows:
         others, rejections = self._made_anew(records, found.unsure)
         if others is None:
             return None
-        for index, (_, text) in others.items():
-            found.places.put(index, text)
+        for index, (_, text, array_bytes) in others.items():
+            found.places.put(index, text, array_bytes)
         return {
             rows.table: Rows(
                 rows.indices,
@@ -138,15 +143,16 @@ class FieldsRows:
                     self._schema, self._finder.rules, found.places, rows.indices, rows.layout, metadata
                 ),
             )
-            for rows in found.by_table({index: table for index, (table, _) in others.items()})
+            for rows in found.by_table({index: table for index, (table, *_) in others.items()})
         }, rejections
 
     def _made_anew(
         self, records: Sequence[Record], indices: Sequence[int]
-    ) -> tuple[dict[int, tuple[str, bytes]] | None, list[Rejection]]:
-        """For each index its row's table, and a text that the C library is sure of; None where there is none."""
+    ) -> tuple[dict[int, tuple[str, bytes, int]] | None, list[Rejection]]:
+        """For each index its row's table, a text that the C library is sure of, and what it says of that; None where
+        there is none."""
         rejections: list[Rejection] = []
-        anew: dict[int, tuple[str, bytes]] = {}
+        anew: dict[int, tuple[str, bytes, int]] = {}
         for row in self._encoder.rows(records, indices, rejections):
             size = len(row.text) + ROW_OVERHEAD_BYTES
             if size > MAX_ROW_BYTES:
@@ -157,12 +163,13 @@ class FieldsRows:
             except BadCells as error:
                 rejections.append(Rejection(row.index, error.reason, str(error)))
                 continue
-            if text is None:
+            array_bytes = self._native.array_bytes_of(text, len(text), self._schema.for_c, self._finder.rules)
+            if array_bytes == library.NO_ROW:
                 return None, []
-            anew[row.index] = row.table, text
+            anew[row.index] = row.table, text, array_bytes
         return anew, rejections
 
-    def _written_anew(self, row: bytes) -> bytes | None:
+    def _written_anew(self, row: bytes) -> bytes:
         """Raises BadCells."""
         cells = msgspec.structs.astuple(self._reader.read(row))
         try:
@@ -172,15 +179,20 @@ class FieldsRows:
                 for (name, convert), cell in zip(self._plain, cells, strict=False)  # without metadata
                 if cell is not None and (value := convert(cell)) is not None
             }
-        except ArithmeticError as error:
+        except (ArithmeticError, ValueError) as error:
             raise BadCells(str(error)) from None
-        text = _encode(plain) + b"\n"
-        is_sure = self._native.is_typed_row(text, len(text), self._schema.for_c, self._finder.rules)
-        return text if is_sure else None
+        return _encode(plain) + b"\n"
 
 
 def _plain(column: Column) -> Callable[[Any], Any]:
     """From what the reader gives to what JSON has."""
+    single = _single_plain(column)
+    return (lambda values: list(map(single, values))) if column.mode == "REPEATED" else single
+
+
+def _single_plain(column: Column) -> Callable[[Any], Any]:
+    if column.type == "NUMERIC":
+        return lambda value: rounded(value, column.type)
     if column.type == "TIMESTAMP":
         return lambda value: value.astimezone(datetime.UTC)
     if column.type == "JSON":

@@ -185,20 +185,23 @@ class _Choice:
 
 
 class Places:
-    """Where the rows of records are: 28 bytes for each record, and the memory that they are in."""
+    """Where the rows of records are: 32 bytes for each record, and the memory that they are in."""
 
     def __init__(self, records: Records) -> None:
         count = len(records)
         # nobody can resize what is looked at
         self._texts: list[object] = [memoryview(part.text) for part in records.parts]
         self._payloads, self._times_us = array("Q", bytes(8 * count)), array("q", bytes(8 * count))
-        self._sizes, self._key_offsets, self._key_sizes = (array("I", bytes(4 * count)) for _ in range(3))
+        self._sizes, self._key_offsets, self._key_sizes, self._array_bytes = (
+            array("I", bytes(4 * count)) for _ in range(4)
+        )
 
-    def put(self, index: int, text: bytes) -> None:
+    def put(self, index: int, text: bytes, array_bytes: int = 0) -> None:
         """In place of the record's own, which ends with a line end, too."""
         self._texts.append(text)
         self._payloads[index] = library.address_of_bytes(text)
         self._sizes[index] = len(text) - 1
+        self._array_bytes[index] = array_bytes
 
     def put_log(self, index: int, log: bytes, key: bytes | None, time_us: int) -> None:
         """The cells of a row in place of those of the record's text."""
@@ -215,4 +218,5 @@ class Places:
             key_offsets=library.address(self._key_offsets),
             key_sizes=library.address(self._key_sizes),
             times_us=library.address(self._times_us),
+            array_bytes=library.address(self._array_bytes),
         )

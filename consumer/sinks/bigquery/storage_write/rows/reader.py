@@ -34,6 +34,10 @@ _JSON_TYPES: dict[str, Any] = {
     "BIGNUMERIC": decimal.Decimal,
 }
 _NULL = msgspec.Raw(b"null")
+_DECIMALS = {"NUMERIC": (29, decimal.Decimal("1e-9")), "BIGNUMERIC": (38, decimal.Decimal("1e-38"))}
+"""Digits before the point, and the last one behind it."""
+# BigQuery's own way to round: https://cloud.google.com/bigquery/docs/schemas#rounding_mode
+_ROUNDING = decimal.Context(prec=100, rounding=decimal.ROUND_HALF_UP)
 
 _MOST_LOOKS = 16
 _LEAST_MEMBER_BYTES = 5
@@ -100,6 +104,17 @@ def _decoder(columns: Sequence[Column], *, refuse_unknown: bool) -> Callable[[by
     shape = _shape("Row", columns, refuse_unknown=refuse_unknown)
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(shape, strict=False).decode
     return decode
+
+
+def rounded(value: decimal.Decimal, kind: str) -> decimal.Decimal:
+    """A number as a column of this type holds it. Raises ValueError or ArithmeticError where it is beyond its range."""
+    whole, last = _DECIMALS[kind]
+    if not value.is_finite():
+        raise ValueError(f"{value} is no number")
+    found = value.quantize(last, context=_ROUNDING)
+    if found.adjusted() >= whole:
+        raise ValueError(f"a number of more than {whole} digits before the point, which is what {kind} takes")
+    return found
 
 
 def attribute(number: int) -> str:

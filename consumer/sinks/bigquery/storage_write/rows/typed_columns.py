@@ -8,20 +8,29 @@ from typing import Any
 
 from consumer.native import library
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.storage_write.rows.arrow import LARGEST_OFFSET, batch_head
+from consumer.sinks.bigquery.storage_write.rows.arrow import CELL_BYTES, LARGEST_OFFSET, batch_head
 from consumer.sinks.bigquery.storage_write.rows.finder import Places
 from consumer.sinks.bigquery.storage_write.rows.metadata_columns import MetadataBuffers, MetadataColumns
 
 _TYPES = {name: number for number, name in enumerate(library.COLUMN_TYPES)} | {"STRING": 0, "GEOGRAPHY": 0}
 _TEXTS = frozenset(("STRING", "GEOGRAPHY", "JSON"))
-_CELL_BYTES = {"INTEGER": 8, "FLOAT": 8, "TIMESTAMP": 8, "DATE": 4}
+
+_VALUE_WEIGHT = 4
+"""Where requests are cut, a value in an array counts for more than it takes. It may take eight times the memory of its
+text (`0,` in a NUMERIC column), of which the footprint knows nothing, and a request to each table may be under way."""
 
 
 def can_be_written(columns: Sequence[Column], *, time_column: str) -> bool:
     """Whether the C library can write columns of these types, one of which takes the time."""
     return len(columns) <= library.MOST_COLUMNS and (
-        any(column.name == time_column and column.type == "TIMESTAMP" for column in columns)
-        and all(column.type in _TYPES and column.mode != "REPEATED" for column in columns)
+        any(
+            column.name == time_column and column.type == "TIMESTAMP" and column.mode != "REPEATED"
+            for column in columns
+        )
+        # null in an array of JSON is a value
+        and all(
+            column.type in _TYPES and (column.type, column.mode) != ("JSON", "REPEATED") for column in columns
+        )
     )
 
 
@@ -35,7 +44,8 @@ class TypedSchema:
         *,
         key_field: str,
         time_column: str,
-        leaves_out_unknown: bool,
+        takes_unknown: bool,
+        overflow_column: str = "",
     ) -> None:
         self.columns = columns
         names = [column.name for column in columns]
@@ -47,7 +57,8 @@ class TypedSchema:
             count=len(columns),
             time_column=names.index(time_column),
             key_column=names.index(key_field) if key_field in names else -1,
-            leaves_out_unknown=leaves_out_unknown,
+            overflow_column=names.index(overflow_column) if overflow_column else -1,
+            takes_unknown=takes_unknown,
             slots=self._slots,
         )
         native.index_columns(self.for_c)
@@ -59,6 +70,7 @@ class TypedSchema:
             lower=self._texts.span(column.name.lower().encode()),
             type=_TYPES[column.type],
             is_required=column.mode == "REQUIRED",
+            value_bytes=_VALUE_WEIGHT * CELL_BYTES[column.type] if column.mode == "REPEATED" else 0,
         )
 
 
@@ -109,19 +121,27 @@ class TypedBatch:
         )
         if measured is None:
             native.measure_typed(*self._rows)
-        if max(each.text_bytes for each in layout) > LARGEST_OFFSET:
+        if max(max(each.text_bytes, each.array_values) for each in layout) > LARGEST_OFFSET:
             raise OverflowError("more bytes than one batch can have")
+        nodes: list[tuple[int, int]] = []
         buffers: list[int] = []
         for column, each in zip(columns, layout, strict=True):
-            buffers += _buffers(column, each, count)
+            if column.mode == "REPEATED":
+                nodes += [(count, 0), (each.array_values, 0)]
+                buffers += [0, 4 * (count + 1), *_buffers(column, each, each.array_values)]
+            else:
+                nodes.append((count, each.nulls))
+                buffers += _buffers(column, each, count)
         metadata = MetadataBuffers() if rows.metadata is None else rows.metadata.buffers(rows.indices)
-        nulls = [each.nulls for each in layout]
-        head, begins, body_bytes = batch_head(count, [*nulls, *metadata.nulls], [*buffers, *metadata.sizes])
+        nodes += [(count, nulls) for nulls in metadata.nulls]
+        head, begins, body_bytes = batch_head(count, nodes, [*buffers, *metadata.sizes])
         self._head, self._metadata = head, metadata.body
         self._own_bytes = body_bytes - len(metadata.body)
         begin = iter(begins)
         for column, each in zip(columns, layout, strict=True):
             each.validity = next(begin)
+            if column.mode == "REPEATED":
+                each.arrays, _ = next(begin), next(begin)
             if column.type in _TEXTS:
                 each.offsets = next(begin)
             each.values = next(begin)
@@ -136,12 +156,12 @@ class TypedBatch:
         return whole
 
 
-def _buffers(column: Column, layout: Any, rows: int) -> list[int]:
+def _buffers(column: Column, layout: Any, values: int) -> list[int]:
     """Their sizes in bytes."""
-    bits = (rows + 7) // 8
+    bits = (values + 7) // 8
     validity = bits if layout.nulls else 0
     if column.type in _TEXTS:
-        return [validity, 4 * (rows + 1), layout.text_bytes]
+        return [validity, 4 * (values + 1), layout.text_bytes]
     if column.type == "BOOLEAN":
         return [validity, bits]
-    return [validity, _CELL_BYTES[column.type] * rows]
+    return [validity, CELL_BYTES[column.type] * values]

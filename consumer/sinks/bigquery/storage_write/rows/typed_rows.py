@@ -75,9 +75,12 @@ class TypedRows:
         if not table.waiting.rows:
             return
         good, columns = self._fitting(table.waiting, rejections)
-        table.indices.extend(good.indices)
-        table.sizes.extend([len(row) + ROW_OVERHEAD_BYTES + self._cells_bytes for row in good.rows])
         if good.rows:
+            sizes = [len(row) + ROW_OVERHEAD_BYTES + self._cells_bytes for row in good.rows]
+            # values of arrays may take more than their text
+            more = max(0, columns.nbytes - sum(sizes)) // len(sizes)
+            table.indices.extend(good.indices)
+            table.sizes.extend([size + more for size in sizes])
             table.batches.append(columns)
         table.waiting, table.waiting_bytes = TableRows(), 0
 

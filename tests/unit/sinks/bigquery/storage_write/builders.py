@@ -56,5 +56,13 @@ SIMPLE = (
     Column("Näme", "STRING"),
     Column("note", "JSON"),
     Column("place", "GEOGRAPHY"),
+    Column("price", "NUMERIC"),
+    Column("tags", "STRING", "REPEATED"),
+    Column("scores", "INTEGER", "REPEATED"),
+    Column("ratios", "FLOAT", "REPEATED"),
+    Column("wins", "BOOLEAN", "REPEATED"),
+    Column("days", "DATE", "REPEATED"),
+    Column("visits", "TIMESTAMP", "REPEATED"),
+    Column("prices", "NUMERIC", "REPEATED"),
 )
 """Columns that the C library can write, all of them."""

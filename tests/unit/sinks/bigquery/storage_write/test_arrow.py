@@ -3,18 +3,22 @@
 from array import array
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumer.settings.schema import Column
 from consumer.sinks.bigquery.storage_write.rows.arrow import (
     Batch,
     Pieces,
     log_batch,
     log_batch_head,
     micros_of,
-    schema,
+    schema_of,
 )
+from consumer.sinks.bigquery.storage_write.rows.cells import ArrowWriter
+from tests.unit.sinks.bigquery.storage_write.builders import SIMPLE
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -36,17 +40,14 @@ def read(batch: Batch, schema: bytes) -> Any:
     return found
 
 
-@given(key=NAMES, time=NAMES)
-def test_the_schema_is_the_one_that_pyarrow_makes(key: str, time: str) -> None:
-    expected = pa.schema(
-        [
-            pa.field(key, pa.string()),
-            pa.field(time, pa.timestamp("us", tz="UTC"), nullable=False),
-            pa.field("log", pa.string()),
-        ]
-    )
-    made = schema([("STRING", key, True), ("TIMESTAMP", time, False), ("JSON", "log", True)])
-    assert pa.ipc.read_schema(pa.py_buffer(made)).equals(expected, check_metadata=True)
+@given(names=st.lists(NAMES, unique=True, min_size=len(SIMPLE), max_size=len(SIMPLE)))
+def test_the_schema_is_the_one_that_pyarrow_makes(names: list[str]) -> None:
+    columns = [msgspec.structs.replace(column, name=name) for column, name in zip(SIMPLE, names, strict=True)]
+    made = pa.ipc.read_schema(pa.py_buffer(schema_of(columns)))
+    assert made.equals(pa.ipc.read_schema(pa.py_buffer(ArrowWriter(columns).schema)), check_metadata=True)
+
+
+LOG = [Column("key", "STRING"), Column("time", "TIMESTAMP", "REQUIRED"), Column("log", "JSON")]
 
 
 @given(rows=st.lists(st.tuples(st.none() | TEXTS, TIMES, TEXTS), max_size=20))
@@ -56,8 +57,8 @@ def test_a_batch_is_the_one_that_pyarrow_makes(rows: list[tuple[str | None, str,
         [time for _, time, _ in rows],
         [log for _, _, log in rows],
     )
-    columns = schema([("STRING", "key", True), ("TIMESTAMP", "time", False), ("JSON", "log", True)])
-    found = read(log_batch(keys, array("q", map(micros_of, times)), [log.encode() for log in logs]), columns)
+    batch = log_batch(keys, array("q", map(micros_of, times)), [log.encode() for log in logs])
+    found = read(batch, schema_of(LOG))
     expected = [
         pa.array(keys, pa.string()),
         pa.array(times, pa.string()).cast(pa.timestamp("us", tz="UTC")),

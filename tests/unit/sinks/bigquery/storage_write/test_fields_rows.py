@@ -99,6 +99,11 @@ odd_values = st.one_of(
     texts,
 )
 nothing = st.none()
+usual_decimals = (
+    st.decimals(-(10**28), 10**28, places=9).map(str)
+    | st.integers(-(10**28), 10**28)
+    | st.floats(-9e27, 9e27).filter(lambda number: not 0 < abs(number) < 1e-99)
+)
 usual_cells: dict[str, st.SearchStrategy[Any]] = {
     "score": st.integers(-(2**63), 2**63 - 1) | nothing,
     "ratio": usual_numbers | nothing,
@@ -111,6 +116,14 @@ usual_cells: dict[str, st.SearchStrategy[Any]] = {
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     ),
     "place": st.just("POINT(1 2)") | nothing,
+    "price": usual_decimals | nothing,
+    "tags": st.lists(st.text(), max_size=4),
+    "scores": st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4),
+    "ratios": st.lists(usual_numbers, max_size=4),
+    "wins": st.lists(st.booleans(), max_size=12),
+    "days": st.lists(st.dates().map(str), max_size=4),
+    "visits": st.lists(times(odd=False).filter(bool), max_size=4),
+    "prices": st.lists(usual_decimals, max_size=4),
 }
 hex_keys = st.text("0123456789abcdefABCDEF", min_size=2, max_size=32)
 usual_rows = st.fixed_dictionaries(
@@ -134,7 +147,9 @@ def spelled(draw: st.DrawFn, rows: st.SearchStrategy[dict[str, Any]]) -> bytes:
 
 
 usual = st.builds(record, spelled(usual_rows), arrivals)
-odd_cells = {name: odd_values | cells for name, cells in usual_cells.items()}
+odd_cells = {
+    name: odd_values | cells | st.lists(odd_values | cells, max_size=3) for name, cells in usual_cells.items()
+}
 odd_rows = st.fixed_dictionaries(
     {},
     optional={
@@ -145,29 +160,34 @@ odd_rows = st.fixed_dictionaries(
         "seen": times(odd=True),
     },
 )
-odd_payloads = st.one_of(
-    spelled(odd_rows),
-    mutated(),
-    st.sampled_from(
-        [
-            *(b"", b"[1]", b"{}", b" { } ", b'{"player_id":"a"} x', b'{"player_id":"a","player_id":"b"}'),
-            *(b'{"player_id":"a","score":1,"score":2}', b'{"player_id":"a","sc\\u006fre":1}'),
-            *(b'{"player_id":"a","score":-0}', b'{"player_id":"a","score":9223372036854775808}'),
-            *(b'{"player_id":"a","ratio":-0}', b'{"player_id":"a","ratio":-0.0}'),
-            *(b'{"player_id":"a","ratio":1e400}', b'{"player_id":"a","ratio":-0e5}'),
-            *(
-                b'{"player_id":"a","ratio":123456789012345678901234567890}',
-                b'{"player_id":"a","ratio":5e-324}',
-            ),
-            *(b'{"player_id":"a","ratio":9007199254740993}', b'{"player_id":"a","ratio":0.000000000000001}'),
-            *(b'{"player_id":"a","note":"\\ud800"}', b'{"player_id":"a","note":[ 1 ,\t2 ] }'),
-            *(b'{"player_id":"a","note":[1,\n2]}', b'{"player_id":"a","note":' + b"[" * 80),
-            *(rb'{"player_id":"a","place":"\ud83d\ude00\u00e9\u20ac\u0041\b\f\n\r\t\"\\\/"}', b"\xff"),
-            *(b'{"player_id":"a","place":"\xff"}', b'{"player_id":"\\u0061"}', b'{"player_id":7}'),
-            b' {"player_id" : "a1" ,\t"time":null}\t',
-        ]
+ODD_PAYLOADS = [
+    *(b"", b"[1]", b"{}", b" { } ", b'{"player_id":"a"} x', b'{"player_id":"a","player_id":"b"}'),
+    *(b'{"player_id":"a","score":1,"score":2}', b'{"player_id":"a","sc\\u006fre":1}'),
+    *(b'{"player_id":"a","score":-0}', b'{"player_id":"a","score":9223372036854775808}'),
+    *(b'{"player_id":"a","ratio":-0}', b'{"player_id":"a","ratio":-0.0}'),
+    *(b'{"player_id":"a","price":-0}', b'{"player_id":"a","price":1e-999}'),
+    *(b'{"player_id":"a","price":" 1_0.5 "}', b'{"player_id":"a","price":"NaN"}'),
+    *(b'{"player_id":"a","prices":[1,-0.0,"1e2"]}', b'{"player_id":"a","prices":["\\u0031"]}'),
+    *(b'{"player_id":"a","tags":["a"],"tags":[]}', b'{"player_id":"a","tags":[1,"a",true]}'),
+    *(b'{"player_id":"a","tags":[null]}', b'{"player_id":"a","tags":["\\ud800"]}'),
+    *(b'{"player_id":"a","scores":[1,]}', b'{"player_id":"a","scores":[ 1 ,\t2 ] , "tags":[ ]}'),
+    *(b'{"player_id":"a","scores":[01]}', b'{"player_id":"a","scores":[1 2]}'),
+    *(b'{"player_id":"a","scores":[1\n,2]}', b'{"player_id":"a","scores":[[1]]}'),
+    *(b'{"player_id":"a","scores":[1', b'{"player_id":"a","scores":["7"]}'),
+    *(b'{"player_id":["a"],"scores":[]}', b'{"player_id":"a","scores":{}}'),
+    *(b'{"player_id":"a","ratio":1e400}', b'{"player_id":"a","ratio":-0e5}'),
+    *(
+        b'{"player_id":"a","ratio":123456789012345678901234567890}',
+        b'{"player_id":"a","ratio":5e-324}',
     ),
-)
+    *(b'{"player_id":"a","ratio":9007199254740993}', b'{"player_id":"a","ratio":0.000000000000001}'),
+    *(b'{"player_id":"a","note":"\\ud800"}', b'{"player_id":"a","note":[ 1 ,\t2 ] }'),
+    *(b'{"player_id":"a","note":[1,\n2]}', b'{"player_id":"a","note":' + b"[" * 80),
+    *(rb'{"player_id":"a","place":"\ud83d\ude00\u00e9\u20ac\u0041\b\f\n\r\t\"\\\/"}', b"\xff"),
+    *(b'{"player_id":"a","place":"\xff"}', b'{"player_id":"\\u0061"}', b'{"player_id":7}'),
+    b' {"player_id" : "a1" ,\t"time":null}\t',
+]
+odd_payloads = st.one_of(spelled(odd_rows), mutated(), st.sampled_from(ODD_PAYLOADS))
 odd = st.builds(record, odd_payloads, arrivals | st.sampled_from([0, LAST_ARRIVAL_MS + 1, 999]))
 
 
@@ -193,7 +213,7 @@ def test_usual_records_are_written_by_the_c_library(
 
 @given(
     records=st.lists(usual | odd, max_size=12),
-    unknown=st.sampled_from(["reject", "ignore"]),
+    unknown=st.sampled_from(["reject", "ignore", "overflow"]),
     metadata=st.booleans(),
 )
 def test_odd_records_make_the_same_rows_and_rejections(
@@ -257,12 +277,21 @@ def test_a_large_key_counts_twice_in_a_row_of_log_with_metadata() -> None:
         BothWays(rules).make([record(b'{"player_id":"%b"}' % (b"x" * size))])
 
 
-@given(payload=odd_payloads, unknown=st.sampled_from(["reject", "ignore"]))
+@given(payload=odd_payloads, unknown=st.sampled_from(["reject", "ignore", "overflow"]))
+@example(b'{"player_id":"a","overflow":7}', "overflow")
+@example(b'{"player_id":"a","x":1,"Overflow":{"x":[2,\n3]},"y":"\\u0000"}', "overflow")
 @example(b'{"player_id":"a","ratio":"Infinity"}', "reject")
 def test_each_odd_record_alone(payload: bytes, unknown: str) -> None:
     BothWays(field_rules(SIMPLE, bigquery__unknown_fields=unknown, bigquery__key_digits=0)).make(
         [record(payload)]
     )
+
+
+@pytest.mark.parametrize("unknown", ["reject", "ignore", "overflow"])
+def test_each_payload_that_is_known_to_be_odd(unknown: str) -> None:
+    both = BothWays(field_rules(SIMPLE, bigquery__unknown_fields=unknown, bigquery__key_digits=0))
+    for payload in ODD_PAYLOADS:
+        both.make([record(payload)])
 
 
 @pytest.mark.parametrize("number", ["01", "-01", "00", "-", "1.", "1e", "1 2", "1a", "+1", ".5", "0x1", ""])
@@ -285,6 +314,109 @@ def test_numbers_are_the_same_to_the_last_bit(number: float, data: st.DataObject
     BothWays(field_rules(SIMPLE)).make([record(f'{{"player_id":"a","ratio":{text}}}'.encode())])
 
 
+decimal_texts = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "-"]),
+    st.sampled_from(["0", "1", "9" * 28, "9" * 29, "1" + "0" * 29, "00"])
+    | st.from_regex("[0-9]{1,12}", fullmatch=True),
+    st.sampled_from(["", ".", ".5", ".0000000004", ".0000000005", ".99999999949", ".9999999995"])
+    | st.from_regex(r"\.[0-9]{1,12}", fullmatch=True),
+    st.sampled_from(["", "", "e0", "E+2", "e-2", "e-10", "e29", "e-99", "e-100", "e1_0", "e"]),
+)
+
+
+@given(text=decimal_texts, quote=st.sampled_from(["", '"']))
+@example("9" * 29 + ".9999999995", "")
+@example(".5", '"')
+@example("-", '"')
+@example(".", '"')
+@example("1.2.3", '"')
+def test_decimals_are_rounded_alike(text: str, quote: str) -> None:
+    value = f"{quote}{text}{quote}"
+    one = record(f'{{"player_id":"a","price":{value},"prices":[{value},{value}]}}'.encode())
+    assert BothWays(field_rules(SIMPLE)).make([one, record({"player_id": "a"})])
+
+
+usual_prices_and_arrays = st.fixed_dictionaries(
+    {"player_id": hex_keys},
+    optional={column.name: usual_cells[column.name] for column in SIMPLE if column.name in usual_cells},
+)
+
+
+@given(rows=st.lists(usual_prices_and_arrays, min_size=1, max_size=5))
+def test_usual_decimals_and_arrays_take_no_python(rows: list[dict[str, Any]]) -> None:
+    maker = FieldsRows.of(field_rules(SIMPLE), shard=SHARD)
+    assert maker is not None
+    records = Records.of([record(json.dumps(row, ensure_ascii=False).encode()) for row in rows])
+    assert maker._finder.find(records, range(len(rows))).unsure == []
+
+
+def values_of(count: int, more: bytes = b"") -> Record:
+    return record(b'{"player_id":"a","scores":[%b]%b}' % (b",".join([b"7"] * count), more))
+
+
+@pytest.mark.parametrize(
+    ("one", "is_row"),
+    [
+        (values_of(99_999), True),
+        (values_of(100_000), False),
+        (values_of(99_997, b',"tags":[]'), True),
+        (values_of(99_998, b',"tags":[]'), False),
+        (values_of(1, b',"tags":null'), False),
+        (values_of(99_997, b',"tags":["a,b"]'), True),
+        (values_of(99_997, b',"wins":[false,true]'), False),
+    ],
+)
+def test_a_row_has_as_many_values_as_python_counts(one: Record, is_row: bool) -> None:
+    both = BothWays(field_rules(SIMPLE))
+    assert both.make([one, record({"player_id": "a"})])
+    maker = FieldsRows.of(field_rules(SIMPLE), shard=SHARD)
+    assert maker is not None
+    assert (maker._finder.find(Records.of([one]), [0]).unsure == []) == is_row
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "value_bytes"),
+    [("scores", b"7", 8), ("prices", b"7", 16), ("tags", b'""', 4), ("days", b'"2026-01-02"', 4)],
+)
+@pytest.mark.parametrize("more", [b"", b',"score":"7"'], ids=["as it is", "written anew"])
+@pytest.mark.parametrize("make", ["own", "other"])
+def test_a_request_stays_small_where_values_are_more_than_their_text(
+    column: str, value: bytes, value_bytes: int, more: bytes, make: str
+) -> None:
+    maker: RowMaker = getattr(BothWays(field_rules(SIMPLE)), make)
+    payload = b'{"player_id":"a","%b":[%b]%b}' % (column.encode(), b",".join([value] * 5_000), more)
+    tables, _ = maker.make(Records.of([record(payload)] * 20), range(20))
+    [rows] = tables.values()
+    most = 200_000
+    head = maker.batch(rows.part(0, 1)).size - 5_000 * value_bytes
+    parts = list(rows.parts(most))
+    assert sum(len(part.indices) for part in parts) == 20
+    for part in parts:
+        assert maker.batch(part).size <= most + head
+
+
+def test_what_has_no_column_takes_the_overflow_column_and_no_neighbour() -> None:
+    rules = field_rules(SIMPLE, bigquery__unknown_fields="overflow")
+    both = BothWays(rules)
+    known = record({"player_id": "a", "score": 1, "tags": ["x"]})
+    others = [
+        *(b'"x":1', b'"x" :\t[1, 2] ,"y":null', b'"y":"\\u0000\\"","player_id2":-0.0,"x":{}', b'"":1'),
+        *(b'"x":1,"x":2', b'"x":1,"score":2,"y":3', b'"score":"7","x":1', b'"\\u0078":1', '"é":1'.encode()),
+        *(b'"overflow":{"y":2}', b'"OVERFLOW":[1]', b'"x":1,"overflow":1,"overflow":2', b'"overflow":null'),
+        *(b",".join(b'"x%d":1' % number for number in range(count)) for count in (31, 32, 33)),
+    ]
+    assert both.make([known, *(record(b'{%b,"player_id":"b"}' % other) for other in others), known])
+
+
+@pytest.mark.parametrize("spare", range(-2, 20))
+def test_a_row_is_as_large_as_its_overflow_column_makes_it(spare: int) -> None:
+    both = BothWays(field_rules(SIMPLE, bigquery__unknown_fields="overflow"))
+    head, end = b'{"player_id":"a","time":"2026-01-02T03:04:05Z","x":"', b'"}'
+    payload = head + b"x" * (MAX_ROW_BYTES - ROW_OVERHEAD_BYTES - len(head) - len(end) - spare) + end
+    assert both.make([record(payload), record({"player_id": "a"})])
+
+
 def test_what_is_written_anew_is_written_by_the_c_library() -> None:
     odd_ones: list[dict[str, Any]] = [
         {"time": "2026-01-02T03:04:05+01:00"},
@@ -294,6 +426,14 @@ def test_what_is_written_anew_is_written_by_the_c_library() -> None:
         {"Score": 1, "WON": True},
         {"Näme": 12.5},
         {"born": None, "seen": 1767322000},
+        {"price": " 1_000.5 ", "prices": ["+0.0000000005", 1e-10, "5"]},
+        {
+            "tags": [1, "a"],
+            "SCORES": ["7", 8.0],
+            "ratios": ["nan", "-inf"],
+            "wins": ["true"],
+            "visits": [1767322000],
+        },
         {},
     ]
     made = [record({"player_id": "a", **one}) for one in odd_ones]
@@ -375,11 +515,12 @@ def test_a_required_column_wants_a_value() -> None:
 @pytest.mark.parametrize(
     ("changes", "schema"),
     [
-        ({"bigquery__unknown_fields": "overflow"}, SIMPLE),
         ({"record__time_format": "epoch_ms"}, SIMPLE),
         ({"record__time_field": "seen"}, SIMPLE),
-        ({}, (*SIMPLE, Column("x", "NUMERIC"))),
-        ({}, (*SIMPLE, Column("x", "INTEGER", "REPEATED"))),
+        ({}, (*SIMPLE, Column("x", "BIGNUMERIC"))),
+        ({}, (*SIMPLE, Column("x", "BYTES", "REPEATED"))),
+        ({}, (*SIMPLE, Column("x", "JSON", "REPEATED"))),
+        ({}, (SIMPLE[0], Column("time", "TIMESTAMP", "REPEATED"))),
         ({}, (*SIMPLE, Column("x", "RECORD", fields=(Column("y", "STRING"),)))),
         ({}, (SIMPLE[0], Column("time", "DATE"))),
         ({}, (*SIMPLE, *(Column(f"c{number}", "STRING") for number in range(512)))),
@@ -422,6 +563,14 @@ def test_a_record_that_is_written_anew_names_no_column_that_it_has_not() -> None
     assert maker is not None
     row = b'{"player_id":"a","time":"2026-01-02T03:04:05Z","C1":"7","note":null}'
     assert maker._written_anew(row) == b'{"player_id":"a","time":"2026-01-02T03:04:05Z","c1":7}\n'
+
+
+@pytest.mark.parametrize("digits", [0, 1])
+def test_a_key_may_be_an_array(digits: int) -> None:
+    schema = (Column("player_id", "STRING", "REPEATED"), SIMPLE[1])
+    both = BothWays(field_rules(schema, bigquery__key_digits=digits))
+    keys: list[Any] = [["a"], [], None, "a", ["a", 1], [None]]
+    assert both.make([record({"player_id": key}) for key in keys])
 
 
 def test_a_table_may_have_the_column_of_the_time_alone() -> None:

@@ -9,9 +9,10 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from consumer.domain.errors import SetupError
+from consumer.settings.schema import Column
 from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, delivery_error
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, schema
+from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, schema_of
 from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
 from consumer.sinks.http.connection import ANSWER_BYTES
 from tests.functional.harness.storage_write_stub import (
@@ -25,7 +26,9 @@ from tests.functional.harness.storage_write_stub import (
 from tests.unit.sinks.bigquery.forward_proxy import ForwardProxy, forward_proxy
 
 TABLE = "projects/p/datasets/d/tables/t"
-SCHEMA = schema([("STRING", "player_id", True), ("TIMESTAMP", "time", False), ("JSON", "log", True)])
+SCHEMA = schema_of(
+    [Column("player_id", "STRING"), Column("time", "TIMESTAMP", "REQUIRED"), Column("log", "JSON")]
+)
 Code = grpc.StatusCode
 
 
