@@ -595,6 +595,14 @@ def _fields() -> Iterator[Case]:
     yield case(
         "fields of the metadata's names", b',"_shard":"mine","_sequence_number":1,"_Arrived_at":"never"'
     )
+    yield case("a decimal", b',"price":12.50')
+    yield case("a decimal in a text", b',"price":"-0.000000001"')
+    yield case("a decimal with an exponent", b',"price":125E-4')
+    yield case("a decimal that is rounded up", b',"price":0.1234567885')
+    yield case("a decimal that is rounded down", b',"price":"-0.12345678849999999999999999"')
+    yield case("the largest decimal", b',"price":' + b"9" * 29 + b"." + b"9" * 9)
+    yield case("a decimal that is too large", b',"price":1' + b"0" * 29, "rejected")
+    yield case("a word for a decimal", b',"price":"NaN"', "rejected")
     yield Case(name="the most fields", payload=_with_fields(10_000))
     yield Case(name="a field too many", payload=_with_fields(10_001), fields="too_many_values")
     yield Case(

@@ -1,6 +1,7 @@
 """What a reader of a backend makes of what stands there, by decoders that are none of the project's."""
 
 import datetime
+import decimal
 import gzip
 import json
 import re
@@ -93,6 +94,8 @@ def cell(column: Column, value: Any, *, json_as_text: bool = False) -> object:
             return int(text)
         case "FLOAT" if isinstance(text, str):
             return float(text)
+        case "NUMERIC" if isinstance(text, str):
+            return _numeric(text)
         case "BOOLEAN" if isinstance(value, bool):
             return value
         case "DATE" if isinstance(value, str):
@@ -110,6 +113,15 @@ def _repeated(column: Column, value: Any, *, json_as_text: bool) -> list[object]
         raise ValueError(f"Field value of {column.name} cannot be empty")
     single = msgspec.structs.replace(column, mode="NULLABLE")
     return [cell(single, item, json_as_text=json_as_text) for item in value]
+
+
+def _numeric(text: str) -> decimal.Decimal:
+    """https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types"""
+    digits = decimal.Context(prec=200, rounding=decimal.ROUND_HALF_UP)
+    found = decimal.Decimal(text).quantize(decimal.Decimal("0.000000001"), context=digits)
+    if not found.is_finite() or found.adjusted() >= 29:
+        raise ValueError(f"{text} is out of range")
+    return found
 
 
 def moment(text: str) -> datetime.datetime:

@@ -51,6 +51,7 @@ FIELD_COLUMNS = (
     Column("won", "BOOLEAN"),
     Column("born", "DATE"),
     Column("seen", "TIMESTAMP"),
+    Column("price", "NUMERIC"),
 )
 JSON_COLUMN = Column("note", "JSON")
 TAGS_COLUMN = Column("tags", "STRING", "REPEATED")
