@@ -137,7 +137,7 @@ def test_the_share_limit_holds_the_shard_instead_of_emptying_it_into_the_dead_le
         {
             "chunk.max_records": "5",
             "delivery.max_in_flight_chunks": "1",
-            "deadletter.ratio_window": "10",
+            "deadletter.ratio_window": "100",  # five of the first ten may be bad
             "shutdownGraceMillis": "100",
         },
     )

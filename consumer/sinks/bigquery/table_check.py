@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from consumer.domain.errors import SetupError, TransientError
+from consumer.domain.errors import DeliveryError, SetupError, TransientError
 from consumer.domain.records import Record
 from consumer.settings.columns import RowSettings
 from consumer.settings.schema import Column
@@ -52,12 +52,15 @@ class TableCheck:
         """Returns when the rows are to blame. `others_pass` tells that the table had nothing against other rows of the
         request; without them it has to take the sample before and after the refusal, since somebody may mend or
         break it in between. Raises DeliveryError when the rows have to be sent again."""
-        passed = self._passed.pop(table, None)
+        passed = self._passed.get(table)
         was_in_order = passed is not None and self._now() - passed < _HOLDS_SECONDS
-        if passed is not None and was_in_order and others_pass:
-            self._passed[table] = passed
+        if was_in_order and others_pass:
             return
-        self._check(table)
+        try:
+            self._check(table)
+        except DeliveryError:
+            self._passed.pop(table, None)
+            raise
         self._passed[table] = self._now()
         if not was_in_order and not others_pass:
             raise TransientError(

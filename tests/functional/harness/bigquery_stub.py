@@ -32,9 +32,11 @@ def row_errors(*entries: tuple[int, str]) -> Reply:
 
 
 class BigQueryStub(HttpStub):
-    """`tables` holds rows by table and insertId; `answer` may give a reply instead of storing the rows."""
+    """`tables` holds rows by table and insertId; `answer` may give a reply instead of storing the rows. Dry runs, which
+    end with a row without an insertId, find all tables in order."""
 
     def __init__(self) -> None:
+        self.dry_runs = 0
         self.tables: dict[str, dict[str, Row]] = {}
         self.answer: Callable[[Insert], Reply | None] = lambda insert: None
         super().__init__()
@@ -43,6 +45,13 @@ class BigQueryStub(HttpStub):
         content = json.loads(body)
         table = path.split("/tables/")[1].split("/")[0]
         insert = Insert(table, content["rows"], number, bool(content.get("skipInvalidRows")))
+        if "insertId" not in insert.rows[-1]:
+            self.dry_runs += 1
+            assert not insert.skip_invalid, "rows of a dry run would be stored"
+            return row_errors(
+                *((index, "stopped") for index in range(len(insert.rows) - 1)),
+                (len(insert.rows) - 1, "invalid"),
+            )
         reply = self.answer(insert)
         return self.store(insert) if reply is None else reply
 

@@ -66,13 +66,13 @@ class BigQuerySink(Unordered):
 
     def _doubted(self, request: InsertRequest, outcome: Outcome[InsertRequest]) -> Outcome[InsertRequest]:
         """The outcome, or, where the table is at fault and not the rows, one that has them sent again."""
-        again = {index for rest in outcome.again for index in rest.indices}
-        left = again | {rejection.index for rejection in outcome.rejections}
+        refused = {rejection.index for rejection in outcome.rejections}
         try:
-            self._table_check.after_refusal(request.table, others_pass=len(left) < len(request.indices))
+            self._table_check.after_refusal(request.table, others_pass=len(refused) < len(request.indices))
         except DeliveryError as error:
             # without those that are in: their insertIds are forgotten by the time that somebody has mended the table
-            places = [place for place, index in enumerate(request.indices) if index in left]
+            refused.update(index for rest in outcome.again for index in rest.indices)
+            places = [place for place, index in enumerate(request.indices) if index in refused]
             return Outcome(again=(request.keep(places),), backoff=error, counts=outcome.counts)
         return outcome
 
