@@ -40,12 +40,14 @@ class _Kinds:
 
     def __init__(self) -> None:
         self._types: set[str] = set()
+        self._has_null = False
         self._items: _Kinds | None = None
         self._members: dict[str, tuple[str, _Kinds]] = {}
 
     def add(self, value: Any, level: int = 0) -> None:
         """`level` counts the objects around the value."""
         if value is None:
+            self._has_null = True
             return
         self._types.add(_type_of(value) if level <= _DEEPEST else "JSON")
         if level > _DEEPEST:
@@ -60,7 +62,7 @@ class _Kinds:
                 self._items.add_item(item, level)
 
     def add_item(self, item: Any, level: int) -> None:
-        """A REPEATED column takes no null and no array."""
+        """A REPEATED column takes no null, in its place or in an item's, and no array in an array."""
         if item is None or isinstance(item, list):
             self._types.add("JSON")
         else:
@@ -79,7 +81,7 @@ class _Kinds:
             return {"type": "FLOAT" if "FLOAT" in types else "INTEGER"}
         if types <= {"STRING", "TIMESTAMP"}:
             return {"type": "TIMESTAMP" if types == {"TIMESTAMP"} else "STRING"}
-        if types == {"ARRAY"} and self._items is not None:
+        if types == {"ARRAY"} and self._items is not None and not self._has_null:
             inner = self._items.column(level)
             return {"type": "JSON"} if inner["type"] == "JSON" else inner | {"mode": "REPEATED"}
         if types == {"RECORD"} and level < _DEEPEST:

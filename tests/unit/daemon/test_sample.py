@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer.daemon.commands.check import check_main
@@ -183,6 +183,7 @@ OBJECTS = st.lists(
 
 
 @given(OBJECTS)
+@example([{"a": None}, {"a": []}])
 def test_records_fit_the_columns_that_are_made_of_them(
     tmp_path_factory: pytest.TempPathFactory, objects: list[dict[str, Any]]
 ) -> None:
