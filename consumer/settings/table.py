@@ -591,6 +591,16 @@ _BIGQUERY_SINK = (
         meaning="beginning of the ids of load jobs; another one makes a replay load the same rows again",
     ),
     Setting(
+        name="bigquery.compression",
+        kind=Choice(("auto", "gzip", "none")),
+        default="auto",
+        backends=_BIGQUERY,
+        meaning=(
+            "of the bodies of insertAll: gzip takes about 0.4 us a record and leaves a quarter of the bytes to be sent;"
+            " auto is gzip where Google's own endpoint is asked"
+        ),
+    ),
+    Setting(
         name="bigquery.api_endpoint",
         kind=URL,
         backends=_BIGQUERY,

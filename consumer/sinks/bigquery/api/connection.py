@@ -1,8 +1,12 @@
 """BigQuery's REST API over HTTP, with or without credentials."""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import urlsplit
+
+from isal import isal_zlib
 
 from consumer.domain.errors import SetupError
 from consumer.settings import Settings
@@ -10,6 +14,10 @@ from consumer.sinks.bigquery.api.identity import GoogleIdentity
 from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.http.client import HttpClient
 from consumer.sinks.http.connection import Answer
+from consumer.sinks.json.lines import GZIP_WINDOW_BITS
+
+_PACKED = MappingProxyType({"Content-Encoding": "gzip"})
+_WORTH_IT_BYTES = 1024
 
 DEFAULT_ENDPOINT = "https://bigquery.googleapis.com"
 
@@ -32,8 +40,11 @@ class HttpConnection:
         connections: int,
         connect_timeout_seconds: float = 5,
         read_timeout_seconds: float = 60,
+        compresses: bool = False,
     ) -> None:
-        """Credentials are looked for at the first request, and again at the next as long as there are none."""
+        """Credentials are looked for at the first request, and again at the next as long as there are none. What is
+        posted is packed where the connection `compresses`."""
+        self._compresses = compresses
         self._endpoint = (endpoint or DEFAULT_ENDPOINT).rstrip("/")
         timeouts = {
             "connect_timeout_seconds": connect_timeout_seconds,
@@ -51,19 +62,29 @@ class HttpConnection:
             connections=settings.integer("delivery.concurrency"),
             connect_timeout_seconds=settings.seconds("bigquery.connect_timeout"),
             read_timeout_seconds=settings.seconds("bigquery.read_timeout"),
+            compresses=_compresses(settings),
         )
 
     def post(self, path: str, body: bytes | bytearray) -> tuple[int, bytes]:
-        answer = self.request("POST", path, body)
+        if not self._compresses or len(body) < _WORTH_IT_BYTES:
+            answer = self.request("POST", path, body)
+        else:
+            packed = isal_zlib.compress(body, level=1, wbits=GZIP_WINDOW_BITS)
+            answer = self.request("POST", path, packed, more_headers=_PACKED)
         return answer.status, answer.body
 
     def request(
-        self, method: str, path: str, body: bytes | bytearray = b"", content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes | bytearray = b"",
+        content_type: str = "application/json",
+        more_headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Answer:
         """`path` may be a whole address, where an answer has named one. Raises TransientError or SetupError where there
         is no answer, or where that address is none for a token to go to."""
         url = f"{self._endpoint}{path}" if path.startswith("/") else self._trusted(path)
-        headers = {"Content-Type": content_type} if body else {}
+        headers = {"Content-Type": content_type, **more_headers} if body else {}
         if self._token is None:
             return self._http.request(method, url, headers, body)
         answer = self._http.request(method, url, headers | self._token.headers(), body)
@@ -80,6 +101,11 @@ class HttpConnection:
                 setting="bigquery.api_endpoint",
             )
         return url
+
+
+def _compresses(settings: Settings) -> bool:
+    chosen = settings.text("bigquery.compression")
+    return chosen == "gzip" or (chosen == "auto" and settings.optional_text("bigquery.api_endpoint") is None)
 
 
 def is_trusted(url: str, *, endpoint: str) -> bool:

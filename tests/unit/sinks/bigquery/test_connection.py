@@ -1,5 +1,6 @@
 """The connection to BigQuery, against a server on the loopback interface."""
 
+import gzip
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from google.auth import exceptions as google_exceptions
 from google.oauth2 import credentials as google_credentials
 
 from consumer.domain.errors import SetupError, TransientError
+from consumer.settings import load
 from consumer.sinks.bigquery.api.connection import DEFAULT_ENDPOINT, HttpConnection, is_trusted
 from consumer.sinks.bigquery.api.identity import GoogleIdentity
 from tests.unit.sinks.bigquery import loopback
@@ -29,11 +31,19 @@ def server() -> Iterator[Loopback]:
 
 
 def connection(
-    endpoint: str | None, *, credentials: str = "anonymous", read_seconds: float = 10
+    endpoint: str | None,
+    *,
+    credentials: str = "anonymous",
+    read_seconds: float = 10,
+    compresses: bool = False,
 ) -> HttpConnection:
     identity = GoogleIdentity(kind=credentials, aws_region="eu-west-1")
     return HttpConnection(
-        endpoint=endpoint, identity=identity, connections=2, read_timeout_seconds=read_seconds
+        endpoint=endpoint,
+        identity=identity,
+        connections=2,
+        read_timeout_seconds=read_seconds,
+        compresses=compresses,
     )
 
 
@@ -60,6 +70,34 @@ def test_status_and_body_come_back(server: Loopback) -> None:
     assert (seen.path, seen.body) == (PATH, b'{"rows":[]}')
     assert seen.headers["content-type"] == "application/json"
     assert "authorization" not in seen.headers
+
+
+def test_what_is_posted_is_packed_where_that_is_worth_it(server: Loopback) -> None:
+    server.answers = [status(200)] * 3
+    large, small = b'{"rows":[%b]}' % (b"1," * 5000), b'{"rows":[]}'
+    packing = connection(server.url, compresses=True)
+    for body in (large, bytearray(large), small):
+        packing.post(PATH, body)
+    packed, also_packed, plain = server.seen
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == gzip.decompress(also_packed.body) == large
+    assert len(packed.body) < len(large) / 4
+    assert plain.body == small
+    assert "content-encoding" not in plain.headers
+
+
+@pytest.mark.parametrize(
+    ("chosen", "compresses"),
+    [
+        ({}, True),
+        ({"bigquery.api_endpoint": "http://127.0.0.1:1"}, False),
+        ({"bigquery.api_endpoint": "http://127.0.0.1:1", "bigquery.compression": "gzip"}, True),
+        ({"bigquery.compression": "none"}, False),
+    ],
+)
+def test_googles_own_endpoint_is_sent_packed_bodies(chosen: dict[str, str], compresses: bool) -> None:
+    places = {"bigquery.project": "project", "bigquery.dataset": "dataset", "deadletter.bucket": "bucket"}
+    assert HttpConnection.of(load("bigquery", overrides=places | chosen))._compresses is compresses
 
 
 def test_requests_share_one_kept_alive_connection(server: Loopback) -> None:
