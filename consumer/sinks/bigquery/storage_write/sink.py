@@ -17,7 +17,6 @@ from consumer.domain.dead_letters import Rejection, ShareGuard, detail_of
 from consumer.domain.errors import RequestRefused, SetupError, Superseded, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.base import Outcome, Prepared
-from consumer.sinks.bigquery.rows.reading import records_at
 from consumer.sinks.bigquery.storage_write import positions
 from consumer.sinks.bigquery.storage_write.answers import (
     CallFailed,
@@ -28,10 +27,11 @@ from consumer.sinks.bigquery.storage_write.answers import (
     meaning_of,
 )
 from consumer.sinks.bigquery.storage_write.appends import Append, Lane, OwnShard, Progress
+from consumer.sinks.bigquery.storage_write.earlier_rows import EarlierRows
 from consumer.sinks.bigquery.storage_write.positions import Gap, ShardState, Stream
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
-from consumer.sinks.bigquery.storage_write.rows.rules import NEW_VERDICTS, Rules
+from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
 from consumer.sinks.bigquery.table_check import TableCheck, table_refuses
 
@@ -80,7 +80,7 @@ class StorageWriteSink:
         self._table_check = TableCheck(self._append_sample)
         self._max_request_bytes = max_request_bytes
         self._shard: OwnShard | None = None
-        self._makers: dict[int, RowMaker] = {}
+        self._earlier: EarlierRows | None = None
         self._unsettled: deque[Progress] = deque()
         self._saving = threading.Lock()
 
@@ -96,7 +96,11 @@ class StorageWriteSink:
             # asked again after a pause, and then from the beginning: somebody may have removed what is kept
             self._shard = None
             raise SetupError(f"{error}; docs/storage-write.md says what to do", setting=SETTING) from None
-        self._hold_unknown_verdicts(shard, records, range(settled, len(records)))
+        assert self._earlier is not None
+        unknown = self._earlier.unknown_verdict(records, range(settled, len(records)))
+        if unknown is not None:
+            self._shard = None
+            raise SetupError(unknown, setting=SETTING)
         if shard.replay.begins_at is not None:
             shard.state.begin_at(shard.replay.begins_at)
             shard.may_write = False
@@ -105,10 +109,10 @@ class StorageWriteSink:
             return Prepared(())
         progress = Progress(chunk.end)
         self._unsettled.append(progress)
-        indices = self._not_written_before(shard, records, range(settled, len(records)), progress)
+        indices = self._earlier.not_written(records, range(settled, len(records)), progress)
         era = shard.state.present.number
-        tables, rejections = self._maker.make(records, self._without_refused(shard, era, records, indices))
-        rejections += self._rejected_before(shard, era, records, indices)
+        tables, rejections = self._maker.make(records, shard.without_refused(era, records, indices))
+        rejections += shard.rejected_before(era, records, indices)
         requests: list[Append] = []
         for table, rows in sorted(tables.items()):
             taken = shard.replay.take(era, table, len(rows.indices))
@@ -249,7 +253,7 @@ class StorageWriteSink:
         for key, rows in refused.items():
             shard.refused.update({(row.era, row.position): row.detail for row in rows})
             shard.refused_keys[key] = rows[-1].position
-        self._makers = {era.number: self._maker_of(era.rules) for era in state.eras[:-1]}
+        self._earlier = EarlierRows(shard, self._maker_of)
         self._shard = shard
         return shard
 
@@ -284,59 +288,6 @@ class StorageWriteSink:
             shard.state.settled = False
             self._save_mark(shard)
             shard.may_write = True
-
-    def _hold_unknown_verdicts(
-        self, shard: OwnShard, records: Sequence[Record], indices: Sequence[int]
-    ) -> None:
-        """Raises SetupError where an earlier version of the rules has written rows that are not met yet, and one of
-        the records may be among them or not: to guess would lose its neighbour or double it."""
-        for era in shard.state.eras[:-1]:
-            new_verdicts = NEW_VERDICTS.get(era.rules.version)
-            if new_verdicts is None or not shard.replay.awaits(era.number):
-                continue
-            _, rejections = self._makers[era.number].make(records, indices)
-            for each in rejections:
-                if each.reason in new_verdicts:
-                    self._shard = None
-                    raise SetupError(
-                        f"record {records[each.index].position} ({each.reason}) was judged by an older version of this"
-                        " daemon, whose rows past the checkpoint cannot be told without it: let that version run"
-                        " and stop it in order, or see docs/storage-write.md",
-                        setting=SETTING,
-                    )
-
-    def _not_written_before(
-        self, shard: OwnShard, records: Sequence[Record], indices: Sequence[int], progress: Progress
-    ) -> Sequence[int]:
-        """The records that no earlier era has written."""
-        for number, maker in self._makers.items():
-            if not shard.replay.awaits(number) or not indices:
-                continue
-            tables, _ = maker.make(records, self._without_refused(shard, number, records, indices))
-            written: set[int] = set()
-            for table, rows in tables.items():
-                taken = shard.replay.take(number, table, len(rows.indices))
-                progress.add(number, table, taken)
-                written.update(rows.indices[:taken])
-            indices = [index for index in indices if index not in written]
-        return indices
-
-    def _without_refused(
-        self, shard: OwnShard, era: int, records: Sequence[Record], indices: Sequence[int]
-    ) -> Sequence[int]:
-        if not shard.refused:
-            return indices
-        chosen = zip(indices, records_at(records, indices), strict=True)
-        return [index for index, record in chosen if (era, record.position) not in shard.refused]
-
-    def _rejected_before(
-        self, shard: OwnShard, era: int, records: Sequence[Record], indices: Sequence[int]
-    ) -> list[Rejection]:
-        if not shard.refused:
-            return []
-        chosen = zip(indices, records_at(records, indices), strict=True)
-        details = [(index, shard.refused.get((era, record.position))) for index, record in chosen]
-        return [Rejection(index, "rejected", detail) for index, detail in details if detail is not None]
 
     def _batch(self, request: Append) -> Batch:
         """Made for each attempt, and left to the writer alone: it takes as much memory as its records, which wait."""
