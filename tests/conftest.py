@@ -21,7 +21,9 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 
-TOOLS = re.compile(r"/tests/unit/(bench|chaos|hostile)/|/tests/(functional|integration)/test_(bench|chaos|demo)")
+TOOLS = re.compile(
+    r"/tests/unit/(bench|chaos|hostile)/|/tests/(functional|integration)/test_(bench|chaos|demo)"
+)
 """Tests of bin/bench, bin/chaos and bin/demo, by their paths."""
 
 

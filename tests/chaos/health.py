@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -44,9 +44,15 @@ class HealthWatch:
                         self.looks[backend].append((self._seconds(), status.healthy))
             await asyncio.sleep(_POLL_SECONDS)
 
-    def faults(self, name: str, began: float, ended: float) -> Iterator[str]:
-        """What the workers should have said of a fault during which nobody could read."""
+    def faults(
+        self, name: str, began: float, ended: float, disturbed: Collection[Backend] = ()
+    ) -> Iterator[str]:
+        """What the workers should have said of a fault during which nobody could read. Of a backend that was
+        `disturbed` meanwhile nothing follows: a shard that waits for its backend is not read either, and one whose
+        worker was killed is nobody's for as long as the KCL takes."""
         for backend in BACKENDS:
+            if backend in disturbed:
+                continue
             looks = self.looks[backend]
             ill, well = first(looks, False, began), first(looks, True, ended)
             if ended - began > ILL_WITHIN_SECONDS and (ill is None or ill > ILL_WITHIN_SECONDS):

@@ -26,6 +26,8 @@ _FIRST_SECONDS = 300.0
 #: Longer than the KCL may leave a shard alone: two minutes after a leader is gone, two for an answer that got lost.
 _STALL_SECONDS = 300.0
 _DRAIN_POLL_SECONDS = 2.0
+_DISTURBS_SECONDS = 120.0
+"""The KCL leaves shards to nobody for two minutes after its leader was killed."""
 
 
 class ChaosError(Exception):
@@ -121,7 +123,7 @@ async def run(
         line
         for one in happened
         if one.fault.kind.stops_reading
-        for line in health.faults(one.fault.kind.name, one.began, one.ended)
+        for line in health.faults(one.fault.kind.name, one.began, one.ended, _disturbed(one, happened))
     ]
     ending.happened = sorted(happened, key=lambda one: one.began)
     ending.recoveries = {backend: watch.recoveries(backend, world.killed_at[backend]) for backend in BACKENDS}
@@ -156,6 +158,17 @@ async def _seen_well(health: HealthWatch, happened: list[Happened], progress: Pr
         if all(first(looks, True, last) is not None for looks in health.looks.values()):
             return
         await asyncio.sleep(0.5)
+
+
+def _disturbed(reading: Happened, happened: list[Happened]) -> set[Backend]:
+    """The backends that other faults hit shortly before, during or shortly after one of reading."""
+    since, until = reading.began - _DISTURBS_SECONDS, reading.ended + WELL_WITHIN_SECONDS
+    targets = {
+        one.fault.target
+        for one in happened
+        if not one.fault.kind.stops_reading and one.began < until and one.ended > since
+    }
+    return set(BACKENDS) if None in targets else {target for target in targets if target is not None}
 
 
 async def _one(world: World, fault: Planned, lane: asyncio.Lock, progress: Progress) -> Happened:

@@ -29,7 +29,7 @@ from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES, Wrapping
 from consumer.sinks.bigquery.storage_write.rows.build import row_maker
 from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
-from consumer.sinks.bigquery.table_check import TableCheck, sample_record
+from consumer.sinks.bigquery.table_check import sample_record
 from consumer.sinks.s3.record_times import RecordTimes
 from consumer.sinks.s3.sink import S3Sink
 from tests.contract.backends import Backend, Bucket, Inserts, Jobs, Streams
@@ -212,7 +212,7 @@ def _insert_all(inserts: Inserts, rules: Rules) -> Sink[Any]:
         tables_path=_TABLES,
         encoder=encoder,
         limits=limits,
-        table_check=TableCheck(_dry_run(inserts, rules, encoder).check_table),
+        dry_run=_dry_run(inserts, rules, encoder),
         ignore_unknown=_ignores_unknown(rules),
     )
 

@@ -94,9 +94,7 @@ def _rows(body: bytes) -> Iterator[str]:
 
 def _insert_all(rules: Rules, limits: RequestLimits) -> Prepare:
     encoder = row_encoder(rules, rules.columns, stream="stream", shard=SHARD, wrapping=INSERT_ALL)
-    sink = BigQuerySink(
-        connection=_unused(), tables_path="", encoder=encoder, limits=limits, table_check=_unused()
-    )
+    sink = BigQuerySink(connection=_unused(), tables_path="", encoder=encoder, limits=limits, dry_run=Mock())
 
     def prepare(chunk: Chunk) -> Taken:
         prepared = sink.prepare(chunk)

@@ -12,6 +12,7 @@ from consumer.domain.unread_times import COUNTER
 SILENT_AFTER_SECONDS = 30.0
 """A shard process reports about once a second; one that has not for this long is stuck or stopped."""
 
+KCL_ERROR = "the KCL's last error: "
 TRYING = "; trying again: "
 
 
@@ -119,7 +120,7 @@ def _uncalled(statuses: Iterable[ReportedShard], policy: HealthPolicy, now: floa
 
 
 def _not_read(reasons: list[str], kcl_error: str | None) -> list[str]:
-    return reasons if kcl_error is None or not reasons else [*reasons, f"the KCL's last error: {kcl_error}"]
+    return reasons if kcl_error is None or not reasons else [*reasons, f"{KCL_ERROR}{kcl_error}"]
 
 
 def _cause(status: ReportedShard) -> str:

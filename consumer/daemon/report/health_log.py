@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from consumer.daemon.report.complaints import kind_of
-from consumer.daemon.report.health import TRYING, Health
+from consumer.daemon.report.health import KCL_ERROR, TRYING, Health
 
 
 class HealthLog:
@@ -29,7 +29,7 @@ class HealthLog:
             self._since = now
         new = [reason for reason in health.reasons if _kind_of(reason) not in self._told]
         self._told.update(map(_kind_of, new))
-        if new:
+        if not all(reason.startswith(KCL_ERROR) for reason in new):  # its errors have lines of their own
             self._ill(f"unhealthy: {'; '.join(new)}")
 
 

@@ -27,6 +27,8 @@ _VALUES: dict[str, Any] = {
     "TIMESTAMP": "2020-01-01T00:00:00Z",
 }
 _HOLDS_SECONDS = 10.0
+_TURNS = 4
+_MOST_NAMES = 1000
 
 
 def sample_record(settings: RowSettings, schema: Sequence[Column], *, now_ms: int) -> Record:
@@ -40,32 +42,45 @@ def sample_record(settings: RowSettings, schema: Sequence[Column], *, now_ms: in
 
 
 class TableCheck:
-    """Asked when a table has refused rows, before these are taken for bad ones."""
+    """Asked when a table has refused rows, before these are taken for bad ones. Every method returns when the rows are
+    to blame, and raises DeliveryError when they have to be sent again."""
 
     def __init__(self, check: Callable[[str], None], *, now: Callable[[], float] = time.monotonic) -> None:
         """`check` raises SetupError where the table refuses a sample row, TransientError where it did not answer."""
         self._check = check
         self._now = now
         self._passed: dict[str, float] = {}
+        self._refusals: dict[tuple[str, str], int] = {}
 
-    def after_refusal(self, table: str, *, others_pass: bool) -> None:
-        """Returns when the rows are to blame. `others_pass` tells that the table had nothing against other rows of the
-        request; without them it has to take the sample before and after the refusal, since somebody may mend or
-        break it in between. Raises DeliveryError when the rows have to be sent again."""
+    def before_rejecting_some(self, table: str) -> None:
+        """The table had nothing against other rows of the same request: only what a column of some rows needs may be
+        wrong with it, and is not looked at for some seconds."""
         passed = self._passed.get(table)
-        was_in_order = passed is not None and self._now() - passed < _HOLDS_SECONDS
-        if was_in_order and others_pass:
-            return
+        if passed is None or self._now() - passed >= _HOLDS_SECONDS:
+            self._ask(table)
+
+    def before_rejecting_all(self, table: str, name: str) -> None:
+        """Nothing of a request passed, whose rows have this name. The sample goes another way than they did, and
+        servers that learn of a change one after the other disagree for a while: rows are to blame once they were
+        refused and the sample taken several times in turns."""
+        self._ask(table)
+        count = self._refusals.pop((table, name), 0) + 1
+        if count < _TURNS:
+            if len(self._refusals) >= _MOST_NAMES:
+                self._refusals.clear()
+            self._refusals[table, name] = count
+            raise TransientError(
+                f"{table}: all rows were refused, and the table is in order: they are sent once more"
+            )
+
+    def _ask(self, table: str) -> None:
         try:
             self._check(table)
         except DeliveryError:
             self._passed.pop(table, None)
+            self._refusals.clear()
             raise
         self._passed[table] = self._now()
-        if not was_in_order and not others_pass:
-            raise TransientError(
-                f"{table}: all rows were refused, and the table is in order: they are sent once more"
-            )
 
 
 def table_refuses(table: str, refusal: str) -> SetupError:

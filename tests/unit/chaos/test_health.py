@@ -36,3 +36,9 @@ def test_ill_health_that_outlasts_the_fault_is_told(looks: list[Look]) -> None:
     (line,) = faults(looks, 100, 140)
     assert line.startswith("s3: denied: ")
     assert line.endswith("its end")
+
+
+def test_nothing_follows_from_a_backend_that_was_disturbed() -> None:
+    watch = HealthWatch(cast(Any, {}), lambda: 0.0)
+    watch.looks["s3"] = watch.looks["bigquery"] = [(0, True)]
+    assert {line.split(":")[0] for line in watch.faults("denied", 100, 140, {"s3"})} == {"bigquery"}

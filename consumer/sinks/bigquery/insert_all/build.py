@@ -12,7 +12,7 @@ from consumer.sinks.bigquery.insert_all.sink import BigQuerySink
 from consumer.sinks.bigquery.rows.build import encoder_of
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL
-from consumer.sinks.bigquery.table_check import TableCheck, sample_record
+from consumer.sinks.bigquery.table_check import sample_record
 from consumer.sinks.build import ShardContext
 
 __all__ = ["AWS_SERVICES", "USES_GRPC", "build", "footprint"]
@@ -36,7 +36,7 @@ def build(context: ShardContext) -> BigQuerySink:
         tables_path=tables_path(settings),
         encoder=encoder,
         limits=limits,
-        table_check=TableCheck(dry_run(settings, connection, encoder).check_table),
+        dry_run=dry_run(settings, connection, encoder),
         ignore_unknown=settings.text("bigquery.unknown_fields") == "ignore",
     )
 

@@ -18,7 +18,9 @@ from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.table_check import table_refuses
 
 _HARMLESS = frozenset({"stopped", None, ""})
-_POISON_ROOM = 1_000
+_POISON_ROOM = 100_000
+"""For the sample, too, which has a value for each column."""
+_SAMPLE = -1
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(InsertAllAnswer).decode
@@ -51,27 +53,28 @@ class DryRun:
 
     def bad_rows(self, records: Sequence[Record], indices: Sequence[int]) -> dict[int, str]:
         """Those of `records[i]` for the given indices that are refused, by index, with BigQuery's words; none where it
-        has nothing against any. Raises TransientError, SetupError or RequestRefused."""
+        has nothing against any. The sample goes with them, so that one server judges both: SetupError where it is
+        refused as well. Raises TransientError, SetupError or RequestRefused."""
         bad: dict[int, str] = {}
         # a row too large for insertAll may well be one for a job
         for part in self._maker.requests(records, indices)[0]:
-            bad.update(self._ask(part, part.table))
+            bad.update(self._ask(part.table, part))
         return bad
 
     def check_table(self, table: str) -> None:
         """Raises SetupError where the table refuses the sample, TransientError where it gives no answer."""
-        part = self._maker.request([self._sample()], [0])
         try:
-            refusal = self._ask(part, table).get(0)
+            self._ask(table)
         except RequestRefused as error:
-            refusal = str(error)
-        if refusal is not None:
-            raise table_refuses(table, refusal)
+            raise table_refuses(table, str(error)) from error
 
-    def _ask(self, part: InsertRequest, table: str) -> dict[int, str]:
-        status, answer = self._connection.post(
-            f"{self._tables_path}/{table}/insertAll", part.body_with(self._poison)
-        )
+    def _ask(self, table: str, part: InsertRequest | None = None) -> dict[int, str]:
+        sample = self._maker.request([self._sample()], [0])
+        body, indices = sample.body_with(self._poison), [_SAMPLE]
+        if part is not None:
+            rows = bytes(body[len(self._maker.head) + 1 : -2])
+            body, indices = part.body_with(rows), [*part.indices, _SAMPLE]
+        status, answer = self._connection.post(f"{self._tables_path}/{table}/insertAll", body)
         if status != 200:
             raise request_error(table, status, answer)
         try:
@@ -86,11 +89,13 @@ class DryRun:
         bad: dict[int, str] = {}
         for entry in entries:
             fault = entry.errors[0] if entry.errors else RowError()
-            if fault.reason in _HARMLESS or not 0 <= entry.index < len(part.indices):
+            if fault.reason in _HARMLESS or not 0 <= entry.index < len(indices):
                 continue
             if fault.reason in TRANSIENT_REASONS:
                 raise TransientError(f"{table}: {_words(fault)}")
-            bad[part.indices[entry.index]] = _words(fault)
+            bad[indices[entry.index]] = _words(fault)
+        if _SAMPLE in bad:
+            raise table_refuses(table, bad[_SAMPLE])
         return bad
 
 

@@ -9,6 +9,7 @@ from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.bigquery.api.connection import RestApi
 from consumer.sinks.bigquery.insert_all.answers import outcome_of
 from consumer.sinks.bigquery.insert_all.c_rows import RowWriter
+from consumer.sinks.bigquery.insert_all.dry_run import DryRun
 from consumer.sinks.bigquery.insert_all.requests import Envelope, InsertRequest, RequestLimits, RequestMaker
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.table_check import TableCheck
@@ -24,11 +25,12 @@ class BigQuerySink(Unordered):
         tables_path: str,
         encoder: RowEncoder,
         limits: RequestLimits,
-        table_check: TableCheck,
+        dry_run: DryRun,
         ignore_unknown: bool = False,
     ) -> None:
         self._connection = connection
-        self._table_check = table_check
+        self._dry_run = dry_run
+        self._table_check = TableCheck(dry_run.check_table)
         self._tables_path = tables_path
         # with skipInvalidRows a bad row costs nothing but itself: without it every neighbour is sent twice
         envelope = Envelope(skip_invalid_rows=True, ignore_unknown_values=ignore_unknown)
@@ -56,7 +58,7 @@ class BigQuerySink(Unordered):
     def split(self, request: InsertRequest, refusal: str) -> Outcome[InsertRequest]:
         count = len(request.indices)
         if count == 1:
-            self._table_check.after_refusal(request.table, others_pass=False)
+            self._table_check.before_rejecting_all(request.table, _name(request))
             return Outcome([Rejection(request.indices[0], "rejected", refusal)])
         half = count // 2
         return Outcome(again=(request.keep(range(half)), request.keep(range(half, count))))
@@ -68,14 +70,30 @@ class BigQuerySink(Unordered):
         """The outcome, or, where the table is at fault and not the rows, one that has them sent again."""
         refused = {rejection.index for rejection in outcome.rejections}
         try:
-            self._table_check.after_refusal(request.table, others_pass=len(refused) < len(request.indices))
+            if len(refused) < len(request.indices):
+                self._table_check.before_rejecting_some(request.table)
+                return outcome
+            bad = self._dry_run.bad_rows(request.records, sorted(refused))
+            if not bad:
+                self._table_check.before_rejecting_all(request.table, _name(request))
+                return outcome
         except DeliveryError as error:
             # without those that are in: their insertIds are forgotten by the time that somebody has mended the table
             refused.update(index for rest in outcome.again for index in rest.indices)
-            places = [place for place, index in enumerate(request.indices) if index in refused]
-            return Outcome(again=(request.keep(places),), backoff=error, counts=outcome.counts)
-        return outcome
+            return Outcome(again=(_only(request, refused),), backoff=error, counts=outcome.counts)
+        rejections = [rejection for rejection in outcome.rejections if rejection.index in bad]
+        good = refused - bad.keys()
+        return Outcome(rejections, (_only(request, good),) if good else (), counts=outcome.counts)
 
     def _requests(self, chunk: Chunk, indices: Sequence[int]) -> Prepared[InsertRequest]:
         requests, rejections = self._maker.requests(chunk.records, indices)
         return Prepared(requests, rejections, unread=self._unread.take())
+
+
+def _only(request: InsertRequest, indices: set[int]) -> InsertRequest:
+    return request.keep([place for place, index in enumerate(request.indices) if index in indices])
+
+
+def _name(request: InsertRequest) -> str:
+    """Of its rows, as long as they stay together."""
+    return f"{request.records[request.indices[0]].position} and {len(request.indices) - 1} more"

@@ -68,7 +68,8 @@ class LoadSink(Unordered):
     def split(self, request: LoadRequest, refusal: str) -> Outcome[LoadRequest]:
         count = len(request.lines)
         if count == 1:
-            self._table_check.after_refusal(request.table, others_pass=False)
+            name = str(request.chunk.records[request.indices[0]].position)
+            self._table_check.before_rejecting_all(request.table, name)
             return Outcome([Rejection(request.indices[0], "rejected", refusal)])
         half = count // 2
         return Outcome(again=(request.keep(list(range(half))), request.keep(list(range(half, count)))))
@@ -95,7 +96,6 @@ class LoadSink(Unordered):
             return Outcome(again=(request.next_attempt(),))
         if not bad:
             raise RequestRefused(refusal)
-        self._table_check.after_refusal(request.table, others_pass=len(bad) < len(request.lines))
         rejections = [Rejection(index, "rejected", words) for index, words in sorted(bad.items())]
         good = [place for place, index in enumerate(request.indices) if index not in bad]
         return Outcome(rejections, (request.keep(good),) if good else ())

@@ -34,6 +34,10 @@ class Append:
     unanswered: bool = False
     batch_bytes: int = 0
 
+    def name(self) -> str:
+        """Of these rows, as long as they stay together."""
+        return f"{self.positions(self.rows.indices[0])} and {len(self.rows.indices) - 1} more"
+
     def of(self, rows: Rows) -> "Append":
         return Append(self.table, rows, self.progress, self.positions)
 

@@ -149,7 +149,7 @@ class StorageWriteSink:
     def split(self, request: Append, refusal: str) -> Outcome[Append]:
         count = len(request.rows.indices)
         if count == 1:
-            self._table_check.after_refusal(request.table, others_pass=False)
+            self._table_check.before_rejecting_all(request.table, request.name())
             return self._refuse(request, [RowFault(0, refusal)])
         half = count // 2
         # the last is sent first
@@ -328,8 +328,10 @@ class StorageWriteSink:
         if meaning is Meaning.GONE:
             return self._in_a_new_stream(lane, request, failure)
         if meaning is Meaning.BAD_ROWS:
-            few = len(failure.rows) < len(request.rows.indices)
-            self._table_check.after_refusal(request.table, others_pass=few)
+            if len(failure.rows) < len(request.rows.indices):
+                self._table_check.before_rejecting_some(request.table)
+            else:
+                self._table_check.before_rejecting_all(request.table, request.name())
             return self._refuse(request, failure.rows)
         request.unanswered = request.unanswered or is_ambiguous(failure)
         raise delivery_error(failure, request.table) from failure

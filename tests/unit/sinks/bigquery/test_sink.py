@@ -1,8 +1,9 @@
 """The BigQuery sink: from a chunk to requests, and from refused requests to single rows."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import RequestRefused, SetupError, TransientError
+from consumer.sinks.bigquery.insert_all.dry_run import DryRun
 from consumer.sinks.bigquery.insert_all.requests import InsertRequest, RequestLimits
 from consumer.sinks.bigquery.insert_all.sink import BigQuerySink
-from consumer.sinks.bigquery.table_check import TableCheck
 from tests.unit.builders import chunk_of
 from tests.unit.sinks.bigquery.builders import encoder, numbers_in, request_of
 
@@ -27,19 +28,29 @@ class FakeConnection:
         return self.answers.pop(0) if self.answers else (200, b"{}")
 
 
+@dataclass
+class FakeDryRun:
+    check_table: Callable[[str], None]
+    judge: Callable[[Sequence[int]], dict[int, str]]
+
+    def bad_rows(self, records: Any, indices: Sequence[int]) -> dict[int, str]:
+        return self.judge(indices)
+
+
 def sink(
     connection: FakeConnection | None = None,
     *,
     max_rows: int = 500,
     max_bytes: int = 10**6,
-    check: Callable[[str], None] | None = None,
+    check: Callable[[str], None] = lambda table: None,
+    judge: Callable[[Sequence[int]], dict[int, str]] = lambda indices: dict.fromkeys(indices, "bad"),
 ) -> BigQuerySink:
     return BigQuerySink(
         connection=connection or FakeConnection(),
         tables_path="/bigquery/v2/projects/project/datasets/dataset/tables",
         encoder=encoder(),
         limits=RequestLimits(max_rows=max_rows, max_bytes=max_bytes),
-        table_check=TableCheck(check or (lambda table: None)),
+        dry_run=cast(DryRun, FakeDryRun(check, judge)),
     )
 
 
@@ -124,7 +135,7 @@ def test_I5_bisection_finds_exactly_the_rows_that_no_request_may_hold(count: int
     assert {rejection.index for rejection in rejections} == expected
     assert {(rejection.reason, rejection.detail) for rejection in rejections} <= {("rejected", "400 invalid")}
     assert sorted([*durable, *expected]) == list(range(100, 100 + count))
-    assert sends <= 2 * count + len(expected)
+    assert sends <= 2 * count + 3 * len(expected)
 
 
 def test_a_table_that_refuses_the_only_row_left_is_waited_for() -> None:
@@ -156,6 +167,37 @@ def test_rows_that_a_table_refuses_for_its_own_sake_are_sent_again_without_those
     assert outcome.counts["insert_all_rows"] == 2
     (again,) = outcome.again
     assert numbers_in(again) == [0, 2]
+
+
+def test_of_rows_all_refused_those_that_are_taken_beside_a_sample_are_sent_again() -> None:
+    errors = [{"index": place, "errors": [{"reason": "invalid", "message": "no"}]} for place in range(3)]
+    connection = FakeConnection([(200, json.dumps({"insertErrors": errors}).encode())])
+    outcome = sink(connection, judge=lambda indices: {indices[1]: "no"}).send(request_of(3))
+    assert [rejection.index for rejection in outcome.rejections] == [101]
+    (again,) = outcome.again
+    assert (numbers_in(again), outcome.backoff) == ([0, 2], None)
+
+
+def test_rows_that_only_the_real_request_refuses_are_to_blame_after_some_turns() -> None:
+    errors = [{"index": place, "errors": [{"reason": "invalid", "message": "no"}]} for place in range(3)]
+    connection = FakeConnection([(200, json.dumps({"insertErrors": errors}).encode())] * 4)
+    delivery = sink(connection, judge=lambda indices: {})
+    for _ in range(3):
+        outcome = delivery.send(request_of(3))
+        assert (outcome.rejections, isinstance(outcome.backoff, TransientError)) == ((), True)
+    assert len(delivery.send(request_of(3)).rejections) == 3
+
+
+def test_rows_all_refused_by_a_table_that_refuses_the_sample_are_kept() -> None:
+    errors = [{"index": place, "errors": [{"reason": "invalid", "message": "no"}]} for place in range(3)]
+    connection = FakeConnection([(200, json.dumps({"insertErrors": errors}).encode())])
+
+    def judge(indices: Sequence[int]) -> dict[int, str]:
+        raise SetupError("logs_a refuses", setting="bigquery.row")
+
+    outcome = sink(connection, judge=judge).send(request_of(3))
+    assert (outcome.rejections, len(outcome.again)) == ((), 1)
+    assert isinstance(outcome.backoff, SetupError)
 
 
 def test_halves_keep_the_order_of_the_rows() -> None:

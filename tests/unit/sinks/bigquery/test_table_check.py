@@ -29,8 +29,11 @@ class Table:
         if self.troubles:
             raise self.troubles.pop(0)
 
-    def after_refusal(self, *, others_pass: bool = False) -> None:
-        self.check.after_refusal("t", others_pass=others_pass)
+    def some(self) -> None:
+        self.check.before_rejecting_some("t")
+
+    def all(self, name: str = "rows") -> None:
+        self.check.before_rejecting_all("t", name)
 
 
 @pytest.fixture
@@ -38,50 +41,52 @@ def table() -> Table:
     return Table()
 
 
-def test_rows_all_refused_are_to_blame_once_the_table_was_in_order_before_and_after(table: Table) -> None:
-    with pytest.raises(TransientError, match="sent once more"):
-        table.after_refusal()
-    table.after_refusal()
-    assert table.asked == 2
+def sent_again(table: Table, times: int, name: str = "rows") -> None:
+    for _ in range(times):
+        with pytest.raises(TransientError, match="sent once more"):
+            table.all(name)
+
+
+def test_rows_all_refused_are_to_blame_once_the_sample_was_taken_several_times_in_turns(table: Table) -> None:
+    sent_again(table, 3)
+    table.all()
+    assert table.asked == 4
+    sent_again(table, 3)
+
+
+def test_each_request_is_counted_for_itself(table: Table) -> None:
+    sent_again(table, 3, "some rows")
+    sent_again(table, 3, "other rows")
+    table.all("some rows")
+    table.all("other rows")
 
 
 def test_rows_refused_beside_good_ones_are_to_blame_where_the_table_is_in_order(table: Table) -> None:
-    table.after_refusal(others_pass=True)
+    table.some()
     table.now = 9.0
-    table.after_refusal(others_pass=True)
+    table.some()
     assert table.asked == 1
     table.now = 11.0
-    table.after_refusal(others_pass=True)
+    table.some()
     assert table.asked == 2
 
 
-@pytest.mark.parametrize("others_pass", [False, True])
 @pytest.mark.parametrize("trouble", [SetupError("refused", setting="x"), TransientError("down")])
-def test_rows_are_not_to_blame_while_the_table_is_not_in_order(
-    table: Table, others_pass: bool, trouble: Exception
-) -> None:
-    for _ in range(3):
+def test_rows_are_not_to_blame_while_the_table_is_not_in_order(table: Table, trouble: Exception) -> None:
+    sent_again(table, 3)
+    for ask in (table.all, table.some, table.some):
         table.troubles = [trouble]
+        table.now += 11.0
         with pytest.raises(type(trouble)):
-            table.after_refusal(others_pass=others_pass)
+            ask()
+    sent_again(table, 3)
+    table.all()
 
 
-def test_a_table_that_broke_after_it_was_in_order_is_found(table: Table) -> None:
-    with pytest.raises(TransientError):
-        table.after_refusal()
-    table.troubles = [SetupError("dropped", setting="x")]
-    with pytest.raises(SetupError):
-        table.after_refusal()
-    with pytest.raises(TransientError, match="sent once more"):
-        table.after_refusal()
-
-
-def test_a_check_of_long_ago_says_nothing(table: Table) -> None:
-    with pytest.raises(TransientError):
-        table.after_refusal()
-    table.now = 11.0
-    with pytest.raises(TransientError, match="sent once more"):
-        table.after_refusal()
+def test_requests_that_pass_later_leave_little_behind(table: Table) -> None:
+    for number in range(5000):
+        sent_again(table, 1, str(number))
+    assert len(table.check._refusals) <= 1000
 
 
 names = st.sampled_from(["a", "B", "_", "c_1", "D2"])
