@@ -236,7 +236,7 @@ class Streams(FakeBigQuery):
         if closed:
             faults = tuple(RowFault(place, "no") for place in range(len(rows))) if closed == "rows" else ()
             raise CallFailed(code="INVALID_ARGUMENT", message="no", rows=faults)
-        if stream == PENDING:
+        if stream.startswith(PENDING):
             return
         if self.faults.refuses(rows):
             raise CallFailed(code="INVALID_ARGUMENT", message="no")

@@ -26,16 +26,29 @@ _VALUES: dict[str, Any] = {
     "TIME": "00:00:00",
     "TIMESTAMP": "2020-01-01T00:00:00Z",
 }
+_KEYS = {
+    "BYTES": "AAAA",
+    "DATE": "2020-01-01",
+    "DATETIME": "2020-01-01T00:00:00",
+    "TIME": "00:00:00",
+    "TIMESTAMP": "2020-01-01T00:00:00Z",
+}
+"""A key that chooses the table is a text that begins with hex digits: what else than `10` a column takes as such."""
 _HOLDS_SECONDS = 10.0
 _TURNS = 4
 _MOST_NAMES = 1000
 
 
 def sample_record(settings: RowSettings, schema: Sequence[Column], *, now_ms: int) -> Record:
-    """A record that arrives at `now_ms` and has a value for every column of the schema file, none for the time."""
-    filled = settings.text("bigquery.partition_field")
-    values = {column.name: _value(column) for column in schema if column.name != filled}
-    values[settings.text("record.key_field")] = "0" * max(1, settings.integer("bigquery.key_digits"))
+    """A record that arrives at `now_ms` and has a value for every column of the schema file, none for the time. It
+    makes a row wherever records of these settings can."""
+    filled, key = settings.text("bigquery.partition_field").lower(), settings.text("record.key_field")
+    values = {column.name: _value(column) for column in schema if column.name.lower() != filled}
+    if not schema or settings.integer("bigquery.key_digits"):
+        named = {column.name.lower(): column for column in schema}
+        column = named.get(key.lower(), Column(key, "STRING"))
+        values.pop(column.name, None)
+        values[key] = _KEYS.get(column.type, "10")
     if schema and settings.text("bigquery.unknown_fields") == "overflow":
         values[_unused(schema)] = 0
     return Record(msgspec.json.encode(values), "", "0", 0, now_ms)

@@ -69,11 +69,12 @@ class DryRun:
             raise table_refuses(table, str(error)) from error
 
     def _ask(self, table: str, part: InsertRequest | None = None) -> dict[int, str]:
-        sample = self._maker.request([self._sample()], [0])
-        body, indices = sample.body_with(self._poison), [_SAMPLE]
-        if part is not None:
-            rows = bytes(body[len(self._maker.head) + 1 : -2])
-            body, indices = part.body_with(rows), [*part.indices, _SAMPLE]
+        indices = [] if part is None else [*part.indices]
+        rows: list[memoryview | bytes] = [] if part is None else [part.rows()]
+        for sample in self._maker.requests([self._sample()], [0])[0]:  # none where no record makes a row
+            rows.append(sample.rows())
+            indices.append(_SAMPLE)
+        body = b"".join([self._maker.head, b"[", b",".join([*rows, self._poison]), b"]}"])
         status, answer = self._connection.post(f"{self._tables_path}/{table}/insertAll", body)
         if status != 200:
             raise request_error(table, status, answer)

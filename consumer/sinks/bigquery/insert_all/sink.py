@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.errors import DeliveryError
+from consumer.domain.errors import DeliveryError, RequestRefused
 from consumer.sinks.base import Outcome, Prepared, Unordered
 from consumer.sinks.bigquery.api.connection import RestApi
 from consumer.sinks.bigquery.insert_all.answers import outcome_of
@@ -73,7 +73,7 @@ class BigQuerySink(Unordered):
             if len(refused) < len(request.indices):
                 self._table_check.before_rejecting_some(request.table)
                 return outcome
-            bad = self._dry_run.bad_rows(request.records, sorted(refused))
+            bad = self._bad_rows(request, sorted(refused))
             if not bad:
                 self._table_check.before_rejecting_all(request.table, _name(request))
                 return outcome
@@ -84,6 +84,13 @@ class BigQuerySink(Unordered):
         rejections = [rejection for rejection in outcome.rejections if rejection.index in bad]
         good = refused - bad.keys()
         return Outcome(rejections, (_only(request, good),) if good else (), counts=outcome.counts)
+
+    def _bad_rows(self, request: InsertRequest, indices: Sequence[int]) -> dict[int, str]:
+        """By a dry run; none where that says nothing of single rows."""
+        try:
+            return self._dry_run.bad_rows(request.records, indices)
+        except RequestRefused:
+            return {}
 
     def _requests(self, chunk: Chunk, indices: Sequence[int]) -> Prepared[InsertRequest]:
         requests, rejections = self._maker.requests(chunk.records, indices)

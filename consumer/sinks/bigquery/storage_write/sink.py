@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, detail_of
-from consumer.domain.errors import RequestRefused, SetupError, Superseded, TransientError
+from consumer.domain.errors import SetupError, Superseded, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.base import Outcome, Prepared
 from consumer.sinks.bigquery.storage_write import positions
@@ -32,8 +32,9 @@ from consumer.sinks.bigquery.storage_write.positions import Gap, ShardState, Str
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
 from consumer.sinks.bigquery.storage_write.rows.rules import Rules
+from consumer.sinks.bigquery.storage_write.sample_appends import SampleAppends
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
-from consumer.sinks.bigquery.table_check import TableCheck, table_refuses
+from consumer.sinks.bigquery.table_check import TableCheck
 
 if TYPE_CHECKING:  # it needs gRPC, which starts threads: no fork may come after that
     from consumer.sinks.bigquery.storage_write.writer import Writer
@@ -42,6 +43,8 @@ if TYPE_CHECKING:  # it needs gRPC, which starts threads: no fork may come after
 _IDLE_SECONDS = 6 * 3600.0
 """A stream without traffic lives for three days: https://cloud.google.com/bigquery/docs/write-api-streaming"""
 _LOOK_SECONDS = 60.0
+_RELEASE_SECONDS = 5.0
+"""A stop must not wait for a backend that gives no answer; the next owner finalizes as well."""
 
 
 class StorageWriteSink:
@@ -74,10 +77,9 @@ class StorageWriteSink:
         self._maker = maker_of(rules)
         self._guard = guard
         self._start = start
-        self._sample = sample
         self._now = now
         self._looked_at = now()
-        self._table_check = TableCheck(self._append_sample)
+        self._table_check = TableCheck(SampleAppends(writer, rules, self._maker, sample).check_table)
         self._max_request_bytes = max_request_bytes
         self._shard: OwnShard | None = None
         self._earlier: EarlierRows | None = None
@@ -213,7 +215,7 @@ class StorageWriteSink:
             self._writer.forget(streams[table].name)
         names = [stream.name for stream in streams.values()]
         try:
-            self._writer.finalize(names)
+            self._writer.finalize(names, seconds=_RELEASE_SECONDS)
         except CallFailed as failure:
             # one that is gone takes no rows either
             if meaning_of(failure) is not Meaning.GONE:
@@ -371,25 +373,6 @@ class StorageWriteSink:
         if len(bad) == len(rows.indices):
             return Outcome(rejections)
         return Outcome(rejections, (request.of(rows.without(set(bad))),))
-
-    def _append_sample(self, table: str) -> None:
-        """Appends a sample row to a stream that nobody commits. Raises SetupError where the table refuses it, or what
-        `delivery_error` makes of no answer."""
-        made, _ = self._maker.make([self._sample()], [0])
-        try:
-            stream = self._writer.create(self._rules.table_path(table), committed=False)
-            try:
-                self._writer.append(
-                    stream, 0, self._maker.schema, self._maker.batch(next(iter(made.values())))
-                )
-            finally:
-                self._writer.forget(stream)
-        except CallFailed as failure:
-            error = delivery_error(failure, table)
-            if isinstance(error, RequestRefused) or failure.rows:
-                words = failure.rows[0].message if failure.rows else str(failure)
-                raise table_refuses(table, words) from failure
-            raise error from failure
 
     def _forget_refused(self, shard: OwnShard, mark: Position) -> None:
         if not shard.refused_keys:

@@ -55,8 +55,9 @@ class Writer(Protocol):
     def create(self, table_path: str, *, committed: bool = True) -> str:
         """A new stream; its name. Of one that is not COMMITTED, no row is ever seen."""
 
-    def finalize(self, streams: Sequence[str]) -> dict[str, int]:
-        """No stream takes rows from here on; how many each has. Repeating it gives the same."""
+    def finalize(self, streams: Sequence[str], *, seconds: float = math.inf) -> dict[str, int]:
+        """No stream takes rows from here on; how many each has. Repeating it gives the same. Waits for `seconds`, or as
+        long as any call may take."""
 
     def append(self, stream: str, offset: int, schema: bytes, batch: Batch) -> None:
         """Rows at an offset; returns once they are written."""
@@ -94,12 +95,13 @@ class GrpcWriter:
         answer = self._unary("CreateWriteStream", request, messages.WriteStream, parent=table_path)
         return str(answer.result().name)
 
-    def finalize(self, streams: Sequence[str]) -> dict[str, int]:
+    def finalize(self, streams: Sequence[str], *, seconds: float = math.inf) -> dict[str, int]:
         calls = {
             stream: self._unary(
                 "FinalizeWriteStream",
                 messages.FinalizeWriteStreamRequest(name=stream),
                 messages.FinalizeWriteStreamResponse,
+                seconds,
                 name=stream,
             )
             for stream in streams
@@ -160,11 +162,14 @@ class GrpcWriter:
                 appends.cancel_if_late()
                 appends.close_if_idle(self._idle_seconds)
 
-    def _unary(self, operation: str, request: Any, answer: Any, /, **routing: str) -> "_Unary":
+    def _unary(
+        self, operation: str, request: Any, answer: Any, seconds: float = math.inf, /, **routing: str
+    ) -> "_Unary":
         method = self._channel(0).unary_unary(
             f"{_SERVICE}{operation}", type(request).SerializeToString, answer.FromString
         )
-        return _Unary(method.future(request, timeout=self._unary_seconds, metadata=self._metadata(**routing)))
+        timeout = min(self._unary_seconds, seconds)
+        return _Unary(method.future(request, timeout=timeout, metadata=self._metadata(**routing)))
 
     def _metadata(self, **routing: str) -> list[tuple[str, str]]:
         """The routing header is what sends a request to the region of its table."""

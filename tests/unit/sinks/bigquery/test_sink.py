@@ -188,6 +188,19 @@ def test_rows_that_only_the_real_request_refuses_are_to_blame_after_some_turns()
     assert len(delivery.send(request_of(3)).rejections) == 3
 
 
+def test_rows_whose_dry_run_is_refused_as_a_whole_are_to_blame_after_some_turns() -> None:
+    errors = [{"index": 0, "errors": [{"reason": "invalid", "message": "no"}]}]
+    connection = FakeConnection([(200, json.dumps({"insertErrors": errors}).encode())] * 4)
+
+    def judge(indices: Sequence[int]) -> dict[int, str]:
+        raise RequestRefused("HTTP 400")
+
+    delivery = sink(connection, judge=judge)
+    for _ in range(3):
+        assert delivery.send(request_of(1)).rejections == ()
+    assert len(delivery.send(request_of(1)).rejections) == 1
+
+
 def test_rows_all_refused_by_a_table_that_refuses_the_sample_are_kept() -> None:
     errors = [{"index": place, "errors": [{"reason": "invalid", "message": "no"}]} for place in range(3)]
     connection = FakeConnection([(200, json.dumps({"insertErrors": errors}).encode())])

@@ -3,13 +3,17 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import SetupError, TransientError
+from consumer.domain.records import Record
 from consumer.settings.schema import _TYPES, Column
 from consumer.sinks.bigquery.rows.build import row_encoder
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL
+from consumer.sinks.bigquery.storage_write.rows.build import row_maker
+from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.table_check import TableCheck, sample_record
 from tests.unit.builders import ARRIVAL_MS
 from tests.unit.sinks.bigquery.storage_write.builders import field_rules
@@ -104,28 +108,51 @@ columns = st.recursive(
 )
 
 
+KEY_TYPES = sorted(_TYPES - {"RECORD", "GEOGRAPHY"})
+
+
+def sampled(own: tuple[Column, ...], **more: str | int | bool) -> tuple[Rules, Record]:
+    rules = field_rules(own, **more)
+    return rules, sample_record(rules, own, now_ms=ARRIVAL_MS)
+
+
 @given(
     st.lists(columns, max_size=4, unique_by=lambda column: column.name.lower()),
     st.sampled_from(["reject", "ignore", "overflow"]),
     st.booleans(),
     st.integers(0, 2),
+    st.sampled_from(KEY_TYPES),
 )
 def test_the_sample_makes_a_row_with_every_column(
-    schema: list[Column], unknown: str, metadata: bool, key_digits: int
+    schema: list[Column], unknown: str, metadata: bool, key_digits: int, key_type: str
 ) -> None:
-    own = (Column("player_id", "STRING"), Column("time", "TIMESTAMP", "REQUIRED"), *schema)
+    assume(key_type != "BOOLEAN" or not key_digits)  # no text with hex digits is true or false
+    own = (Column("player_id", key_type), Column("time", "TIMESTAMP", "REQUIRED"), *schema)
     more: dict[str, str | int | bool] = {
         "bigquery.unknown_fields": unknown,
         "bigquery.metadata_columns": metadata,
         "bigquery.key_digits": key_digits,
     }
-    rules = field_rules(own, **more)
+    rules, record = sampled(own, **more)
     encoder = row_encoder(rules, own, stream="stream", shard="shardId-000000000003", wrapping=INSERT_ALL)
-    record = sample_record(rules, own, now_ms=ARRIVAL_MS)
-    rejections: list[object] = []
-    (row,) = encoder.rows([record], [0], rejections)  # type: ignore[arg-type]
+    rejections: list[Rejection] = []
+    (row,) = encoder.rows([record], [0], rejections)
     assert rejections == []
+    made, refused = row_maker(rules, shard="shardId-000000000003").make([record], [0])
+    assert (len(made), refused) == (1, [])
     wanted = {column.name for column in own}
     wanted |= {"overflow"} if unknown == "overflow" else set()
     wanted |= {"_shard", "_sequence_number", "_arrived_at"} if metadata else set()
     assert json.loads(row.text)["json"].keys() == wanted
+
+
+def test_a_table_without_a_column_for_the_key_gets_none_where_none_is_needed() -> None:
+    own = (Column("time", "TIMESTAMP", "REQUIRED"), Column("n", "INTEGER"))
+    _, record = sampled(own, **{"bigquery.key_digits": 0})
+    assert json.loads(record.data) == {"n": 0}
+
+
+@pytest.mark.parametrize("name", ["Player_ID", "player_id"])
+def test_the_key_stands_in_the_sample_once_however_its_column_is_spelled(name: str) -> None:
+    _, record = sampled((Column(name, "STRING"), Column("time", "TIMESTAMP", "REQUIRED")))
+    assert json.loads(record.data) == {"player_id": "10"}

@@ -1,5 +1,6 @@
 """A BigQuery and a DynamoDB that do in memory what the sink counts on, and a row maker without Arrow."""
 
+import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class FakeStream:
     gone: bool = False
 
 
-PENDING = "a stream that nobody commits"
+PENDING = "a stream that nobody commits: "
 
 
 @dataclass
@@ -87,6 +88,7 @@ class FakeBigQuery:
     finalize_failures: list[CallFailed] = field(default_factory=list)
     appends: list[tuple[str, int, int]] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
+    samples: dict[str, int] = field(default_factory=dict)
     takes_nothing: str = ""
     schema: bytes = NumberRows.schema
     numbers_in: Callable[[bytes], list[int]] = msgspec.json.Decoder(list[int]).decode
@@ -99,13 +101,15 @@ class FakeBigQuery:
 
     def create(self, table_path: str, *, committed: bool = True) -> str:
         if not committed:
-            self.checks.append(table_path.rpartition("/")[2])
-            return PENDING
+            table = table_path.rpartition("/")[2]
+            self.checks.append(table)
+            self.samples[table] = 0
+            return f"{PENDING}{table}"
         name = f"{table_path}/streams/{len(self.streams)}"
         self.streams[name] = FakeStream(table_path.rpartition("/")[2])
         return name
 
-    def finalize(self, streams: Sequence[str]) -> dict[str, int]:
+    def finalize(self, streams: Sequence[str], *, seconds: float = math.inf) -> dict[str, int]:
         if self.finalize_failures:
             raise self.finalize_failures.pop(0)
         for name in streams:
@@ -114,8 +118,11 @@ class FakeBigQuery:
 
     def append(self, stream: str, offset: int, schema: bytes, batch: Batch) -> None:
         assert schema == self.schema
-        if stream == PENDING:
+        if stream.startswith(PENDING):
+            table = stream.removeprefix(PENDING)
+            assert offset == self.samples[table], "a stream that goes on"
             self._check()
+            self.samples[table] += 1
             return
         trouble = self.troubles.pop(0) if self.troubles else None
         if isinstance(trouble, CallFailed):

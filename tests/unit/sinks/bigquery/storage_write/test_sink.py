@@ -283,7 +283,7 @@ def test_a_table_that_takes_no_row_of_its_own_columns_buries_none(bench: Bench, 
     bench.bigquery.takes_nothing, bench.bigquery.refused = "", frozenset()
     sink.send(request)
     assert bench.rows() == [1]
-    assert bench.bigquery.checks == ["t0"] * 3
+    assert bench.bigquery.checks == ["t0"]
 
 
 def test_a_request_that_is_refused_as_a_whole_is_halved_down_to_the_row(bench: Bench) -> None:
@@ -539,3 +539,27 @@ def test_a_settled_shard_keeps_that_before_it_writes_again(bench: Bench) -> None
     sink.send(request)
     assert bench.rows() == [1, 2]
     assert not bench.store.kept().settled
+
+
+def test_a_table_is_asked_on_one_stream_however_often(bench: Bench) -> None:
+    sink = bench.sink()
+    bench.bigquery.refused = frozenset(range(100))
+    for number in range(1, 6):
+        deliver_bad(sink, number)
+    assert bench.bigquery.checks == ["t0"]
+    assert bench.bigquery.samples == {"t0": 20}  # four turns for each row
+
+
+def deliver_bad(sink: StorageWriteSink, number: int) -> None:
+    request = prepared(sink, number)
+    for _ in range(3):
+        with pytest.raises(TransientError, match="sent once more"):
+            sink.send(request)
+    assert len(sink.send(request).rejections) == 1
+
+
+def test_rows_are_judged_though_no_record_makes_a_sample(bench: Bench) -> None:
+    sink = bench.sink(own=rules(tables=1, bad=1))
+    assert len(sink.prepare(chunk(1)).rejections) == 1
+    sink._table_check.before_rejecting_some("t0")
+    assert bench.bigquery.checks == []
