@@ -17,6 +17,7 @@ ALLOWED = {
     "Amazon Software License",  # for use with AWS only, which is what the KCL is for
     "Apache-2.0",
     "Apache-2.0 AND BSD-3-Clause",
+    "Apache-2.0 AND BSD-2-Clause",
     "Apache-2.0 OR BSD-2-Clause",
     "Apache-2.0 OR BSD-3-Clause",
     "BSD-2-Clause",
