@@ -1,14 +1,11 @@
-"""What is on its way to the tables: requests of one chunk, the streams they go to, the shard they come from."""
+"""What is on its way to the tables: requests of one chunk, and the streams they go to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from consumer.domain.dead_letters import Rejection
-from consumer.domain.records import Position, Record
-from consumer.sinks.bigquery.rows.reading import records_at
-from consumer.sinks.bigquery.storage_write.positions import Counts, Replay, ShardState, Stream
+from consumer.domain.records import Position
+from consumer.sinks.bigquery.storage_write.positions import Counts, Stream
 from consumer.sinks.bigquery.storage_write.rows.log_rows import Rows
-from consumer.sinks.bigquery.storage_write.store import Generations
 
 
 @dataclass(slots=True)
@@ -55,32 +52,3 @@ class Lane:
     created: str | None = None
     sending: bool = False
     used_at: float = 0.0
-
-
-class OwnShard:
-    """What a process knows of its shard from the moment it has taken it over."""
-
-    def __init__(self, generations: Generations, state: ShardState, start: Position | None) -> None:
-        self.generations = generations
-        self.state = state
-        self.replay = Replay(state, start)
-        self.lanes = {table: Lane(total) for table, total in state.present.totals.items()}
-        self.may_write = True
-        """It is kept that rows past the mark may be in the tables (ShardState.settled), and where counting began."""
-        self.refused: dict[tuple[int, Position], str] = {}
-        self.refused_keys: dict[str, Position] = {}
-
-    def without_refused(self, era: int, records: Sequence[Record], indices: Sequence[int]) -> Sequence[int]:
-        """The records whose rows of that era the server has not refused before."""
-        if not self.refused:
-            return indices
-        chosen = zip(indices, records_at(records, indices), strict=True)
-        return [index for index, record in chosen if (era, record.position) not in self.refused]
-
-    def rejected_before(self, era: int, records: Sequence[Record], indices: Sequence[int]) -> list[Rejection]:
-        """Those whose rows it has."""
-        if not self.refused:
-            return []
-        chosen = zip(indices, records_at(records, indices), strict=True)
-        details = [(index, self.refused.get((era, record.position))) for index, record in chosen]
-        return [Rejection(index, "rejected", detail) for index, detail in details if detail is not None]

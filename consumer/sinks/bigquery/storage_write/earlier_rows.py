@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from consumer.domain.records import Record
-from consumer.sinks.bigquery.storage_write.appends import OwnShard, Progress
+from consumer.sinks.bigquery.storage_write.appends import Progress
+from consumer.sinks.bigquery.storage_write.own_shard import OwnShard
 from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
 from consumer.sinks.bigquery.storage_write.rows.rules import NEW_VERDICTS, Rules
 

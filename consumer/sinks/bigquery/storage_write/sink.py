@@ -6,9 +6,7 @@ owners off.
 """
 
 import math
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,6 @@ from consumer.domain.dead_letters import Rejection, ShareGuard, detail_of
 from consumer.domain.errors import SetupError, Superseded, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.base import Outcome, Prepared
-from consumer.sinks.bigquery.storage_write import positions
 from consumer.sinks.bigquery.storage_write.answers import (
     CallFailed,
     Meaning,
@@ -26,14 +23,16 @@ from consumer.sinks.bigquery.storage_write.answers import (
     is_ambiguous,
     meaning_of,
 )
-from consumer.sinks.bigquery.storage_write.appends import Append, Lane, OwnShard, Progress
+from consumer.sinks.bigquery.storage_write.appends import Append, Lane, Progress
 from consumer.sinks.bigquery.storage_write.earlier_rows import EarlierRows
-from consumer.sinks.bigquery.storage_write.positions import Gap, ShardState, Stream
+from consumer.sinks.bigquery.storage_write.own_shard import OwnShard
+from consumer.sinks.bigquery.storage_write.positions import Gap, Stream
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
 from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.sample_appends import SampleAppends
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
+from consumer.sinks.bigquery.storage_write.takeover import take_over
 from consumer.sinks.bigquery.table_check import TableCheck
 
 if TYPE_CHECKING:  # it needs gRPC, which starts threads: no fork may come after that
@@ -83,8 +82,6 @@ class StorageWriteSink:
         self._max_request_bytes = max_request_bytes
         self._shard: OwnShard | None = None
         self._earlier: EarlierRows | None = None
-        self._unsettled: deque[Progress] = deque()
-        self._saving = threading.Lock()
 
     # The contract of a sink
 
@@ -101,18 +98,16 @@ class StorageWriteSink:
         assert self._earlier is not None
         unknown = self._earlier.unknown_verdict(records, range(settled, len(records)))
         if unknown is not None:
-            self._shard = None
+            if not shard.has_unsettled:  # what is on its way goes to the streams of this owner
+                self._shard = None
             raise SetupError(unknown, setting=SETTING)
-        if shard.replay.begins_at is not None:
-            shard.state.begin_at(shard.replay.begins_at)
-            shard.may_write = False
-            shard.replay.begins_at = None
+        shard.begin_counting()
         if settled == len(records):
             return Prepared(())
         progress = Progress(chunk.end)
-        self._unsettled.append(progress)
+        shard.begin(progress)
         indices = self._earlier.not_written(records, range(settled, len(records)), progress)
-        era = shard.state.present.number
+        era = shard.era
         tables, rejections = self._maker.make(records, shard.without_refused(era, records, indices))
         rejections += shard.rejected_before(era, records, indices)
         requests: list[Append] = []
@@ -138,7 +133,7 @@ class StorageWriteSink:
             if lane.stream is None:
                 lane.stream = self._opened(shard, lane, request.table)
             stream = lane.stream
-            self._unsettle(shard)
+            shard.unsettle()
             offset = lane.count - stream.base
             try:
                 self._writer.append(stream.name, offset, self._maker.schema, self._batch(request))
@@ -173,24 +168,7 @@ class StorageWriteSink:
         shard = self._shard
         if shard is None:
             return
-        with self._saving:
-            if not any(progress.end == position for progress in self._unsettled):
-                self._save_mark(shard)
-                return
-            while True:
-                progress = self._unsettled.popleft()
-                shard.state.move_mark(progress.end, progress.rows)
-                if progress.end == position:
-                    break
-            # what comes next is prepared first, and written only once this was taken back
-            shard.state.settled = not self._unsettled and not shard.replay.awaits_any()
-            shard.may_write = shard.may_write and not shard.state.settled
-            self._save_mark(shard)
-            shard.may_write = not shard.state.settled
-            if shard.state.forget_passed_eras():
-                self._save_streams(shard)
-                shard.state.forget_their_counts()
-        self._forget_refused(shard, position)
+        shard.keep_mark(position)
         if self._now() - self._looked_at > _LOOK_SECONDS:
             self._looked_at = self._now()
             self.release(everything=False)
@@ -220,76 +198,15 @@ class StorageWriteSink:
             # one that is gone takes no rows either
             if meaning_of(failure) is not Meaning.GONE:
                 raise delivery_error(failure, "streams that are idle") from failure
-        with self._saving:
-            present = shard.state.present
-            for table, stream in streams.items():
-                if present.streams.get(table) == stream:
-                    del present.streams[table]
-                    present.totals[table] = shard.lanes[table].count
-            self._save_streams(shard)
+        shard.keep_totals(streams)
 
     # Inside
 
     def _taken_over(self) -> OwnShard:
-        taken = self._store.take_over()
-        try:
-            state = (
-                positions.decode_state(taken.state, taken.streams)
-                if taken.state is not None
-                else ShardState()
-            )
-        except positions.UnknownState as error:
-            raise SetupError(f"what is kept of the shard cannot be read: {error}", setting=SETTING) from error
-        refused = self._store.refused()
-        if taken.state is None:
-            # of a count that somebody has removed
-            self._store.forget(refused)
-            refused = {}
-        state.close_streams(self._finalized(state))
-        state.settled = False
-        state.begin(self._rules)
-        shard = OwnShard(taken.generations, state, self._start)
-        # a mark without the counts of a passed era needs eras without it
-        self._save_streams(shard)
-        self._save_mark(shard)
-        for key, rows in refused.items():
-            shard.refused.update({(row.era, row.position): row.detail for row in rows})
-            shard.refused_keys[key] = rows[-1].position
+        shard = take_over(self._store, self._writer, self._rules, self._start)
         self._earlier = EarlierRows(shard, self._maker_of)
         self._shard = shard
         return shard
-
-    def _finalized(self, state: ShardState) -> dict[str, int]:
-        """The rows of the former owner's streams, by name; those that are gone are left out where they are known."""
-        streams = state.open_streams()
-        try:
-            return self._writer.finalize(streams)
-        except CallFailed as failure:
-            if meaning_of(failure) is not Meaning.GONE:
-                raise delivery_error(failure, "streams of the former owner") from failure
-            if not state.settled:
-                raise SetupError(
-                    f"a stream of the former owner is gone, and with it the number of its rows: {failure};"
-                    " docs/storage-write.md says what to do",
-                    setting=SETTING,
-                ) from failure
-        found: dict[str, int] = {}
-        for stream in streams:
-            try:
-                found |= self._writer.finalize([stream])
-            except CallFailed as failure:
-                if meaning_of(failure) is not Meaning.GONE:
-                    raise delivery_error(failure, "streams of the former owner") from failure
-        return found
-
-    def _unsettle(self, shard: OwnShard) -> None:
-        """To be called before a row is written."""
-        if shard.may_write:
-            return
-        with self._saving:
-            shard.state.settled = False
-            self._save_mark(shard)
-            shard.may_write = True
 
     def _batch(self, request: Append) -> Batch:
         """Made for each attempt, and left to the writer alone: it takes as much memory as its records, which wait."""
@@ -304,16 +221,14 @@ class StorageWriteSink:
         except CallFailed as failure:
             raise delivery_error(failure, table) from failure
         stream = Stream(lane.created, lane.count)
-        with self._saving:
-            shard.state.present.streams[table] = stream
-            self._save_streams(shard)
+        shard.keep_stream(table, stream)
         lane.created = None
         return stream
 
     def _written(self, shard: OwnShard, lane: Lane, request: Append) -> Outcome[Append]:
         count = len(request.rows.indices)
         lane.count += count
-        request.progress.add(shard.state.present.number, request.table, count)
+        request.progress.add(shard.era, request.table, count)
         request.unanswered = False
         self._guard.count(count, 0)
         return Outcome(counts={"storage_write_rows": count, "storage_write_bytes": request.batch_bytes})
@@ -364,27 +279,12 @@ class StorageWriteSink:
                 f" allows; the first: {first}",
                 setting="bigquery.row",
             )
-        era = shard.state.present.number
-        refused = [Refused(era, request.positions(rows.indices[place]), bad[place]) for place in sorted(bad)]
-        for key in self._store.refuse(refused):
-            shard.refused_keys[key] = refused[-1].position
+        refused = [
+            Refused(shard.era, request.positions(rows.indices[place]), bad[place]) for place in sorted(bad)
+        ]
+        shard.keep_refused(refused)
         self._guard.count(len(bad), len(bad))
         rejections = [Rejection(rows.indices[place], "rejected", bad[place]) for place in sorted(bad)]
         if len(bad) == len(rows.indices):
             return Outcome(rejections)
         return Outcome(rejections, (request.of(rows.without(set(bad))),))
-
-    def _forget_refused(self, shard: OwnShard, mark: Position) -> None:
-        if not shard.refused_keys:
-            return
-        passed = positions.order(mark)
-        keys = [key for key, last in shard.refused_keys.items() if positions.order(last) <= passed]
-        for key in keys:
-            self._store.forget([key])
-            del shard.refused_keys[key]
-
-    def _save_mark(self, shard: OwnShard) -> None:
-        self._store.save_state(shard.generations, positions.encode_mark(shard.state))
-
-    def _save_streams(self, shard: OwnShard) -> None:
-        self._store.save_streams(shard.generations, positions.encode_eras(shard.state))

@@ -5,9 +5,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -15,7 +13,7 @@ import grpc
 
 from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.bigquery.storage_write import messages_pb2 as messages
-from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
+from consumer.sinks.bigquery.storage_write.calls import Appends, Unary, check, failures
 from consumer.sinks.bigquery.storage_write.messages import append_rows
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.http.connection import ANSWER_BYTES
@@ -25,7 +23,6 @@ DEFAULT_ENDPOINT = "https://bigquerystorage.googleapis.com"
 
 _OWN_PROXY = "grpc_proxy"
 _SERVICE = "/google.cloud.bigquery.storage.v1.BigQueryWrite/"
-_DETAILS = "grpc-status-details-bin"
 _STREAMS_A_CHANNEL = 50
 """Servers take about 100 concurrent streams on one HTTP/2 connection; gRPC queues what is beyond without a word."""
 
@@ -85,7 +82,7 @@ class GrpcWriter:
         self._unary_seconds = connect_timeout_seconds + read_timeout_seconds
         self._read_seconds = read_timeout_seconds
         self._channels: list[Any] = []
-        self._appends: dict[str, _Appends] = {}
+        self._appends: dict[str, Appends] = {}
         self._watched = False
 
     def create(self, table_path: str, *, committed: bool = True) -> str:
@@ -123,9 +120,9 @@ class GrpcWriter:
         # they are copied, and gRPC copies them again: what is large should not be here several times meanwhile
         del batch, request
         try:
-            with _failures():
+            with failures():
                 answer = appends.answer()
-            _check(answer, offset)
+            check(answer, offset)
         except BaseException:
             if appends.timed_out:
                 # nothing may come back on this connection ever again; calls that go on keep the channel alive
@@ -138,7 +135,7 @@ class GrpcWriter:
         if appends is not None:
             appends.close()
 
-    def _open(self, stream: str) -> "_Appends":
+    def _open(self, stream: str) -> Appends:
         metadata = self._metadata(write_stream=stream)
         place = len(self._appends) // _STREAMS_A_CHANNEL
         method = self._channel(place).stream_stream(
@@ -147,7 +144,7 @@ class GrpcWriter:
         requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._watch()
         call = method(iter(requests.get, None), metadata=metadata)
-        return _Appends(requests, call, self._read_seconds, place)
+        return Appends(requests, call, self._read_seconds, place)
 
     def _watch(self) -> None:
         """One thread for the times of all calls: a timer for each request costs more than the rest of the request."""
@@ -164,12 +161,12 @@ class GrpcWriter:
 
     def _unary(
         self, operation: str, request: Any, answer: Any, seconds: float = math.inf, /, **routing: str
-    ) -> "_Unary":
+    ) -> Unary:
         method = self._channel(0).unary_unary(
             f"{_SERVICE}{operation}", type(request).SerializeToString, answer.FromString
         )
         timeout = min(self._unary_seconds, seconds)
-        return _Unary(method.future(request, timeout=timeout, metadata=self._metadata(**routing)))
+        return Unary(method.future(request, timeout=timeout, metadata=self._metadata(**routing)))
 
     def _metadata(self, **routing: str) -> list[tuple[str, str]]:
         """The routing header is what sends a request to the region of its table."""
@@ -199,122 +196,3 @@ def _proxy_options(url: str) -> list[tuple[str, str | int]]:
         return []
     proxy = http_proxy_of(url)
     return [("grpc.enable_http_proxy", 0)] if proxy is None else [("grpc.http_proxy", proxy.url())]
-
-
-@dataclass(slots=True)
-class _Unary:
-    future: Any
-
-    def result(self) -> Any:
-        with _failures():
-            return self.future.result()
-
-
-@dataclass(slots=True)
-class _Appends:
-    """An AppendRows call on the channel at `place`; one request at a time, which is to be answered within `seconds`.
-    Another thread looks after it meanwhile."""
-
-    requests: Any
-    call: Any
-    seconds: float
-    place: int
-    deadline: float = math.inf
-    timed_out: bool = False
-    busy: bool = True
-    used_at: float = field(default_factory=time.monotonic)
-    lock: Any = field(default_factory=threading.Lock)
-
-    def begin(self) -> bool:
-        """Whether a request can be put: not once the call has ended, whoever has ended it. A request that is put on
-        such a call fails, and nobody can tell whether its rows were written."""
-        with self.lock:
-            self.busy = bool(self.call.is_active())
-            return self.busy
-
-    def put(self, request: bytes) -> None:
-        self.deadline = time.monotonic() + self.seconds
-        self.requests.put(request)
-
-    def answer(self) -> Any:
-        """To the request that was put. Blocks."""
-        try:
-            return next(self.call)
-        except StopIteration:
-            raise CallFailed(code="UNAVAILABLE", message="the server has closed the connection") from None
-        except grpc.RpcError as error:
-            if self.timed_out:
-                raise CallFailed(
-                    code="DEADLINE_EXCEEDED", message=f"no answer in {self.seconds:g} s"
-                ) from error
-            raise
-        finally:
-            self.deadline = math.inf
-            self.used_at = time.monotonic()
-            self.busy = False
-
-    def close(self) -> None:
-        self.requests.put(None)
-        self.call.cancel()
-
-    def close_if_idle(self, seconds: float) -> None:
-        """To be called by another thread now and then."""
-        with self.lock:
-            if not self.busy and time.monotonic() - self.used_at > seconds:
-                self.close()
-
-    def cancel_if_late(self) -> None:
-        """The same."""
-        if time.monotonic() > self.deadline:
-            self.timed_out = True
-            self.call.cancel()
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """gRPC's errors as CallFailed."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        call: Any = error
-        raise CallFailed(
-            code=call.code().name, message=str(call.details()), storage_code=_storage_code(_details(call))
-        ) from error
-
-
-def _details(call: Any) -> Any:
-    for name, value in call.trailing_metadata() or ():
-        if name == _DETAILS:
-            return messages.Status.FromString(value).details
-    return ()
-
-
-def _storage_code(details: Any) -> int:
-    """BigQuery's own code beside gRPC's; 0 where there is none."""
-    for detail in details:
-        if detail.type_url.endswith("/google.cloud.bigquery.storage.v1.StorageError"):
-            return int(messages.StorageError.FromString(detail.value).code)
-    return 0
-
-
-_CODE_NAMES: dict[int, str] = {code.value[0]: code.name for code in grpc.StatusCode}
-
-
-def _check(answer: Any, offset: int) -> None:
-    """Raises CallFailed unless the rows were written at the offset."""
-    if answer.HasField("error"):
-        error = answer.error
-        faults = tuple(RowFault(int(one.index), str(one.message)) for one in answer.row_errors)
-        raise CallFailed(
-            code=_CODE_NAMES.get(error.code, "UNKNOWN"),
-            message=error.message,
-            storage_code=_storage_code(error.details),
-            rows=faults,
-        )
-    if not answer.HasField("append_result"):
-        raise CallFailed(code="UNKNOWN", message="neither a result nor an error")
-    result = answer.append_result
-    if result.HasField("offset") and result.offset.value != offset:
-        raise CallFailed(
-            code="DATA_LOSS", message=f"rows for offset {offset} were written at {result.offset.value}"
-        )

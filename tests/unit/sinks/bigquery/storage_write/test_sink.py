@@ -437,6 +437,23 @@ def test_a_record_that_an_older_version_may_have_written_holds_the_shard(bench: 
     assert bench.rows() == [1, 3]
 
 
+def test_rows_on_their_way_arrive_though_the_next_chunk_is_held(bench: Bench) -> None:
+    older = bench.sink(own=rules(tables=2, deep=4, version=1))
+    requests = {each.table: each for each in older.prepare(chunk(1, 2, 3, 4, 5)).requests}
+    older.send(requests["t1"])
+    sink = bench.sink(own=rules(tables=2, deep=4))
+    missing = prepared(sink, 1, 2)
+    with pytest.raises(SetupError, match="record 4"):
+        sink.prepare(chunk(3, 4, 5))
+    sink.send(missing)
+    assert bench.rows() == [2]
+    checkpoint(sink, 2)
+    for _ in range(2):
+        with pytest.raises(SetupError):
+            sink.prepare(chunk(3, 4, 5))
+    assert bench.bigquery.table("t1") == [1, 3, 5]
+
+
 def test_a_reason_that_an_older_version_knew_holds_nothing(bench: Bench) -> None:
     deliver(bench.sink(own=rules(tables=1, deep=2, version=2)), 1, 2, 3)
     assert [each.reason for each in deliver(bench.sink(own=rules(tables=1, deep=2)), 1, 2, 3, 4)] == [
