@@ -11,6 +11,7 @@ from botocore.exceptions import (
     ClientError,
     ConfigNotFound,
     ConfigParseError,
+    ConnectTimeoutError,
     CredentialRetrievalError,
     InvalidRegionError,
     NoCredentialsError,
@@ -19,6 +20,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
     ProxyConnectionError,
+    ReadTimeoutError,
     SSOTokenLoadError,
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
@@ -130,11 +132,18 @@ def share_models(service: str) -> None:
 
 
 def _client(service: str, **options: Any) -> Any:
-    if not _shared:
-        return boto3.client(service, **options)
     session = botocore.session.get_session()
-    session.register_component("data_loader", _shared[0])
-    return boto3.Session(botocore_session=session).client(service, **options)
+    if _shared:
+        session.register_component("data_loader", _shared[0])
+    client = boto3.Session(botocore_session=session).client(service, **options)
+
+    def give_up_idle_connections(exception: Exception, **_: Any) -> None:
+        # what has frozen one connection may have frozen the others, and each would cost a time-out
+        if isinstance(exception, (ReadTimeoutError, ConnectTimeoutError)):
+            client.close()
+
+    client.meta.events.register("after-call-error", give_up_idle_connections)
+    return client
 
 
 def s3_client(

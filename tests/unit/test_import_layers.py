@@ -85,6 +85,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
         {
             "consumer.local.bigquery.storage_write",
             "consumer.shard.process.grpc_on_gevent",
+            "consumer.sinks.bigquery.storage_write.calls",
+            "consumer.sinks.bigquery.storage_write.packed",
             "consumer.sinks.bigquery.storage_write.writer",
         }
     ),

@@ -48,9 +48,13 @@ class HttpClient:
                 place = f"{place} by the proxy {connection.proxy}"
             try:
                 answer = connection.ask(method, target, headers, body)
-            except BaseException:
+            except BaseException as error:
                 # a request that is given up, too, leaves an answer behind that nobody waits for
                 connection.hang_up()
+                if isinstance(error, TimeoutError):
+                    # what has frozen this connection may have frozen the others, and each would cost as much time
+                    while idle:
+                        idle.pop().hang_up()
                 raise
         except (OSError, ValueError, HTTPException) as error:
             said = " ".join(str(error).split())[:_MESSAGE_CHARACTERS] or type(error).__name__

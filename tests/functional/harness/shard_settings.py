@@ -56,6 +56,7 @@ def storage_write_settings(
         "bigquery.dataset": "player_logs",
         "bigquery.storage_endpoint": google_url,
         "bigquery.credentials": "anonymous",
+        "bigquery.compression": "gzip",
         "chunk.max_records": "1",
     }
     return load("bigquery", overrides={**COMMON, **own, **(changes or {})})

@@ -51,7 +51,9 @@ def row_counts() -> object:
 
 def storage_write() -> object:
     token = BearerToken(AnonymousCredentials, **TIMEOUTS)
-    return GrpcWriter(endpoint="https://storage.invalid", token=token, **TIMEOUTS).create("table")
+    return GrpcWriter(endpoint="https://storage.invalid", token=token, compresses=False, **TIMEOUTS).create(
+        "table"
+    )
 
 
 CLIENTS: dict[str, tuple[str, Callable[[], Any]]] = {

@@ -6,18 +6,15 @@ from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from isal import isal_zlib
-
 from consumer.domain.errors import SetupError
 from consumer.settings import Settings
+from consumer.sinks.bigquery.api.compression import WORTH_IT_BYTES, compresses, pack
 from consumer.sinks.bigquery.api.identity import GoogleIdentity
 from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.http.client import HttpClient
 from consumer.sinks.http.connection import Answer
-from consumer.sinks.json.lines import GZIP_WINDOW_BITS
 
 _PACKED = MappingProxyType({"Content-Encoding": "gzip"})
-_WORTH_IT_BYTES = 1024
 
 DEFAULT_ENDPOINT = "https://bigquery.googleapis.com"
 
@@ -62,15 +59,14 @@ class HttpConnection:
             connections=settings.integer("delivery.concurrency"),
             connect_timeout_seconds=settings.seconds("bigquery.connect_timeout"),
             read_timeout_seconds=settings.seconds("bigquery.read_timeout"),
-            compresses=_compresses(settings),
+            compresses=compresses(settings, "bigquery.api_endpoint"),
         )
 
     def post(self, path: str, body: bytes | bytearray) -> tuple[int, bytes]:
-        if not self._compresses or len(body) < _WORTH_IT_BYTES:
+        if not self._compresses or len(body) < WORTH_IT_BYTES:
             answer = self.request("POST", path, body)
         else:
-            packed = isal_zlib.compress(body, level=1, wbits=GZIP_WINDOW_BITS)
-            answer = self.request("POST", path, packed, more_headers=_PACKED)
+            answer = self.request("POST", path, pack(body), more_headers=_PACKED)
         return answer.status, answer.body
 
     def request(
@@ -101,11 +97,6 @@ class HttpConnection:
                 setting="bigquery.api_endpoint",
             )
         return url
-
-
-def _compresses(settings: Settings) -> bool:
-    chosen = settings.text("bigquery.compression")
-    return chosen == "gzip" or (chosen == "auto" and settings.optional_text("bigquery.api_endpoint") is None)
 
 
 def is_trusted(url: str, *, endpoint: str) -> bool:

@@ -4,6 +4,7 @@ import time
 from functools import partial
 
 from consumer.sinks.aws import dynamodb_client
+from consumer.sinks.bigquery.api.compression import compresses
 from consumer.sinks.bigquery.api.identity import GoogleIdentity
 from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.bigquery.footprint import footprint
@@ -40,6 +41,7 @@ def build(context: ShardContext) -> StorageWriteSink:
         writer=GrpcWriter(
             endpoint=settings.optional_text("bigquery.storage_endpoint"),
             token=BearerToken(GoogleIdentity.of(settings).credentials, **timeouts),
+            compresses=compresses(settings, "bigquery.storage_endpoint"),
             **timeouts,
         ),
         store=DynamoPositions(client, table=settings.text("bigquery.positions_table"), shard=context.shard),

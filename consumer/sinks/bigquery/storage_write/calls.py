@@ -12,28 +12,33 @@ import grpc
 
 from consumer.sinks.bigquery.storage_write import messages_pb2 as messages
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault
+from consumer.sinks.bigquery.storage_write.packed import Packed
 
 _DETAILS = "grpc-status-details-bin"
 
 
 @dataclass(slots=True)
 class Unary:
-    future: Any
+    """A call with one answer, on a channel."""
 
-    def result(self) -> Any:
+    future: Any
+    channel: Any
+
+    def answer(self) -> Any:
+        """Blocks."""
         with failures():
             return self.future.result()
 
 
 @dataclass(slots=True)
 class Appends:
-    """An AppendRows call on the channel at `place`; one request at a time, which is to be answered within `seconds`.
-    Another thread looks after it meanwhile."""
+    """An AppendRows call on a channel; one request at a time, which is to be answered within `seconds`. Another thread
+    looks after it meanwhile."""
 
     requests: Any
     call: Any
     seconds: float
-    place: int
+    channel: Any
     deadline: float = math.inf
     timed_out: bool = False
     busy: bool = True
@@ -47,7 +52,7 @@ class Appends:
             self.busy = bool(self.call.is_active())
             return self.busy
 
-    def put(self, request: bytes) -> None:
+    def put(self, request: bytes | Packed) -> None:
         self.deadline = time.monotonic() + self.seconds
         self.requests.put(request)
 

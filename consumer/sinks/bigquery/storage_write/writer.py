@@ -11,10 +11,13 @@ from urllib.parse import quote, urlsplit
 
 import grpc
 
+from consumer.sinks.bigquery.api.compression import WORTH_IT_BYTES, pack
 from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.bigquery.storage_write import messages_pb2 as messages
+from consumer.sinks.bigquery.storage_write.answers import CallFailed
 from consumer.sinks.bigquery.storage_write.calls import Appends, Unary, check, failures
 from consumer.sinks.bigquery.storage_write.messages import append_rows
+from consumer.sinks.bigquery.storage_write.packed import Packed, allow_packed
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.http.connection import ANSWER_BYTES
 from consumer.sinks.http.proxies import http_proxy_of
@@ -30,7 +33,7 @@ _IDLE_SECONDS = 540.0
 """The server ends a call that was idle for ten minutes, and then the next request on it fails.
 https://github.com/googleapis/python-bigquery-storage/issues/593"""
 
-_OPTIONS = [
+CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", ANSWER_BYTES),
     ("grpc.use_local_subchannel_pool", 1),
@@ -39,8 +42,8 @@ _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5000),
     # a connection on which nothing comes back any more is given up, as Google's own clients do it
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_time_ms", 45_000),
+    ("grpc.keepalive_timeout_ms", 15_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 ]
@@ -73,9 +76,14 @@ class GrpcWriter:
         token: BearerToken,
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
+        compresses: bool = False,
         idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
-        """A call on which nothing was appended for `idle_seconds` is closed."""
+        """Rows are packed where the writer `compresses`. A call on which nothing was appended for `idle_seconds` is
+        closed."""
+        self._compresses = compresses
+        if compresses:
+            allow_packed()
         self._idle_seconds = idle_seconds
         self._endpoint = urlsplit(endpoint or DEFAULT_ENDPOINT)
         self._token = token
@@ -90,7 +98,7 @@ class GrpcWriter:
         request = messages.CreateWriteStreamRequest(parent=table_path)
         request.write_stream.type = kinds.COMMITTED if committed else kinds.PENDING
         answer = self._unary("CreateWriteStream", request, messages.WriteStream, parent=table_path)
-        return str(answer.result().name)
+        return str(self._answer_of(answer).name)
 
     def finalize(self, streams: Sequence[str], *, seconds: float = math.inf) -> dict[str, int]:
         calls = {
@@ -103,7 +111,7 @@ class GrpcWriter:
             )
             for stream in streams
         }
-        return {stream: int(call.result().row_count) for stream, call in calls.items()}
+        return {stream: int(self._answer_of(call).row_count) for stream, call in calls.items()}
 
     def append(self, stream: str, offset: int, schema: bytes, batch: Batch) -> None:
         appends = self._appends.get(stream)
@@ -116,7 +124,8 @@ class GrpcWriter:
             request = append_rows(stream=stream, offset=offset, schema=schema, batch=batch)
         else:
             request = append_rows(stream="", offset=offset, schema=b"", batch=batch)
-        appends.put(request)
+        packs = self._compresses and len(request) >= WORTH_IT_BYTES
+        appends.put(Packed(pack(request)) if packs else request)
         # they are copied, and gRPC copies them again: what is large should not be here several times meanwhile
         del batch, request
         try:
@@ -125,8 +134,7 @@ class GrpcWriter:
             check(answer, offset)
         except BaseException:
             if appends.timed_out:
-                # nothing may come back on this connection ever again; calls that go on keep the channel alive
-                self._channels[appends.place] = self._new_channel()
+                self._replace(appends.channel)
             self.forget(stream)
             raise
 
@@ -137,14 +145,13 @@ class GrpcWriter:
 
     def _open(self, stream: str) -> Appends:
         metadata = self._metadata(write_stream=stream)
-        place = len(self._appends) // _STREAMS_A_CHANNEL
-        method = self._channel(place).stream_stream(
-            f"{_SERVICE}AppendRows", None, messages.AppendRowsResponse.FromString
-        )
-        requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        channel = self._channel(len(self._appends) // _STREAMS_A_CHANNEL)
+        method = channel.stream_stream(f"{_SERVICE}AppendRows", None, messages.AppendRowsResponse.FromString)
+        requests: queue.SimpleQueue[bytes | Packed | None] = queue.SimpleQueue()
         self._watch()
-        call = method(iter(requests.get, None), metadata=metadata)
-        return Appends(requests, call, self._read_seconds, place)
+        compression = grpc.Compression.Gzip if self._compresses else None
+        call = method(iter(requests.get, None), metadata=metadata, compression=compression)
+        return Appends(requests, call, self._read_seconds, channel)
 
     def _watch(self) -> None:
         """One thread for the times of all calls: a timer for each request costs more than the rest of the request."""
@@ -162,11 +169,20 @@ class GrpcWriter:
     def _unary(
         self, operation: str, request: Any, answer: Any, seconds: float = math.inf, /, **routing: str
     ) -> Unary:
-        method = self._channel(0).unary_unary(
+        channel = self._channel(0)
+        method = channel.unary_unary(
             f"{_SERVICE}{operation}", type(request).SerializeToString, answer.FromString
         )
         timeout = min(self._unary_seconds, seconds)
-        return Unary(method.future(request, timeout=timeout, metadata=self._metadata(**routing)))
+        return Unary(method.future(request, timeout=timeout, metadata=self._metadata(**routing)), channel)
+
+    def _answer_of(self, unary: Unary) -> Any:
+        try:
+            return unary.answer()
+        except CallFailed as failure:
+            if failure.code == "DEADLINE_EXCEEDED":
+                self._replace(unary.channel)
+            raise
 
     def _metadata(self, **routing: str) -> list[tuple[str, str]]:
         """The routing header is what sends a request to the region of its table."""
@@ -179,10 +195,15 @@ class GrpcWriter:
             self._channels.append(self._new_channel())
         return self._channels[place]
 
+    def _replace(self, channel: Any) -> None:
+        """Nothing may come back on its connection ever again. Calls that go on keep it."""
+        if channel in self._channels:
+            self._channels[self._channels.index(channel)] = self._new_channel()
+
     def _new_channel(self) -> Any:
         """Raises SetupError for a proxy that is none."""
         target = self._endpoint.netloc
-        options = [*_OPTIONS, *_proxy_options(self._endpoint.geturl())]
+        options = [*CHANNEL_OPTIONS, *_proxy_options(self._endpoint.geturl())]
         if self._endpoint.scheme == "http":
             return grpc.insecure_channel(target, options)
         target = target if self._endpoint.port else f"{target}:443"

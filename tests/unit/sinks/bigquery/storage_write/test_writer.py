@@ -9,12 +9,15 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from consumer.domain.errors import SetupError
+from consumer.settings import load
 from consumer.settings.schema import Column
+from consumer.sinks.bigquery.api import compression
 from consumer.sinks.bigquery.api.token import BearerToken
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, delivery_error
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, schema_of
 from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
 from consumer.sinks.http.connection import ANSWER_BYTES
+from tests.functional.harness.freezing_proxy import freezing_proxy
 from tests.functional.harness.storage_write_stub import (
     Aborted,
     Codes,
@@ -45,12 +48,15 @@ def writer(google: StorageWriteStub) -> GrpcWriter:
     return writer_to(google.url)
 
 
-def writer_to(url: str, *, idle_seconds: float = 540.0) -> GrpcWriter:
-    timeouts = {"connect_timeout_seconds": 5.0, "read_timeout_seconds": 0.5}
+def writer_to(
+    url: str, *, idle_seconds: float = 540.0, compresses: bool = False, connect_seconds: float = 5.0
+) -> GrpcWriter:
+    timeouts = {"connect_timeout_seconds": connect_seconds, "read_timeout_seconds": 0.5}
     return GrpcWriter(
         endpoint=url,
         token=BearerToken(AnonymousCredentials, **timeouts),
         idle_seconds=idle_seconds,
+        compresses=compresses,
         **timeouts,
     )
 
@@ -69,6 +75,39 @@ def test_rows_are_appended_and_counted(writer: GrpcWriter, google: StorageWriteS
     append(writer, stream, 2, "c")
     assert [row["player_id"] for row in google.streams[stream].rows] == ["a", "b", "c"]
     assert writer.finalize([stream]) == writer.finalize([stream]) == {stream: 3}
+
+
+def test_packed_rows_arrive_in_a_fraction_of_their_bytes(google: StorageWriteStub) -> None:
+    """gRPC for Python has no way to say that a message is packed: an upgrade that breaks ours fails here."""
+    google.fault = lambda append: None
+    with freezing_proxy(google.url) as counting:
+        sent = {}
+        for compresses in (False, True):
+            writer = writer_to(counting.url, compresses=compresses)
+            stream = writer.create(TABLE)
+            before = counting.sent_bytes
+            keys = [f"player-{number % 7}" for number in range(5000)]
+            append(writer, stream, 0, *keys)
+            append(writer, stream, 5000, "small")
+            assert [row["player_id"] for row in google.streams[stream].rows] == [*keys, "small"]
+            sent[compresses] = counting.sent_bytes - before
+    assert 10_000 < sent[True] * 5 < sent[False]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "compresses"),
+    [
+        ({}, True),
+        ({"bigquery.api_endpoint": "http://127.0.0.1:1"}, True),
+        ({"bigquery.storage_endpoint": "http://127.0.0.1:1"}, False),
+        ({"bigquery.storage_endpoint": "http://127.0.0.1:1", "bigquery.compression": "gzip"}, True),
+        ({"bigquery.compression": "none"}, False),
+    ],
+)
+def test_googles_own_endpoint_is_sent_packed_rows(chosen: dict[str, str], compresses: bool) -> None:
+    places = {"bigquery.project": "project", "bigquery.dataset": "dataset", "deadletter.bucket": "bucket"}
+    settings = load("bigquery", overrides=places | chosen)
+    assert compression.compresses(settings, "bigquery.storage_endpoint") is compresses
 
 
 def test_many_streams_are_finalized_at_once(writer: GrpcWriter) -> None:
@@ -139,6 +178,20 @@ def test_after_a_time_out_another_connection_is_made(writer: GrpcWriter, google:
     google.fault = lambda append: None
     append(writer, stream, 2, "c")
     assert [row["player_id"] for row in google.streams[stream].rows] == ["a", "b", "c"]
+
+
+def test_a_stream_is_made_over_another_connection_where_one_is_frozen(google: StorageWriteStub) -> None:
+    with freezing_proxy(google.url) as proxy:
+        writer = writer_to(proxy.url, connect_seconds=0.5)
+        stream = writer.create(TABLE)
+        proxy.freeze()
+        with pytest.raises(CallFailed, match="DEADLINE_EXCEEDED"):
+            writer.create(TABLE)
+        assert writer.create(TABLE) != stream
+        proxy.freeze()
+        with pytest.raises(CallFailed, match="DEADLINE_EXCEEDED"):
+            writer.finalize([stream])
+        assert writer.finalize([stream]) == {stream: 0}
 
 
 def test_offsets_are_the_servers_to_judge(writer: GrpcWriter) -> None:
