@@ -259,7 +259,17 @@ def _of_answer(error: ClientError, *, setting: str) -> DeliveryError:
         return Throttled(str(error))
     if (status >= 500 and status != 501) or status == 408 or code in _TRANSIENT_CODES:
         return TransientError(str(error))
-    return SetupError(str(error), setting=_setting_behind(error, code, status, setting))
+    return SetupError(
+        _with_permission(error, code, setting), setting=_setting_behind(error, code, status, setting)
+    )
+
+
+def _with_permission(error: ClientError, code: str, setting: str) -> str:
+    """The permission that a refusal is about, where AWS does not name it."""
+    if not code.startswith("AccessDenied") or "not authorized to perform" in str(error):
+        return str(error)
+    service = "dynamodb" if setting == "bigquery.positions_table" else "s3"
+    return f"{error}: the role needs {service}:{error.operation_name} (docs/permissions.md)"
 
 
 def _setting_behind(error: ClientError, code: str, status: int, setting: str) -> str:

@@ -62,6 +62,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.daemon.prepare.aws",
             "consumer.daemon.prepare.aws_checks",
             "consumer.daemon.prepare.aws_probes",
+            "consumer.daemon.prepare.dynamodb",
             "consumer.daemon.prepare.lease_table",
             "consumer.daemon.prepare.positions",
             "consumer.local",

@@ -32,7 +32,9 @@ from consumer.sinks.aws import (
 
 _THROTTLING = THROTTLING_CODES | {"LimitExceededException"}
 """The last one is DynamoDB's, of tables that are made at once."""
-FORBIDDEN = frozenset(("403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled"))
+FORBIDDEN = frozenset(
+    ("403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "KMSAccessDeniedException")
+)
 _ASK_ONCE = {"total_max_attempts": 1}
 
 
@@ -114,7 +116,7 @@ def stream_client(settings: Settings, service: Service) -> Any:
     except ClientError as error:
         raise Unusable(
             f"kinesis.role_arn: {request['RoleArn']} cannot be assumed: {code_of(error)}: its trust policy has to"
-            " name this host's role, which has to be allowed sts:AssumeRole (deploy/iam)"
+            " name this host's role, which has to be allowed sts:AssumeRole (docs/permissions.md)"
         ) from error
     return client(
         service,

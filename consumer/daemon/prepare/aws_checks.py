@@ -86,7 +86,10 @@ def check_stream(question: Callable[[], Any], key: str, name: str, service: Serv
         if code_of(error) == "ResourceNotFoundException":
             raise Unusable(f'{key}: stream "{name}" does not exist ({service.where()})') from error
         if code_of(error) in FORBIDDEN:
-            return f'{key}: not allowed to describe stream "{name}"; going on ({service.where()})'
+            action = "kinesis:DescribeStreamSummary"
+            return (
+                f'{key}: not allowed to describe stream "{name}", by {action}; going on ({service.where()})'
+            )
         raise Unusable(f"{key}: {error}") from error
     if summary["StreamStatus"] == "DELETING":
         raise Unusable(f'{key}: stream "{name}" is being deleted ({service.where()})')
@@ -111,6 +114,6 @@ def check_bucket(question: Callable[[], Any], key: str, bucket: str, service: Se
                 f'{key}: bucket "{bucket}" is in {region}, not in {service.region}: set s3.region'
             ) from error
         if status_of(error) == 403:
-            return f'{key}: not allowed to look at bucket "{bucket}"; going on ({service.where()})'
+            return f'{key}: not allowed to look at bucket "{bucket}", by s3:ListBucket; going on ({service.where()})'
         raise Unusable(f"{key}: {error} ({service.where()})") from error
     return f'bucket "{bucket}" is there'

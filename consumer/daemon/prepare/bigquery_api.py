@@ -16,6 +16,7 @@ from google.cloud import bigquery
 
 from consumer.daemon.prepare.preparation import Mendable, NotReady, Unreachable, Unusable
 from consumer.daemon.prepare.proxies import BIGQUERY
+from consumer.daemon.prepare.rights import advice, refused_actions
 from consumer.settings import Settings
 from consumer.sinks.bigquery.api.identity import GoogleIdentity
 from consumer.sinks.http.proxies import refused_tunnel
@@ -37,15 +38,17 @@ class BigQueryApi:
 
     def __init__(self, settings: Settings, client: bigquery.Client | None = None) -> None:
         self.client = client or _client(settings)
+        self._settings = settings
         self._where = settings.optional_text("bigquery.api_endpoint") or "Google"
         timeout = (settings.seconds("bigquery.connect_timeout"), settings.seconds("bigquery.read_timeout"))
         self.once: dict[str, Any] = {"retry": None, "timeout": timeout}
         """Arguments of every call."""
 
-    def ask[Answer](self, ask: Callable[[], Answer], *, about: str = "") -> Answer:
+    def ask[Answer](self, ask: Callable[[], Answer], *needs: str, about: str = "") -> Answer:
         """The answer; lets NotFound through, turns everything else into Unusable or NotReady.
 
-        `about` is the path of one table of several: what Google says of each of them becomes one message.
+        `needs` are the permissions that the question takes, for a refusal that names none. `about` is the path of one
+        table of several: what Google says of each of them becomes one message.
         """
         try:
             return ask()
@@ -74,11 +77,12 @@ class BigQueryApi:
             if any(reason in str(error.errors) for reason in _RATE_REASONS):
                 raise NotReady(f"BigQuery at {self._where} answers {_one_line(error)}") from error
             said = _one_line(error)
+            advised = advice(self._settings, *refused_actions(error, *needs))
             if about:
                 said = said.replace(about.rpartition(".")[2], "<table>")
             subject = f"table {about}" if about else ""
             raise Mendable(
-                f"bigquery.project, bigquery.dataset: not allowed: {said}", subject=subject
+                f"bigquery.project, bigquery.dataset: not allowed: {said}: {advised}", subject=subject
             ) from error
         except google_exceptions.GoogleAPICallError as error:
             raise Unusable(f"bigquery: {_one_line(error)}") from error

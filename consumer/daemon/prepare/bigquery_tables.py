@@ -44,7 +44,10 @@ class BigQueryTables:
         dataset = bigquery.Dataset(bigquery.DatasetReference(self._project, self._dataset))
         dataset.location = self._settings.text("bigquery.location")
         try:
-            self._api.ask(lambda: self._client.create_dataset(dataset, exists_ok=True, **self._once))
+            self._api.ask(
+                lambda: self._client.create_dataset(dataset, exists_ok=True, **self._once),
+                "bigquery.datasets.create",
+            )
         except NotFound as error:
             raise Unusable(f'bigquery.project: project "{self._project}" does not exist') from error
         return f"dataset {self._project}.{self._dataset} is made, in {dataset.location}"
@@ -53,7 +56,9 @@ class BigQueryTables:
         """Whether the dataset is there; raises Mendable when it is somewhere else."""
         reference = bigquery.DatasetReference(self._project, self._dataset)
         try:
-            dataset = self._api.ask(lambda: self._client.get_dataset(reference, **self._once))
+            dataset = self._api.ask(
+                lambda: self._client.get_dataset(reference, **self._once), "bigquery.datasets.get"
+            )
         except NotFound:
             return False
         wanted, found = self._settings.text("bigquery.location"), dataset.location
@@ -77,11 +82,15 @@ class BigQueryTables:
         if table is not None:
             if self._adds_columns_to(table):
                 changed = table
-                table = self._ask(name, lambda: self._client.update_table(changed, ["schema"], **self._once))
+                table = self._ask(
+                    name, "update", lambda: self._client.update_table(changed, ["schema"], **self._once)
+                )
             self._refuse_differences(table)
             return f"table {self._path(name)} takes rows{self._notes(table)}"
         self._ask(
-            name, lambda: self._client.create_table(self._new_table(name), exists_ok=True, **self._once)
+            name,
+            "create",
+            lambda: self._client.create_table(self._new_table(name), exists_ok=True, **self._once),
         )
         return f"table {self._path(name)} is made and takes rows"
 
@@ -101,6 +110,7 @@ class BigQueryTables:
         try:
             errors = self._ask(
                 name,
+                "updateData",
                 lambda: self._client.insert_rows_json(self._path(name), rows, row_ids=ids, **self._once),
             )
         except NotFound as error:
@@ -121,7 +131,7 @@ class BigQueryTables:
 
     def _find(self, name: str) -> bigquery.Table | None:
         try:
-            return self._ask(name, lambda: self._client.get_table(self._path(name), **self._once))
+            return self._ask(name, "get", lambda: self._client.get_table(self._path(name), **self._once))
         except NotFound:
             return None
 
@@ -145,8 +155,8 @@ class BigQueryTables:
         notes = "; ".join(self._options.differences(_options(table)))
         return f" (it was made with other options: {notes})" if notes else ""
 
-    def _ask[Answer](self, name: str, ask: Callable[[], Answer]) -> Answer:
-        return self._api.ask(ask, about=self._path(name))
+    def _ask[Answer](self, name: str, permission: str, ask: Callable[[], Answer]) -> Answer:
+        return self._api.ask(ask, f"bigquery.tables.{permission}", about=self._path(name))
 
     def _path(self, name: str) -> str:
         return f"{self._project}.{self._dataset}.{name}"

@@ -10,6 +10,9 @@ from consumer.domain.routing import table_names
 from consumer.settings import Settings
 from consumer.settings.columns import expected_columns
 
+_READS = "bigquery.tables.getData"
+"""Whoever writes a view has to be allowed to query its tables; the refusal of that names no permission."""
+
 
 def view_steps(settings: Settings, client: bigquery.Client | None = None) -> list[Step]:
     """One step where `bigquery.view` is set, to be done after the tables."""
@@ -32,16 +35,22 @@ def view_query(settings: Settings) -> str:
 def ensure_view(api: BigQueryApi, path: str, query: str) -> str:
     """Raises Mendable where something else has the view's name."""
     try:
-        view = api.ask(lambda: api.client.get_table(path, **api.once))
+        view = api.ask(lambda: api.client.get_table(path, **api.once), "bigquery.tables.get")
     except NotFound:
         view = bigquery.Table(path)
         view.view_query = query
-        api.ask(lambda: api.client.create_table(view, exists_ok=True, **api.once))
+        api.ask(
+            lambda: api.client.create_table(view, exists_ok=True, **api.once),
+            "bigquery.tables.create",
+            _READS,
+        )
         return f"view {path} is made"
     if view.table_type != "VIEW":
         raise Mendable(f"bigquery.view: {path} is there, and is no view but a {view.table_type}")
     if view.view_query == query:
         return f"view {path} is there"
     view.view_query = query
-    api.ask(lambda: api.client.update_table(view, ["view_query"], **api.once))
+    api.ask(
+        lambda: api.client.update_table(view, ["view_query"], **api.once), "bigquery.tables.update", _READS
+    )
     return f"view {path} is rewritten"

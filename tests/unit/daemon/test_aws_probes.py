@@ -4,17 +4,20 @@ from unittest.mock import Mock
 import pytest
 from botocore.exceptions import ClientError
 
-from consumer.daemon.prepare.aws import Service
-from consumer.daemon.prepare.aws_probes import check_clock, check_objects, check_table
+from consumer.daemon.prepare.aws_probes import check_clock, check_identity, check_objects, check_table
 from consumer.daemon.prepare.preparation import NotReady, Unusable
 from consumer.settings import load
 
-DYNAMODB = Service(
-    name="DynamoDB", endpoint_key="dynamoDBEndpoint", endpoint=None, region_key="regionName", region="here"
-)
-S3 = Service(name="S3", endpoint_key="s3.endpoint_url", endpoint=None, region_key="s3.region", region="here")
+SETTINGS = load("s3", overrides={"s3.bucket": "bucket"})
 PLACE = {"Bucket": "bucket", "Key": "player-log/_check/0123"}
-ACTIVE = {"Table": {"TableStatus": "ACTIVE", "KeySchema": [{"AttributeName": "leaseKey", "KeyType": "HASH"}]}}
+ACTIVE = {
+    "Table": {
+        "TableStatus": "ACTIVE",
+        "KeySchema": [{"AttributeName": "leaseKey", "KeyType": "HASH"}],
+        "GlobalSecondaryIndexes": [{"IndexName": "LeaseOwnerToLeaseKeyIndex"}],
+    }
+}
+WRITES = ("put_item", "update_item", "delete_item")
 MIDNIGHT = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
@@ -24,22 +27,28 @@ def refusal(code: str, status: int = 400, operation: str = "Scan") -> ClientErro
 
 @pytest.fixture
 def dynamodb() -> Mock:
-    client = Mock(spec_set=["describe_table", "scan", "delete_item"])
+    client = Mock(spec_set=["describe_table", "scan", "get_item", "query", *WRITES])
     client.describe_table.return_value = ACTIVE
-    client.delete_item.side_effect = refusal("ConditionalCheckFailedException")
+    for write in WRITES:
+        getattr(client, write).side_effect = refusal("ConditionalCheckFailedException")
     return client
 
 
-def test_a_table_that_answers_is_asked_for_a_write_that_never_happens(dynamodb: Mock) -> None:
-    assert check_table(dynamodb, "leases", DYNAMODB) == "leases can be read and written"
-    request = dynamodb.delete_item.call_args.kwargs
+def check(dynamodb: Mock) -> str:
+    return check_table(dynamodb, "leases", SETTINGS, key="tableName")
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_table_that_answers_is_asked_for_writes_that_never_happen(dynamodb: Mock, write: str) -> None:
+    assert check(dynamodb) == "leases can be read and written"
+    request = getattr(dynamodb, write).call_args.kwargs
     assert request["ConditionExpression"] == "attribute_exists(#key)"
     assert request["ExpressionAttributeNames"] == {"#key": "leaseKey"}
 
 
-def test_a_table_that_is_missing_is_the_kcls_to_make(dynamodb: Mock) -> None:
+def test_a_table_that_is_missing_is_made_later(dynamodb: Mock) -> None:
     dynamodb.describe_table.side_effect = refusal("ResourceNotFoundException")
-    assert "the KCL makes it at its first start" in check_table(dynamodb, "leases", DYNAMODB)
+    assert "it is made at the first start" in check(dynamodb)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +67,13 @@ def test_a_table_that_is_missing_is_the_kcls_to_make(dynamodb: Mock) -> None:
             Unusable,
             "dynamodb:DeleteItem",
         ),
-        ("scan", refusal("ValidationException"), Unusable, "table leases: "),
+        (
+            "query",
+            refusal("AccessDeniedException", operation="Query"),
+            Unusable,
+            "tableName: table leases: not allowed: give the role dynamodb:Query (docs/permissions.md)",
+        ),
+        ("scan", refusal("ValidationException"), Unusable, "tableName: table leases: "),
         ("scan", refusal("ThrottlingException"), NotReady, "DynamoDB answers 400 ThrottlingException"),
         ("scan", refusal("ExpiredTokenException"), Unusable, "AWS credentials: DynamoDB refuses them"),
     ],
@@ -68,7 +83,7 @@ def test_what_dynamodb_refuses_is_told(
 ) -> None:
     getattr(dynamodb, method).side_effect = error
     with pytest.raises(outcome) as raised:
-        check_table(dynamodb, "leases", DYNAMODB)
+        check(dynamodb)
     assert line in str(raised.value)
 
 
@@ -112,7 +127,7 @@ class FakeS3:
 
 def test_a_probe_is_put_with_the_options_of_deliveries_read_back_and_deleted() -> None:
     s3 = FakeS3()
-    line = check_objects(s3, "s3.bucket", PLACE, {"ServerSideEncryption": "aws:kms"}, S3)
+    line = check_objects(s3, "s3.bucket", PLACE, {"ServerSideEncryption": "aws:kms"}, SETTINGS)
     assert line == "s3://bucket/player-log/_check/ takes objects"
     assert s3.options == {"ServerSideEncryption": "aws:kms"}
     assert s3.objects == {}
@@ -120,17 +135,33 @@ def test_a_probe_is_put_with_the_options_of_deliveries_read_back_and_deleted() -
 
 def test_a_refused_put_names_setting_and_permission() -> None:
     with pytest.raises(Unusable, match=r"^s3\.bucket: .*give the role s3:PutObject"):
-        check_objects(FakeS3("PutObject"), "s3.bucket", PLACE, {}, S3)
+        check_objects(FakeS3("PutObject"), "s3.bucket", PLACE, {}, SETTINGS)
 
 
 def test_what_delivery_does_not_need_may_be_refused() -> None:
-    line = check_objects(FakeS3("GetObject", "DeleteObject"), "s3.bucket", PLACE, {}, S3)
-    assert "takes objects; not read back (AccessDenied); player-log/_check/0123 stays (AccessDenied)" in line
+    line = check_objects(FakeS3("GetObject", "DeleteObject"), "s3.bucket", PLACE, {}, SETTINGS)
+    assert "takes objects; not allowed to read it back: s3:GetObject; not allowed to delete" in line
+    assert line.endswith("delete player-log/_check/0123, which stays: s3:DeleteObject")
 
 
 def test_other_bytes_than_were_put_are_a_fault() -> None:
     with pytest.raises(Unusable, match="other bytes"):
-        check_objects(FakeS3(gives=b"other"), "s3.bucket", PLACE, {}, S3)
+        check_objects(FakeS3(gives=b"other"), "s3.bucket", PLACE, {}, SETTINGS)
+
+
+def test_a_role_whose_name_is_too_long_for_google_is_told_before_the_exchange_fails() -> None:
+    given = {"bigquery.project": "my-project", "bigquery.dataset": "d", "deadletter.bucket": "bucket"}
+    provider = "projects/1/locations/global/workloadIdentityPools/p/providers/a"
+    federated = load(
+        "bigquery",
+        overrides={**given, "bigquery.credentials": "aws", "bigquery.identity_provider": provider},
+    )
+    longest = f"arn:aws:sts::123456789012:assumed-role/{'r' * 55}/{'0' * 32}"
+    assert check_identity(longest, federated) == longest
+    with pytest.raises(Unusable, match=r"^bigquery\.credentials = aws: .* more than the 127 bytes"):
+        check_identity(longest + "0", federated)
+    assert check_identity(longest + "0", load("bigquery", overrides=given)) == longest + "0"
+    assert check_identity(longest + "0", SETTINGS) == longest + "0"
 
 
 @pytest.mark.parametrize(

@@ -392,7 +392,8 @@ def test_a_missing_permission_is_one_clear_message_for_all_tables_until_it_is_cu
     assert set(errors) == {
         (
             "bigquery.project, bigquery.dataset: not allowed: 403 Access Denied: Table project.logs.<table>:"
-            " Permission bigquery.tables.get denied on table project.logs.<table>"
+            " Permission bigquery.tables.get denied on table project.logs.<table>:"
+            " give the role bigquery.tables.get (docs/permissions.md)"
             f" (table project.logs.player_log_0, table project.logs.player_log_1 and 14 more){HELD}"
         )
     }

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
 
 from consumer.daemon.prepare import lease_table
 from consumer.daemon.prepare.aws import Service
@@ -25,12 +27,33 @@ def refusal(code: str, operation: str = "Scan", status: int = 400) -> ClientErro
 
 
 class FakeDynamo:
-    """Tables by their keys; pages of the lease table."""
+    """Tables by their keys; pages of the lease table. `refused` are operations with their errors; tables that are made
+    stay at `status`, as all do."""
 
     def __init__(self, keys: Mapping[str, str], *pages: list[dict[str, Any]]) -> None:
-        self.keys = keys
+        self.keys = dict(keys)
         self.pages = pages
         self.refusal: ClientError | None = None
+        self.refused: dict[str, ClientError] = {}
+        self.made: list[dict[str, Any]] = []
+        self.recovered: list[str] = []
+        self.status = "ACTIVE"
+
+    def create_table(self, **request: Any) -> None:
+        self._answer("CreateTable")
+        self.made.append(request)
+        [key] = request["KeySchema"]
+        self.keys[request["TableName"]] = key["AttributeName"]
+        self.status = "CREATING"
+
+    def update_continuous_backups(self, **request: Any) -> None:
+        self._answer("UpdateContinuousBackups")
+        assert request["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        self.recovered.append(request["TableName"])
+
+    def _answer(self, operation: str) -> None:
+        if operation in self.refused:
+            raise self.refused[operation]
 
     def describe_table(self, *, TableName: str) -> dict[str, Any]:  # noqa: N803
         if self.refusal is not None:
@@ -38,7 +61,7 @@ class FakeDynamo:
         if TableName not in self.keys:
             raise refusal("ResourceNotFoundException", "DescribeTable")
         keys = [{"AttributeName": self.keys[TableName], "KeyType": "HASH"}]
-        return {"Table": {"KeySchema": keys, "TableStatus": "ACTIVE"}}
+        return {"Table": {"KeySchema": keys, "TableStatus": self.status}}
 
     def get_paginator(self, operation: str) -> Any:
         assert operation == "scan"
@@ -66,13 +89,145 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeDynamo], FakeDynamo]:
 type Use = Callable[[FakeDynamo], FakeDynamo]
 
 
-def test_tables_of_the_kcl_and_missing_ones_are_in_order(use: Use, settings: Settings) -> None:
-    use(FakeDynamo({"app": "leaseKey", "app-CoordinatorState": "key"}))
+def chosen(**changes: str) -> Settings:
+    return load("s3", overrides={"s3.bucket": "bucket", "applicationName": "app", **changes})
+
+
+def test_tables_that_are_there_are_left_as_they_are(use: Use, settings: Settings) -> None:
+    dynamo = use(FakeDynamo(OWN_KEYS))
     assert [step() for step in kcl_table_steps(settings)] == [
         'lease table "app" is there',
-        'table of workers\' load "app-WorkerMetricStats" is not there yet: the KCL makes it',
+        'table of workers\' load "app-WorkerMetricStats" is there',
         'table of the coordinator "app-CoordinatorState" is there',
     ]
+    assert dynamo.made == []
+
+
+def test_missing_tables_are_made_the_lease_table_with_its_index_and_waited_for(
+    use: Use, settings: Settings
+) -> None:
+    dynamo = use(FakeDynamo({}))
+    steps = kcl_table_steps(settings)
+    for step in steps:
+        with pytest.raises(NotReady, match=r"^applicationName: table .* is being made"):
+            step()
+        with pytest.raises(NotReady, match="is CREATING"):
+            step()
+    dynamo.status = "ACTIVE"
+    assert [step() for step in steps] == [
+        'lease table "app" is made',
+        'table of workers\' load "app-WorkerMetricStats" is made',
+        'table of the coordinator "app-CoordinatorState" is made',
+    ]
+    assert {
+        request["TableName"]: request["KeySchema"][0]["AttributeName"] for request in dynamo.made
+    } == OWN_KEYS
+    assert {request["BillingMode"] for request in dynamo.made} == {"PAY_PER_REQUEST"}
+    assert dynamo.made[0]["GlobalSecondaryIndexes"] == [
+        {
+            "IndexName": "LeaseOwnerToLeaseKeyIndex",
+            "KeySchema": [
+                {"AttributeName": "leaseOwner", "KeyType": "HASH"},
+                {"AttributeName": "leaseKey", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ]
+    assert dynamo.recovered == []
+
+
+OPTIONS = {
+    "leaseTableDeletionProtectionEnabled": "true",
+    "leaseTablePitrEnabled": "true",
+    "workerMetricsBillingMode": "PROVISIONED",
+    "workerMetricsReadCapacity": "7",
+    "workerMetricsTags": "team=games,note=a b",
+    "coordinatorStateDeletionProtectionEnabled": "true",
+    "coordinatorStatePointInTimeRecoveryEnabled": "true",
+}
+
+
+def test_the_kcls_settings_decide_how_its_tables_are_made(use: Use) -> None:
+    dynamo = use(FakeDynamo({}))
+    steps = kcl_table_steps(chosen(**OPTIONS))
+    for step in steps:
+        with pytest.raises(NotReady):
+            step()
+    dynamo.status = "ACTIVE"
+    for step in steps:
+        step()
+    leases, load_, coordinator = dynamo.made
+    assert leases["DeletionProtectionEnabled"] is coordinator["DeletionProtectionEnabled"] is True
+    assert load_["DeletionProtectionEnabled"] is False
+    assert load_["ProvisionedThroughput"] == {"ReadCapacityUnits": 7, "WriteCapacityUnits": 10}
+    assert load_["Tags"] == [{"Key": "team", "Value": "games"}, {"Key": "note", "Value": "a b"}]
+    # the KCL sees to the lease table's at each start
+    assert dynamo.recovered == ["app-CoordinatorState"]
+    model = botocore.session.get_session().get_service_model("dynamodb").operation_model("CreateTable")
+    for request in dynamo.made:
+        assert ParamValidator().validate(request, model.input_shape).generate_report() == ""
+
+
+def test_recovery_of_a_table_that_was_there_is_left_as_it_is(use: Use) -> None:
+    dynamo = use(FakeDynamo(OWN_KEYS))
+    for step in kcl_table_steps(chosen(**OPTIONS)):
+        step()
+    assert dynamo.recovered == []
+
+
+def test_backups_that_are_not_to_be_had_yet_are_waited_for(use: Use) -> None:
+    dynamo = use(FakeDynamo({}))
+    step = kcl_table_steps(chosen(**OPTIONS))[2]
+    with pytest.raises(NotReady):
+        step()
+    dynamo.status = "ACTIVE"
+    dynamo.refused["UpdateContinuousBackups"] = refusal("ContinuousBackupsUnavailableException")
+    with pytest.raises(NotReady, match="ContinuousBackupsUnavailable"):
+        step()
+    dynamo.refused.clear()
+    assert step().endswith("is made")
+    assert dynamo.recovered == ["app-CoordinatorState"]
+
+
+def test_a_table_that_another_worker_makes_at_the_same_moment_is_waited_for(
+    use: Use, settings: Settings
+) -> None:
+    dynamo = use(FakeDynamo({}))
+    dynamo.refused["CreateTable"] = refusal("ResourceInUseException", "CreateTable")
+    step = kcl_table_steps(settings)[0]
+    with pytest.raises(NotReady, match="is being made"):
+        step()
+    dynamo.keys = dict(OWN_KEYS)
+    assert step() == 'lease table "app" is made'
+
+
+def test_a_table_that_may_not_be_made_is_held_for(use: Use, settings: Settings) -> None:
+    use(FakeDynamo({})).refused["CreateTable"] = refusal("AccessDeniedException", "CreateTable")
+    for step in kcl_table_steps(settings):
+        with pytest.raises(Mendable, match=r"^applicationName: .*give the role dynamodb:CreateTable \("):
+            step()
+
+
+@pytest.mark.parametrize(
+    ("changes", "makes"),
+    [
+        ({"AwsCredentialsProviderDynamoDB": "StsAssumeRoleCredentialsProvider|arn|name"}, False),
+        ({"AwsCredentialsProvider": "StsAssumeRoleCredentialsProvider|arn|name"}, False),
+        ({"AwsCredentialsProviderDynamoDB": "DefaultCredentialsProvider"}, True),
+        ({"kinesis.role_arn": "arn:aws:iam::222222222222:role/reader"}, True),
+    ],
+)
+def test_tables_that_the_kcl_keeps_with_other_credentials_are_left_to_it(
+    use: Use, changes: dict[str, str], makes: bool
+) -> None:
+    dynamo = use(FakeDynamo({}))
+    for step in kcl_table_steps(chosen(**changes)):
+        if makes:
+            with pytest.raises(NotReady):
+                step()
+        else:
+            assert step().endswith("is not there yet: the KCL makes it")
+    assert len(dynamo.made) == (3 if makes else 0)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -161,5 +316,5 @@ def test_a_right_that_is_missing_is_no_strange_checkpoint() -> None:
     def ask_for(**_: str) -> None:
         raise refusal("AccessDeniedException", "GetShardIterator")
 
-    with pytest.raises(Unusable, match="give the role kinesis:GetShardIterator"):
+    with pytest.raises(ClientError, match="AccessDenied"):
         check_checkpoints(ask_for, [lease("a", "1")], KINESIS, "app")

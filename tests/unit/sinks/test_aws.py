@@ -9,10 +9,25 @@ from consumer.sinks import aws
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 
 
-def answer(code: str, status: int) -> exceptions.ClientError:
-    return exceptions.ClientError(
-        {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject"
-    )
+def answer(
+    code: str, status: int, *, message: str = "m", operation: str = "PutObject"
+) -> exceptions.ClientError:
+    error = {"Code": code, "Message": message}
+    return exceptions.ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)
+
+
+def test_a_missing_permission_is_named_by_aws_or_by_us() -> None:
+    error = delivery_error(answer("AccessDenied", 403), setting="s3.bucket")
+    assert "the role needs s3:PutObject (docs/permissions.md)" in str(error)
+    assert "(see s3.bucket)" in str(error)
+    counts = answer("AccessDeniedException", 400, operation="UpdateItem")
+    error = delivery_error(counts, setting="bigquery.positions_table")
+    assert "the role needs dynamodb:UpdateItem (docs/permissions.md)" in str(error)
+    said = "User: u is not authorized to perform: kms:GenerateDataKey on resource: k"
+    error = delivery_error(answer("AccessDenied", 403, message=said), setting="s3.bucket")
+    assert "kms:GenerateDataKey" in str(error)
+    assert "the role needs" not in str(error)
+    assert "the role needs" not in str(delivery_error(answer("NoSuchBucket", 404), setting="s3.bucket"))
 
 
 @pytest.mark.parametrize(

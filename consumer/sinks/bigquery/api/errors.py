@@ -60,8 +60,10 @@ class _ErrorAnswer(msgspec.Struct, frozen=True):
 _decode_error = msgspec.json.Decoder(_ErrorAnswer).decode
 
 
-def request_error(table: str, status: int, body: bytes) -> DeliveryError:
-    """What an answer other than 200 asks for."""
+def request_error(
+    table: str, status: int, body: bytes, *, needs: str = "bigquery.tables.updateData"
+) -> DeliveryError:
+    """What an answer other than 200 asks for; `needs` is the permission that the request takes."""
     error = _error_of(body)
     reasons = {entry.reason for entry in error.errors or [] if entry.reason}
     text = f"{table}: HTTP {status} {'/'.join(sorted(reasons))}: {error.message or excerpt_of(body)}"
@@ -73,6 +75,8 @@ def request_error(table: str, status: int, body: bytes) -> DeliveryError:
     about_rows = status == 400 and (reasons or error.status == "INVALID_ARGUMENT")
     if status == SIZE_STATUS or (about_rows and not reasons & SETUP_REASONS):
         return RequestRefused(text)
+    if status == 403 and "accessDenied" in reasons and needs not in text:
+        text = f"{text}: the account needs {needs} (docs/permissions.md)"
     return SetupError(text, setting=_setting_of(status, reasons))
 
 

@@ -84,7 +84,7 @@ def _failed(table: str, job_id: str, error: RowError) -> Verdict:
 
 def start_error(table: str, status: int, body: bytes) -> DeliveryError:
     """Why no job was begun. Nobody has looked at the rows by then, so none of them is to blame."""
-    error = request_error(table, status, body)
+    error = request_error(table, status, body, needs="bigquery.jobs.create")
     if isinstance(error, RequestRefused) and status != SIZE_STATUS:
         return SetupError(str(error), setting="bigquery.method")
     return error

@@ -109,4 +109,6 @@ def delivery_error(failure: CallFailed, what: str) -> DeliveryError:
         )
     if failure.code == "INVALID_ARGUMENT" and not failure.storage_code:
         return RequestRefused(text)
+    if failure.code == "PERMISSION_DENIED":
+        text += ": the account needs bigquery.tables.updateData (docs/permissions.md)"
     return SetupError(text, setting=_SETTINGS.get(failure.code, "bigquery.method"))

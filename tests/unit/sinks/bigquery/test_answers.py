@@ -135,6 +135,14 @@ def test_an_answer_that_somebody_has_to_mend_names_the_setting(
     assert error.setting == setting
 
 
+def test_a_permission_that_google_does_not_name_is_named() -> None:
+    added = "the account needs bigquery.tables.updateData (docs/permissions.md)"
+    assert added in str(failure(403, error_body("accessDenied")))
+    named = "Permission bigquery.tables.updateData denied on table t (or it may not exist)."
+    assert added not in str(failure(403, error_body("accessDenied", named)))
+    assert added not in str(failure(403, error_body("billingNotEnabled")))
+
+
 def test_one_transient_reason_among_several_is_enough_to_wait() -> None:
     body = json.dumps({"error": {"errors": [{"reason": "invalid"}, {"reason": "backendError"}]}}).encode()
     assert type(failure(400, body)) is TransientError

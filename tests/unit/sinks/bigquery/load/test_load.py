@@ -240,6 +240,14 @@ def test_a_job_that_is_not_begun(answer: Answer, expected: type[DeliveryError]) 
     assert google.loaded == []
 
 
+def test_a_job_that_may_not_be_begun_names_the_permission() -> None:
+    google = FakeGoogle(script=[lambda: error(403, "accessDenied")])
+    sink = load_sink(google)
+    [request] = sink.prepare(records(2)).requests
+    with pytest.raises(SetupError, match=r"the account needs bigquery\.jobs\.create"):
+        sink.send(request)
+
+
 def test_a_job_that_cannot_be_looked_at_is_looked_at_again() -> None:
     google = FakeGoogle(polls=1, script=[None, lambda: error(403, "accessDenied")])
     troubles: list[str] = []

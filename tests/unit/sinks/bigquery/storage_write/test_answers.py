@@ -61,6 +61,12 @@ ERRORS: list[tuple[str, int, type[Exception], str | None]] = [
     ("DATA_LOSS", 0, SetupError, "bigquery.method"),
 ]
 
+
+def test_a_permission_is_named() -> None:
+    error = delivery_error(CallFailed(code="PERMISSION_DENIED", message="TABLES_UPDATE_DATA"), "t")
+    assert "the account needs bigquery.tables.updateData (docs/permissions.md)" in str(error)
+
+
 MAYBE_WRITTEN = [
     *("ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "UNKNOWN")
 ]
