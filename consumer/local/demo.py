@@ -20,6 +20,7 @@ from consumer.local.backends import BACKENDS, BackendError, settings_for
 from consumer.local.child import ROOT, ChildError, tail
 from consumer.local.feeder import Feeder, FeedError, feeding
 from consumer.local.generate import Logs, midnight_today
+from consumer.local.limits import options
 from consumer.local.progress import Progress
 from consumer.local.records import read_lines
 from consumer.local.samples import command, samples
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a setting for both backends (one that belongs to one of them goes there); repeatable",
     )
     add_method(parser)
+    options.add_options(parser)
     parser.add_argument("--keep", action="store_true", help="leave the stack running, to look around")
     parser.add_argument("--json", action="store_true", help="the summary as JSON, last line of stdout")
     return parser
@@ -303,20 +305,22 @@ def _delivering(seen: Seen, records: int, said: Mapping[Backend, Report]) -> str
 @contextlib.contextmanager
 def _stack(arguments: argparse.Namespace, state_dir: Path) -> Iterator[Stack]:
     if arguments.keep:
-        with _kept_stack(arguments.shards, state_dir) as stack:
+        with _kept_stack(arguments, state_dir) as stack:
             yield stack
     else:
-        with stacks.running(state_dir, shards=arguments.shards, leaves_tables=True) as running:
+        limits = options.chosen(arguments)
+        with stacks.running(state_dir, shards=arguments.shards, leaves_tables=True, limits=limits) as running:
             yield running.stack
 
 
 @contextlib.contextmanager
-def _kept_stack(shards: int, state_dir: Path) -> Iterator[Stack]:
+def _kept_stack(arguments: argparse.Namespace, state_dir: Path) -> Iterator[Stack]:
     """The stack as a `bin/local` of its own, stopped only if the demo does not come to its end."""
     state_dir.mkdir(parents=True, exist_ok=True)
     log = state_dir / "local.log"
     with log.open("wb") as output:
-        command = [sys.executable, "-P", "-m", "consumer", "local", "--shards", str(shards)]
+        command = [sys.executable, "-P", "-m", "consumer", "local", "--shards", str(arguments.shards)]
+        command += options.for_command(options.chosen(arguments))
         local = subprocess.Popen(
             [*command, "--state-dir", str(state_dir)],
             stdin=subprocess.DEVNULL,

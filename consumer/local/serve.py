@@ -9,6 +9,7 @@ from pathlib import Path
 
 from consumer.local import stack as stacks
 from consumer.local.child import ChildError
+from consumer.local.limits import options
 from consumer.local.stack import Running, Stack
 
 _USAGE = """\
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="To look at what was delivered: bin/local sql QUERY, bin/local s3 ls, bin/local s3 cat KEY.",
     )
     parser.add_argument("--shards", type=int, default=2, help="shards of the stream (default 2)")
+    options.add_options(parser)
     parser.add_argument(
         "--state-dir",
         type=Path,
@@ -69,7 +71,8 @@ def local_main(argv: Sequence[str]) -> int:
     state_dir = arguments.state_dir.absolute()
     try:
         print("starting the embedded stack ...", file=sys.stderr)
-        with stacks.running(state_dir, shards=arguments.shards) as running:
+        limits = options.chosen(arguments)
+        with stacks.running(state_dir, shards=arguments.shards, limits=limits) as running:
             print(usage(running.stack, state_dir), flush=True)
             _watch(running)
     except (ChildError, stacks.StackRunningError) as error:

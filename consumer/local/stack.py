@@ -15,6 +15,8 @@ import msgspec
 from botocore.config import Config
 
 from consumer.local.child import ROOT, ChildError, Process, tail
+from consumer.local.limits.options import for_child
+from consumer.local.limits.table import Limits
 from consumer.local.loopback import without_proxy
 
 REGION = "us-east-1"
@@ -50,6 +52,7 @@ class Stack:
     project: str = PROJECT
     dataset: str = DATASET
     pid: int = 0
+    has_limits: bool = False
 
     def client(self, service: str, **config: Any) -> Any:
         """A boto3 client of the embedded AWS; `config` goes to botocore's Config."""
@@ -109,7 +112,10 @@ FAST_LEASES = {
 
 def overrides(stack: Stack, backend: str) -> dict[str, str]:
     """The settings that point a backend ("s3" or "bigquery") at the stack."""
-    common = FAST_LEASES | {
+    common = {
+        **FAST_LEASES,
+        # both backends read a shard that gives five answers a second
+        **({"idleTimeBetweenReadsInMillis": "500"} if stack.has_limits else {}),
         "streamName": stack.stream,
         "regionName": stack.region,
         "kinesisEndpoint": stack.aws_endpoint,
@@ -148,11 +154,17 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    state_dir: Path, *, shards: int = 2, deduplication_seconds: float = 60, leaves_tables: bool = False
+    state_dir: Path,
+    *,
+    shards: int = 2,
+    deduplication_seconds: float = 60,
+    leaves_tables: bool = False,
+    limits: Limits | None = None,
 ) -> Iterator[Running]:
     """Start a fresh stack in `state_dir`, with its stream, bucket and dataset; stop it on the way out.
 
-    Blocks a few seconds. Logs go to the state directory; with `leaves_tables` those of BigQuery stay there, too. Raises
+    Blocks a few seconds. Logs go to the state directory; with `leaves_tables` those of BigQuery stay there, too. With
+    `limits` it limits as the real services do, and remembers insertIds for as long as they say. Raises
     StackRunningError or ChildError.
     Call it from the main thread: the processes end with the thread that started them.
     """
@@ -161,9 +173,13 @@ def running(
         data = state_dir / BIGQUERY_DATA
         shutil.rmtree(data, ignore_errors=True)
         arguments = (str(data), "--dataset", DATASET, "--deduplication-seconds", str(deduplication_seconds))
+        own = for_child(limits)
         processes: list[Process] = []
         try:
-            for module, *rest in (("consumer.local.aws",), ("consumer.local.bigquery", *arguments)):
+            for module, *rest in (
+                ("consumer.local.aws", *own),
+                ("consumer.local.bigquery", *arguments, *own),
+            ):
                 log = state_dir / f"local-{module.rpartition('.')[2]}.log"
                 log.unlink(missing_ok=True)
                 processes.append(Process.spawn(module, *rest, log=log, environment=os.environ))
@@ -173,6 +189,7 @@ def running(
                 bigquery_endpoint=f"http://127.0.0.1:{bigquery['port']}",
                 bigquery_grpc=f"127.0.0.1:{bigquery['grpc_port']}",
                 pid=os.getpid(),
+                has_limits=limits is not None,
             )
             _prepare(stack, shards)
             _write(stack, state_dir / "stack.json")

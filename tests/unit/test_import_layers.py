@@ -85,6 +85,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "grpc": frozenset(
         {
             "consumer.local.bigquery.storage_write",
+            "consumer.local.limits.storage_write",
             "consumer.shard.process.grpc_on_gevent",
             "consumer.sinks.bigquery.storage_write.calls",
             "consumer.sinks.bigquery.storage_write.packed",
@@ -98,6 +99,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
         {
             "consumer.sinks.bigquery.storage_write.rows.cells",
             "consumer.local.bigquery",
+            "consumer.local.limits.storage_write",
         }
     ),
 }

@@ -45,6 +45,12 @@ def _iterator(stream: Stream, shard: Shard, position: int) -> str:
     return base64.urlsafe_b64encode(f"{stream.stream_name}:{shard.shard_id}:{position}".encode()).decode()
 
 
+def shard_of(iterator: str) -> tuple[str, str]:
+    """Stream and shard of an iterator. Raises ValueError for what is none."""
+    name, shard_id, _ = base64.urlsafe_b64decode(iterator).decode().split(":")
+    return name, shard_id
+
+
 def _refuse_oversized(entries: list[Entry]) -> None:
     if len(entries) > MAX_PUT_RECORDS:
         raise _invalid("Value at 'records' failed to satisfy constraint: at most 500 members")

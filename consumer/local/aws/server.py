@@ -5,6 +5,7 @@ in memory, hence one worker. hypercorn calls the application from several thread
 so requests are let in one at a time; with one interpreter lock that costs nothing.
 """
 
+import argparse
 import asyncio
 import signal
 import socket
@@ -22,6 +23,11 @@ from consumer.local.child import Child
 from consumer.local.faults.connection import App, Message, Receive, Scope, Send
 from consumer.local.faults.layer import FaultLayer
 from consumer.local.faults.requests import aws_request
+from consumer.local.limits.aws import AwsLimits
+from consumer.local.limits.layer import LimitLayer
+from consumer.local.limits.meters import Meters
+from consumer.local.limits.options import add_child_option
+from consumer.local.limits.table import Limits
 
 #: Above a PutRecords request at its limit: 10 MiB in base64.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -74,19 +80,29 @@ def _config(listener: socket.socket) -> Config:
     return config
 
 
-async def _serve(listener: socket.socket) -> None:
+def _limited(app: App, limits: Limits | None) -> App:
+    if limits is None:
+        return app
+    meters = Meters(limits)
+    return LimitLayer(app, AwsLimits(meters, kinesis.shard_of), meters)
+
+
+async def _serve(listener: socket.socket, limits: Limits | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     connections.install()
     moto: Any = AsyncioWSGIMiddleware(application(), MAX_BODY_BYTES)
-    layer: Any = FaultLayer(AnswerAtEnd(moto), aws_request)
+    layer: Any = FaultLayer(_limited(AnswerAtEnd(moto), limits), aws_request)
     await serve(layer, _config(listener), mode="asgi", shutdown_trigger=stop.wait)
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; tells the parent its port once it takes connections."""
     child = Child.from_environment()
+    parser = argparse.ArgumentParser(prog="consumer.local.aws")
+    add_child_option(parser)
+    limits = parser.parse_args().limits
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     child.ready(port=listener.getsockname()[1])
-    asyncio.run(_serve(listener))
+    asyncio.run(_serve(listener, limits))

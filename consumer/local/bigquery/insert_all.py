@@ -65,14 +65,40 @@ class Seen[K: Hashable]:
             self._added.popitem(last=False)
 
 
+class Twice:
+    """Rows that were stored again because their insertId was forgotten. Times are monotonic seconds, those of all
+    processes of the machine. Each Inserts has one, which its requests write to under the lock of their table."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._clock = clock
+        self._stored: dict[tuple[str, str], float] = {}
+
+    def add(self, table: str, rows: Iterable[Row]) -> None:
+        """Rows that were stored now."""
+        now = self._clock()
+        for _, row_id, columns in rows:
+            if row_id is None:
+                continue
+            first = self._stored.get((table, row_id))
+            if first is not None:
+                self.rows.append({"table": table, "first": first, "again": now, "row": columns})
+            self._stored[table, row_id] = now
+
+
 class Inserts:
-    """Stores the valid rows of insertAll requests, each insertId once within the window."""
+    """Stores the valid rows of insertAll requests, each insertId once within the window. `twice` notes those that are
+    stored again after it."""
 
     def __init__(
-        self, store: Callable[[str, Any, list[Row]], list[dict[str, Any]]], window_seconds: float
+        self,
+        store: Callable[[str, Any, list[Row]], list[dict[str, Any]]],
+        window_seconds: float,
+        twice: Twice | None = None,
     ) -> None:
         self._store = store
         self._window = window_seconds
+        self._twice = twice
         self._tables: dict[str, tuple[threading.Lock, Seen[str]]] = {}
         self._tables_lock = threading.Lock()
 
@@ -87,7 +113,10 @@ class Inserts:
             fresh = _first_of_each(rows, seen)
             failures = self._store(table, schema, fresh) if fresh else []
             failed = {failure["index"] for failure in failures}
-            seen.add(row_id for index, row_id, _ in fresh if row_id is not None and index not in failed)
+            stored = [row for row in fresh if row[0] not in failed]
+            seen.add(row_id for _, row_id, _ in stored if row_id is not None)
+            if self._twice is not None:
+                self._twice.add(table, stored)
         return failures
 
     def _table(self, table: str) -> tuple[threading.Lock, Seen[str]]:
@@ -204,9 +233,9 @@ def _unconvertible(
     ]
 
 
-def install(window_seconds: float = DEDUPLICATION_SECONDS) -> None:
+def install(window_seconds: float = DEDUPLICATION_SECONDS, twice: Twice | None = None) -> None:
     """Make local-bigquery's insertAll use `Inserts`."""
-    inserts = Inserts(store, window_seconds)
+    inserts = Inserts(store, window_seconds, twice)
     tabledata._deduplicate = lambda table, rows: rows
     tabledata._insert = inserts.insert
     tabledata._unconvertible = functools.partial(_unconvertible, tabledata._unconvertible)

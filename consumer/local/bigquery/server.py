@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import uvicorn
@@ -17,6 +18,11 @@ from consumer.local.faults.connection import connected
 from consumer.local.faults.layer import FaultLayer
 from consumer.local.faults.requests import bigquery_request
 from consumer.local.faults.rules import Rules
+from consumer.local.limits.bigquery import BigQueryLimits
+from consumer.local.limits.layer import LimitLayer
+from consumer.local.limits.meters import Meters
+from consumer.local.limits.options import add_child_option
+from consumer.local.limits.storage_write import WriteLimits
 
 _HOST = "127.0.0.1"
 _EXTENSIONS_HOME = Path(sys.prefix) / "share" / "duckdb-home"
@@ -36,6 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--project", default="local")
     parser.add_argument("--dataset", default="local")
     parser.add_argument("--deduplication-seconds", type=float, default=60.0)
+    add_child_option(parser)
     return parser.parse_args()
 
 
@@ -62,7 +69,10 @@ def main() -> None:
 
     from consumer.local.bigquery import insert_all, load, row_counts, storage_write
 
-    insert_all.install(arguments.deduplication_seconds)
+    meters = arguments.limits and Meters(arguments.limits)
+    memory = meters.value("insert_all.memory") if meters else arguments.deduplication_seconds
+    twice = insert_all.Twice() if meters else None
+    insert_all.install(memory, twice)
     load.install()
     storage_write.install()
     row_counts.add_to(app)
@@ -70,10 +80,14 @@ def main() -> None:
     # a request is one small statement: handing it to other threads costs more than they save
     database.connection().execute("SET threads = 1")
     listener = socket.create_server((_HOST, 0), backlog=256)
-    grpc_server, grpc_port = storage_write.serve(_HOST, rules)
+    interceptors = [WriteLimits(meters, storage_write.resource_of)] if meters else []
+    grpc_server, grpc_port = storage_write.serve(_HOST, rules, interceptors)
     child.ready(port=listener.getsockname()[1], grpc_port=grpc_port)
+    limited: Any = app
+    if meters and twice:
+        limited = LimitLayer(app, BigQueryLimits(meters), meters, lambda: {"stored_twice": twice.rows})
     config = uvicorn.Config(
-        FaultLayer(app, bigquery_request, rules=rules),
+        FaultLayer(limited, bigquery_request, rules=rules),
         http=_Connection,
         log_level="warning",
         access_log=False,

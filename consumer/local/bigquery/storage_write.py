@@ -10,7 +10,7 @@ import dataclasses
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ from google.cloud.bigquery_storage_v1 import types
 from google.protobuf import any_pb2
 from local_bigquery.catalog import tables
 from local_bigquery.engine import database
+from local_bigquery.errors import BigQueryError
 from local_bigquery.grpc import server, write
 from local_bigquery.grpc.read import StorageError
 
@@ -212,7 +213,20 @@ def install() -> None:
     write.finalize = _one_at_a_time(write.finalize, lambda request: str(request.name))
 
 
-def serve(host: str, rules: Rules) -> tuple[grpc.Server, int]:
+def resource_of(path: str) -> dict[str, Any]:
+    """The table of a path `projects/P/datasets/D/tables/T`, as the REST API shows it; empty where there is none."""
+    _, project, _, dataset, _, table = path.split("/")
+    try:
+        loaded = tables.load(project, dataset, table)
+    except BigQueryError:
+        return {}
+    resource: dict[str, Any] = loaded.model_dump(mode="json", exclude_none=True)
+    return resource
+
+
+def serve(
+    host: str, rules: Rules, interceptors: Sequence[grpc.ServerInterceptor] = ()
+) -> tuple[grpc.Server, int]:
     """Read and write APIs on a free port."""
     faults = Faults(rules)
     services = {name: dict(methods) for name, methods in server.SERVICES.items()}
@@ -232,7 +246,9 @@ def serve(host: str, rules: Rules) -> tuple[grpc.Server, int]:
         ),
     }
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=_MOST_CALLS)
-    running = grpc.server(pool, options=[("grpc.max_receive_message_length", -1)])
+    running = grpc.server(
+        pool, options=[("grpc.max_receive_message_length", -1)], interceptors=list(interceptors)
+    )
     running.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
     )
