@@ -31,8 +31,9 @@ class Tally:
     that were never acknowledged. `lost` were acknowledged and are nowhere. `unexpected` is what was never
     attempted or was changed on its way; `misjudged` a good record among the dead letters or a bad one outside,
     a reason that is wrong, or a verdict that is not that of most records alike;
-    `duplicated` counts further copies, `twice_in` by the two places they are in. `verdicts` are what has become
-    of hostile records, by what is alike.
+    `duplicated` counts further copies, `twice_in` by the two places they are in, `copies` by record; `forgotten` are
+    those that BigQuery has stored again because it had forgotten their insertIds, which are not at fault.
+    `verdicts` are what has become of hostile records, by what is alike.
     """
 
     attempted: int = 0
@@ -44,7 +45,9 @@ class Tally:
     unexpected: int = 0
     misjudged: int = 0
     duplicated: int = 0
+    forgotten: int = 0
     twice_in: Counter[tuple[str, str]] = field(default_factory=Counter)
+    copies: Counter[int] = field(default_factory=Counter)
     verdicts: dict[str, Counter[str]] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
 
@@ -75,6 +78,7 @@ def check(
             place = places.setdefault(held.place, held.place)
             if number in first_places:
                 tally.duplicated += 1
+                tally.copies[number] += 1
                 tally.twice_in[first_places[number], place] += 1
                 continue
             first_places[number] = place

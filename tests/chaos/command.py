@@ -16,6 +16,7 @@ from consumer.local.backends import BACKENDS
 from consumer.local.child import ChildError
 from consumer.local.demo import add_method, setting
 from consumer.local.faults.control import ControlError
+from consumer.local.limits import options as limit_options
 from consumer.local.progress import Progress
 from consumer.local.stack import StackRunningError
 from consumer.settings import SettingsError
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a setting for the backends that know it; repeatable",
     )
     add_method(parser)
+    limit_options.add_options(parser)
     parser.add_argument(
         "--hostile",
         action="store_true",
@@ -170,6 +172,7 @@ def _chaos(arguments: argparse.Namespace, planned: list[Planned], directory: Pat
         rate=arguments.rate,
         shards=arguments.shards,
         chosen=settings_of({**feed.settings, **dict(arguments.set)}),
+        limits=limit_options.chosen(arguments),
     )
     progress.say(f"starting AWS and BigQuery on loopback, {' and '.join(BACKENDS)} on them")
     with prepared(directory, conditions, progress) as (world, holdings), _plain_errors():

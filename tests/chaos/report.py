@@ -7,6 +7,7 @@ from typing import Any
 from consumer.local.backends import BACKENDS
 from consumer.settings.table import Backend
 from tests.chaos.checker import Tally
+from tests.chaos.forgotten import told
 from tests.chaos.isolation import Isolation, Outage, Phase
 from tests.chaos.run import Ending
 
@@ -21,6 +22,7 @@ _COUNTS = (
     "misjudged",
     "duplicated",
 )
+_FORGOTTEN = "forgotten"
 _PAIRS = 10
 _MIB = 1024 * 1024
 
@@ -43,6 +45,8 @@ def summary(ending: Ending, *, seed: int, faults: int, seconds: float) -> dict[s
         "missing": ending.missing,
         "untold": ending.untold,
         "exit_codes": ending.exit_codes,
+        "limits": ending.limits,
+        "forgotten": [asdict(one) for one in ending.forgotten],
         "plan": [
             {
                 "number": one.fault.number,
@@ -60,7 +64,7 @@ def summary(ending: Ending, *, seed: int, faults: int, seconds: float) -> dict[s
 
 def _counts(tally: Tally) -> dict[str, Any]:
     pairs = [[*pair, count] for pair, count in tally.twice_in.most_common(_PAIRS)]
-    return {name: getattr(tally, name) for name in _COUNTS} | {
+    return {name: getattr(tally, name) for name in (*_COUNTS, _FORGOTTEN)} | {
         "twice_in": pairs,
         "examples": tally.examples,
         "verdicts": {label: dict(verdicts) for label, verdicts in sorted(tally.verdicts.items())},
@@ -69,10 +73,11 @@ def _counts(tally: Tally) -> dict[str, Any]:
 
 def table(ending: Ending, *, seconds: float) -> str:
     """A few lines for people."""
-    rows = [("backend", *(name.replace("_", " ") for name in _COUNTS))]
+    counts = _COUNTS if ending.limits is None else (*_COUNTS, _FORGOTTEN)
+    rows = [("backend", *(name.replace("_", " ") for name in counts))]
     for backend in BACKENDS:
         tally = ending.tallies[backend]
-        rows.append((backend, *(f"{getattr(tally, name):,}" for name in _COUNTS)))
+        rows.append((backend, *(f"{getattr(tally, name):,}" for name in counts)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in rows]
     for backend in BACKENDS:
@@ -84,7 +89,7 @@ def table(ending: Ending, *, seconds: float) -> str:
     lines += [f"not started again: {process}" for process in ending.missing]
     lines += [f"health: {line}" for line in ending.untold]
     lines += [f"{worker} ended with code {code}" for worker, code in ending.exit_codes.items() if code]
-    lines.append("the embedded BigQuery honours every insertId for the whole run; Google promises a minute")
+    lines += _limits(ending)
     outcome = "0 lost, 0 unexpected, 0 duplicated" if ending.clean else "NOT every record exactly once"
     return "\n".join([*lines, f"{outcome}; {seconds:.0f} s"])
 
@@ -149,6 +154,17 @@ def _hostile(backend: Backend, tally: Tally) -> list[str]:
         return []
     told = ", ".join(f"{outcome} {count:,}" for outcome, count in verdicts.most_common())
     return [f"{backend}: hostile records of {len(tally.verdicts)} kinds: {told}"]
+
+
+def _limits(ending: Ending) -> list[str]:
+    if ending.limits is None:
+        return ["the embedded BigQuery honours every insertId for the whole run; Google promises a minute"]
+    lines = [
+        f"limit {name}: {one['counted']:,.0f} {one['unit']} counted, {one['refused']:,} refused"
+        for name, one in sorted(ending.limits.items())
+        if one["refused"]
+    ]
+    return [*lines, *(f"stored again by BigQuery: {line}" for line in told(ending.forgotten))]
 
 
 def _recoveries(ending: Ending) -> list[str]:

@@ -6,14 +6,18 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from consumer.local import stack as stacks
 from consumer.local.backends import BACKENDS
+from consumer.local.limits import control as limits_asked
+from consumer.local.limits.table import Limits
 from consumer.local.progress import Progress
 from consumer.settings.table import Backend
 from tests.chaos.acts import carry_out
 from tests.chaos.checker import Tally
 from tests.chaos.feed import Feed, feeding
+from tests.chaos.forgotten import Explained, explain, stored_again
 from tests.chaos.health import WELL_WITHIN_SECONDS, HealthWatch, first
 from tests.chaos.holdings import Holdings
 from tests.chaos.journal import Fed
@@ -59,6 +63,9 @@ class Ending:
     failed_puts: int = 0
     drained_seconds: float = 0.0
     objects: int = 0
+    limits: dict[str, dict[str, Any]] | None = None
+    """What the embedded services have counted and refused, by limit; None where they have none."""
+    forgotten: list[Explained] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -74,13 +81,17 @@ class Conditions:
     rate: float
     shards: int
     chosen: Mapping[Backend, Mapping[str, str]]
+    limits: Limits | None = None
 
 
 @contextlib.contextmanager
 def prepared(directory: Path, conditions: Conditions, progress: Progress) -> Iterator[tuple[World, Holdings]]:
     """A fresh stack and the workers that will run on it; no process outlives the block."""
     with stacks.running(
-        directory, shards=conditions.shards, deduplication_seconds=DEDUPLICATION_SECONDS
+        directory,
+        shards=conditions.shards,
+        deduplication_seconds=DEDUPLICATION_SECONDS,
+        limits=conditions.limits,
     ) as running:
         settings = effective(running.stack, conditions.chosen)
         world = World(
@@ -126,8 +137,24 @@ async def run(
         for line in health.faults(one.fault.kind.name, one.began, one.ended, _disturbed(one, happened))
     ]
     ending.happened = sorted(happened, key=lambda one: one.began)
+    if conditions.limits is not None:
+        _ask_limits(ending, world, feed, conditions.limits, progress)
     ending.recoveries = {backend: watch.recoveries(backend, world.killed_at[backend]) for backend in BACKENDS}
     return ending
+
+
+def _ask_limits(ending: Ending, world: World, feed: Feed, limits: Limits, progress: Progress) -> None:
+    """What was limited; and which doubled rows insertAll cannot be blamed for. Raises OSError."""
+    aws, bigquery = map(limits_asked.report, (world.stack.aws_endpoint, world.stack.bigquery_endpoint))
+    ending.limits = {**aws["limits"], **bigquery["limits"]}
+    ending.forgotten = explain(
+        ending.tallies["bigquery"],
+        feed.journal,
+        list(stored_again(bigquery, run_began=time.monotonic() - progress.seconds())),
+        ending.happened,
+        backend="bigquery",
+        memory_seconds=limits.value("insert_all.memory"),
+    )
 
 
 async def begun(watch: Watch, progress: Progress) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from consumer.local.bigquery.insert_all import Inserts, Row, Seen, is_too_precise
+from consumer.local.bigquery.insert_all import Inserts, Row, Seen, Twice, is_too_precise
 
 Store = Callable[[str, Any, list[Row]], list[dict[str, Any]]]
 
@@ -76,6 +76,21 @@ def test_an_id_is_one_tables_own(engine: FakeEngine, inserts: Inserts) -> None:
     inserts.insert("t", None, rows("a"))
     inserts.insert("u", None, rows("a"))
     assert engine.tables == {"t": ["a"], "u": ["a"]}
+
+
+def test_rows_that_are_stored_again_are_noted(engine: FakeEngine) -> None:
+    moments = iter([10.0, 75.0, 80.0, 90.0])
+    twice = Twice(lambda: next(moments))
+    inserts = Inserts(engine.store, window_seconds=-1, twice=twice)  # nothing is remembered
+    inserts.insert("t", None, rows("a", "b"))
+    engine.invalid = {"b"}
+    inserts.insert("t", None, rows("a", "b"))
+    inserts.insert("u", None, rows("a"))
+    inserts.insert("t", None, [*rows("a"), (1, None, {"name": "c"})])
+    assert [(one["table"], one["first"], one["again"], one["row"]) for one in twice.rows] == [
+        ("t", 10.0, 75.0, {"name": "a"}),
+        ("t", 75.0, 90.0, {"name": "a"}),
+    ]
 
 
 def test_a_repeat_that_overtakes_its_original_waits_for_it(engine: FakeEngine) -> None:

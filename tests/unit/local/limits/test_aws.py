@@ -217,7 +217,7 @@ def test_a_table_without_capacity_left_refuses_until_it_is_paid_off() -> None:
 
 
 def test_sizes_of_items_are_those_of_names_and_values() -> None:
-    item = {
+    item: dict[str, dict[str, Any]] = {
         "text": {"S": "häh"},
         "number": {"N": "-1234.5"},
         "yes": {"BOOL": True},
