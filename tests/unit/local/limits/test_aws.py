@@ -249,3 +249,10 @@ def test_what_was_counted_and_refused_is_told_by_name() -> None:
     assert status == 200
     assert list(report["limits"]) == ["s3.writes"]
     assert (report["limits"]["s3.writes"]["counted"], report["limits"]["s3.writes"]["refused"]) == (1, 1)
+
+
+def test_time_can_be_let_pass() -> None:
+    aws = Aws(s3__writes=1)
+    aws.client.ask("PUT", "/bucket/key")
+    assert aws.client.json("PUT", "/_limits", {"pass_seconds": 1})[0] == 200
+    assert aws.client.ask("PUT", "/bucket/key")[0] == 200

@@ -22,7 +22,6 @@ SERVICE = "/google.cloud.bigquery.storage.v1.BigQueryWrite"
 TABLE = "projects/p/datasets/d/tables/t"
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 THREE_DAYS = 3 * 86_400
-IDLE = object()
 
 
 class Aborted(Exception):
@@ -77,8 +76,7 @@ class Methods:
 
 
 class Google:
-    """The interceptor before the methods. A call's requests are a list, in which IDLE stands for no request for as long
-    as an idle call may last."""
+    """The interceptor before the methods. Seconds among the requests of a call stand for a time without any."""
 
     def __init__(self, scale: float = 1.0, **given: float) -> None:
         self.clock = Clock()
@@ -86,7 +84,6 @@ class Google:
         limits = Limits(scale=scale, given={name.replace("__", "."): value for name, value in given.items()})
         self.meters = Meters(limits, self.clock)
         self.slept: list[float] = []
-        self.waited: list[float] = []
         self.tables = {TABLE: {"timePartitioning": {"field": "time", "type": "DAY"}}}
         self.limits = WriteLimits(
             self.meters,
@@ -97,9 +94,9 @@ class Google:
         )
 
     def _get(self, requests: Any, seconds: float) -> Any:
-        self.waited.append(seconds)
         request = requests.get(timeout=10)
-        if request is IDLE:
+        if isinstance(request, int):
+            self.clock.wait(request)
             raise queue.Empty
         return request
 
@@ -204,13 +201,14 @@ def test_or_it_is_finalized_and_its_rows_can_still_be_counted() -> None:
 def test_a_call_without_a_request_for_ten_minutes_is_aborted() -> None:
     google = Google()
     name = google.create()
-    answers = google.call(types.AppendRowsRequest(write_stream=name), IDLE)
+    request = types.AppendRowsRequest(write_stream=name)
+    answers = google.call(599, request, 300, 299, request, 599, 1)
+    next(answers)
     next(answers)
     with pytest.raises(Aborted, match="inactive for 600 seconds. Entity: " + name) as failure:
         next(answers)
     assert failure.value.code is grpc.StatusCode.ABORTED
-    assert google.waited == [600, 600]
-    assert google.methods.appended == [name]
+    assert google.methods.appended == [name, name]
     assert not google.append(name).error.code
 
 
