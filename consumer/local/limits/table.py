@@ -140,6 +140,28 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.limit(name).value
 
 
+def markdown() -> str:
+    """The table, for docs/chaos.md."""
+    lines = ["| limit | value | scope | when it is passed |", "|---|---|---|---|"]
+    for limit in LIMITS:
+        lasting = f"{_told(limit.value)} {limit.unit}" if limit.unit != "s" else _duration(limit.value)
+        within = f" in {_duration(limit.seconds)}" if limit.seconds else ""
+        lines.append(f"| [{limit.name}]({limit.page}) | {lasting}{within} | {limit.scope} | {limit.answer} |")
+    return "\n".join(lines)
+
+
+def _told(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((_DAY, "day"), (_HOUR, "hour"), (60.0, "minute"), (1.0, "second")):
+        if seconds >= unit and seconds % unit == 0:
+            count = seconds / unit
+            return f"{count:.0f} {name}{'s' if count > 1 else ''}"
+    return f"{seconds:g} s"
+
+
 def parsed(text: str) -> tuple[str, float]:
     """A limit and its value, from `NAME=VALUE`. Raises ValueError."""
     name, _, value = text.partition("=")

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.local.limits.meters import Meters
-from consumer.local.limits.table import LIMITS, Limits, parsed
+from consumer.local.limits.table import LIMITS, Limits, markdown, parsed
+from consumer.settings import PROJECT_ROOT
 from tests.unit.local.limits.clocks import Clock
 
 
@@ -15,6 +16,11 @@ def test_every_limit_has_a_page_and_an_answer() -> None:
         assert limit.page.startswith("https://")
         assert limit.answer
         assert limit.scope
+
+
+def test_the_page_has_the_table() -> None:
+    """Made by: python -c "from consumer.local.limits.table import markdown; print(markdown())"."""
+    assert markdown() in (PROJECT_ROOT / "docs" / "chaos.md").read_text()
 
 
 def test_a_second_is_over_after_a_second() -> None:
