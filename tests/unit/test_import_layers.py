@@ -21,8 +21,13 @@ LAYERS: dict[str, frozenset[str]] = {
         {"consumer.domain", "consumer.native", "consumer.settings", "consumer.sinks"}
     ),
     "consumer.daemon": frozenset({"consumer", "consumer.domain", "consumer.settings", "consumer.sinks"}),
+    "consumer.operate": frozenset(
+        {"consumer.daemon", "consumer.domain", "consumer.native", "consumer.settings", "consumer.sinks"}
+    ),
     "consumer.local": frozenset({"consumer.domain", "consumer.settings"}),
-    "consumer.cli": frozenset({"consumer", "consumer.daemon", "consumer.local"}),  # it wires them
+    "consumer.cli": frozenset(
+        {"consumer", "consumer.daemon", "consumer.local", "consumer.operate"}
+    ),  # it wires them
     "consumer.__main__": frozenset({"consumer.cli"}),
 }
 
@@ -36,6 +41,9 @@ NARROWED: dict[tuple[str, str], frozenset[str]] = {
             "consumer.sinks.trial",
         }
     ),  # the supervisor delivers nothing
+    ("consumer.operate", "consumer.daemon"): frozenset(
+        {"consumer.daemon.commands.arguments", "consumer.daemon.errors", "consumer.daemon.prepare"}
+    ),  # an operator's command runs beside the daemon, wherever that runs
 }
 
 # The modules (with what lies beneath them) that may import a library. A new entry is a decision, not a formality.

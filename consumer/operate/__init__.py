@@ -1,0 +1,1 @@
+"""Commands that act on what a running application has done: steered by an operator, told in the audit."""
