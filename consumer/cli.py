@@ -31,6 +31,7 @@ COMMANDS = {
     "start": Command("deliver a stream to a backend (s3 or bigquery)", "consumer.cli:start"),
     "check": Command("check a backend's settings, then what they point to", "consumer.cli:check"),
     "health": Command("ask the daemons that run here", "consumer.daemon.commands.health:health_main"),
+    "deadletters": Command("list, redrive or discard dead letters", "consumer.cli:deadletters"),
     "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
     "put": Command("put records on a stream", "consumer.local.commands:put_main"),
     "demo": Command(
@@ -68,6 +69,12 @@ def check(arguments: Sequence[str]) -> int:
     from consumer.daemon.commands.check import check_main
 
     return check_main(arguments, find_embedded=_find_embedded)
+
+
+def deadletters(arguments: Sequence[str]) -> int:
+    from consumer.operate.dead_letters.command import deadletters_main
+
+    return deadletters_main(arguments, find_embedded=_find_embedded)
 
 
 def _find_embedded(backend: str) -> "Embedded":

@@ -1,0 +1,119 @@
+"""Dead letters of an S3 application: appended to the objects that their chunks have made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from isal import isal_zlib
+
+from consumer.domain.dead_letters import Rejection
+from consumer.domain.errors import SetupError
+from consumer.operate.dead_letters.destination import Ready, SaveParcel, chunk_of
+from consumer.operate.dead_letters.letters import Letter, Unreadable
+from consumer.operate.dead_letters.merged_object import Addition, MergedObject
+from consumer.operate.dead_letters.parcel import Entry, Parcel, Place
+from consumer.operate.dead_letters.store import ABSENT, Bucket, Changed, Patience
+from consumer.settings import Settings
+from consumer.sinks.aws import object_options
+from consumer.sinks.json.lines import GZIP_WINDOW_BITS
+from consumer.sinks.s3.build import sink_of
+from consumer.sinks.s3.sink import S3Sink
+
+_AT_ONCE = 8
+"""Objects that are changed side by side; each stands in memory as plain text."""
+
+
+class S3Destination:
+    """The bucket of the settings."""
+
+    remembers = False  # a replay under the former settings writes the object anew
+
+    def __init__(self, settings: Settings, client: Any, patience: Patience) -> None:
+        self._settings = settings
+        self._level = settings.integer("s3.compression_level")
+        self._bucket = Bucket(
+            client,
+            settings.text("s3.bucket"),
+            setting="s3.bucket",
+            put_options={"ContentType": "application/gzip", **object_options(settings)},
+            patience=patience,
+        )
+        self._sinks: dict[str, S3Sink] = {}
+        self._etags: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        return f"s3://{self._bucket.name}/{self._settings.text('s3.prefix')}"
+
+    def prepare(self, letter: Letter, payload: bytes, source: str) -> Ready | Rejection:
+        if letter.shard not in self._sinks:
+            self._sinks[letter.shard] = sink_of(self._settings, letter.shard, client=None)
+        name = chunk_name(source, letter)
+        prepared = self._sinks[letter.shard].prepare(chunk_of(letter, payload, name))
+        if prepared.rejections:
+            return prepared.rejections[0]
+        [request] = prepared.requests
+        line = isal_zlib.decompress(request.body, GZIP_WINDOW_BITS)
+        return Ready(request.key, line.removesuffix(b"\n"))
+
+    def deliver(self, parcel: Parcel, save: SaveParcel) -> Parcel:
+        objects = [(key, places) for (key, _), places in parcel.open_pieces().items()]
+        self._side_by_side(lambda one: self._append(one[0], parcel, one[1]), objects)
+        return parcel
+
+    def still_holds(self, entries: Sequence[Entry]) -> bool:
+        keys = {piece.place for entry in entries for piece in entry.pieces}
+        return all(self._side_by_side(self._is_ours, keys))
+
+    def _is_ours(self, key: str) -> bool:
+        return self._bucket.etag(key) == self._etags.get(key)
+
+    def _append(self, key: str, parcel: Parcel, places: list[Place]) -> None:
+        while True:
+            stored = self._bucket.get(key)
+            try:
+                merged = MergedObject() if stored is None else MergedObject.read(stored.body)
+            except Unreadable as error:
+                raise SetupError(
+                    f"s3://{self._bucket.name}/{key} is not what the daemon has written: {error}",
+                    setting="s3.bucket",
+                ) from error
+            modified_ms = 0 if stored is None else round(stored.modified.timestamp() * 1000)
+            older: list[Addition] = []
+            newer: list[Addition] = []
+            for index, number in places:
+                entry = parcel.entries[index]
+                (newer if modified_ms > entry.source_modified_ms else older).append(_addition(entry, number))
+            missing = [*merged.missing(older, is_newer=False), *merged.missing(newer, is_newer=True)]
+            if not missing:
+                self._etags[key] = "" if stored is None else stored.etag
+                return
+            body = merged.with_lines(missing).body(level=self._level)
+            try:
+                self._etags[key] = self._bucket.put(
+                    key, body, match=ABSENT if stored is None else stored.etag
+                )
+            except Changed:
+                continue
+            return
+
+    def _side_by_side[A, B](self, call: Callable[[A], B], each: Iterable[A]) -> list[B]:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(call, each))
+
+
+def chunk_name(source: str, letter: Letter) -> str:
+    """Of the chunk that a dead-letter object was written for, from the object's key. Raises SetupError."""
+    head, tail = f"{letter.stream}-{letter.shard}-", ".ndjson.gz"
+    name = source.rpartition("/")[2]
+    if not (name.startswith(head) and name.endswith(tail)):
+        raise SetupError(f"{source} is no name of an object of dead letters", setting="deadletter.prefix")
+    return name[len(head) : -len(tail)]
+
+
+def _addition(entry: Entry, number: int) -> Addition:
+    piece = entry.pieces[number]
+    return Addition(
+        entry.identity(number), piece.line, piece.as_it_came, piece.as_it_came == entry.letter.payload
+    )

@@ -1,0 +1,16 @@
+"""A transform, as an operator writes one."""
+
+import json
+
+
+def mend(payload: bytes) -> bytes | list[bytes] | None:
+    """Wraps what is no JSON; `drop` is dropped, and `two` becomes two records."""
+    if payload == b"drop":
+        return None
+    if payload.startswith(b"two"):
+        return [json.dumps({"half": half, "of": payload.decode()}).encode() for half in (1, 2)]
+    if payload.startswith(b"fail"):
+        raise ValueError("no way")
+    if payload.startswith(b"oops"):
+        return json.dumps({"mended": payload.decode()}).encode()
+    return payload
