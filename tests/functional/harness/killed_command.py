@@ -1,0 +1,45 @@
+"""A command of the daemon that is killed at its request to a backend of a number: `python -m … NUMBER COMMAND…`.
+
+Counted are requests to S3 and BigQuery; an odd number kills before it is sent, an even one behind its answer. 0 kills
+never.
+"""
+
+import os
+import signal
+import sys
+from typing import Any
+
+import botocore.httpsession
+
+from consumer import cli
+from consumer.sinks.bigquery.api.connection import HttpConnection
+
+
+class Counter:
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._count = 0
+
+    def around(self, owner: Any, name: str) -> None:
+        """Counts the calls of a method."""
+        original = getattr(owner, name)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self._point()
+            answer = original(*arguments, **named)
+            self._point()
+            return answer
+
+        setattr(owner, name, counted)
+
+    def _point(self) -> None:
+        self._count += 1
+        if self._count == self._number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    counter = Counter(int(sys.argv[1]))
+    counter.around(botocore.httpsession.URLLib3Session, "send")
+    counter.around(HttpConnection, "request")
+    sys.exit(cli.main(sys.argv[2:]))
