@@ -14,6 +14,9 @@ from consumer.domain.excerpts import excerpt
 
 type Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
+type RetryClass = Literal["transient", "throttled", "setup"]
+"""TransientError, Throttled or SetupError (consumer/domain/errors.py)."""
+
 MAX_DATAGRAM_BYTES = 64 * 1024
 """No event is longer: `encode` cuts texts. Linux refuses datagrams above the send buffer (208 KiB by
 default)."""
@@ -43,22 +46,36 @@ class StatusEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     None when there is none; `oldest_undelivered_read_ms` is when this process read it, by which ill health is
     judged: a shard that catches up on old records is well. `last_callback_ms` is the last moment inside a
     callback of the KCL, now while one runs: it tells a silent JVM from a busy shard. `retrying` says what is
-    being tried again and why, `held` why the shard delivers nothing until someone acts, `dead_letters` what was
-    buried in the last minute; None when all is well.
+    being tried again and why (`retrying_class` by the class of the error), `held` why the shard delivers nothing
+    until someone acts, `dead_letters` what was buried in the last minute; None when all is well.
+
+    `pid` and `started_ms` name one life of a process: `counters`, `waited_ms` (how long callbacks have waited for
+    deliveries) and the write latencies (counts by bucket of `consumer.domain.latency`, and their sum) grow from zero
+    within it. Whenever it is sent,
+    records_read = records_delivered + dead_letters + in_flight_records + records_left, the last of which are those
+    that the process has given up for the next owner of the shard to read again.
     """
 
     shard: str
     pid: int
     state: str
+    started_ms: int = 0
     counters: dict[str, int] = {}
+    in_flight_records: int = 0
     in_flight_chunks: int = 0
     in_flight_bytes: int = 0
+    max_in_flight_chunks: int = 0
+    max_in_flight_bytes: int = 0
+    waited_ms: int = 0
+    write_latency_counts: list[int] = []
+    write_latency_sum_seconds: float = 0.0
     oldest_undelivered_ms: int | None = None
     oldest_undelivered_read_ms: int | None = None
     last_checkpoint_ms: int | None = None
     last_callback_ms: int | None = None
     millis_behind_latest: int | None = None
     retrying: str | None = None
+    retrying_class: RetryClass | None = None
     held: str | None = None
     dead_letters: str | None = None
 

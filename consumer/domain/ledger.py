@@ -9,12 +9,13 @@ from consumer.domain.records import Position
 class Ticket:
     """The handle that acknowledges one tracked chunk."""
 
-    __slots__ = ("_done", "_ledger", "end", "held_bytes", "read_ms", "since_ms")
+    __slots__ = ("_done", "_ledger", "end", "held_bytes", "read_ms", "records", "since_ms")
 
     def __init__(self, ledger: "Ledger", chunk: Chunk, held_bytes: int, read_ms: int | None) -> None:
         self._ledger = ledger
         self._done = False
         self.end = chunk.end
+        self.records = chunk.count
         self.held_bytes = held_bytes
         self.since_ms = chunk.since_ms
         self.read_ms = read_ms
@@ -38,6 +39,7 @@ class Ledger:
     def __init__(self) -> None:
         self._tickets: deque[Ticket] = deque()
         self._unresolved = 0
+        self._unresolved_records = 0
         self._unresolved_bytes = 0
         self._watermark: Position | None = None
 
@@ -49,6 +51,10 @@ class Ledger:
     @property
     def in_flight_chunks(self) -> int:
         return self._unresolved
+
+    @property
+    def in_flight_records(self) -> int:
+        return self._unresolved_records
 
     @property
     def unsettled_chunks(self) -> int:
@@ -77,11 +83,13 @@ class Ledger:
         ticket = Ticket(self, chunk, held_bytes, read_ms)
         self._tickets.append(ticket)
         self._unresolved += 1
+        self._unresolved_records += ticket.records
         self._unresolved_bytes += held_bytes
         return ticket
 
     def _on_resolved(self, ticket: Ticket) -> None:
         self._unresolved -= 1
+        self._unresolved_records -= ticket.records
         self._unresolved_bytes -= ticket.held_bytes
         while self._tickets and self._tickets[0].done:
             self._watermark = self._tickets.popleft().end

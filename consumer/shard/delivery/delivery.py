@@ -5,6 +5,7 @@ The only place that knows about concurrency, retries and dead letters; it gives 
 
 import os
 import random
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -72,7 +73,6 @@ class _Patience:
 
     def failed(self, error: DeliveryError, failures_of_others: int = 0) -> None:
         """Returns when it is time to try again; what others have met before lengthens the wait, too."""
-        self._status.count("retries")
         self._status.retrying(self._what, error, self._attempt, token=self)
         self._waiting.after(error, max(self._attempt, failures_of_others))
         self._attempt += 1
@@ -97,6 +97,7 @@ class Delivery[Request]:
         status: ShardStatus,
         on_bug: Callable[[], None] = exit_on_bug,
         on_superseded: Callable[[], None] = exit_soon,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """At most `concurrency` requests are at the backend at once; one that waits to be repeated is not.
 
@@ -113,6 +114,7 @@ class Delivery[Request]:
         self._status = status
         self._on_bug = on_bug
         self._on_superseded = on_superseded
+        self._now = now
         self._superseded = False
         self._turns = LaneOrder()
 
@@ -219,9 +221,17 @@ class Delivery[Request]:
         with self._slots:
             self._status.count("requests")
             try:
-                return self._sink.send(request)
+                return self._timed(request)
             except RequestRefused as error:
+                self._status.count("requests_refused")
                 return self._sink.split(request, str(error))
+
+    def _timed(self, request: Request) -> Outcome[Request]:
+        began = self._now()
+        try:
+            return self._sink.send(request)
+        finally:
+            self._status.answered(self._now() - began)
 
     def _hold_while_suspicious(self, chunk: Chunk, rejections: list[Rejection]) -> list[Rejection]:
         """Keep the chunk while too many records are bad, asking again in case the cause was mended meanwhile."""

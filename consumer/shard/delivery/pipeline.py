@@ -78,6 +78,9 @@ class Pipeline:
         self._dropped = False
         self._released_at = now()
         self._message_bytes = 0  # beyond what a usual message takes
+        self._taking_records: int | None = None
+        self._waited_seconds = 0.0
+        self._waiting_since: float | None = None
 
     # What the supervisor is told (status.Gauges)
 
@@ -88,6 +91,14 @@ class Pipeline:
         return "running" if self._drain_until is None else "draining"
 
     @property
+    def in_flight_records(self) -> int:
+        """Read, and neither delivered nor given up: of sealed chunks, of the open one, and of the message that is
+        being taken."""
+        taking = self._taking_records
+        untracked = self._chunker.open_records if taking is None else taking
+        return self._ledger.in_flight_records + untracked
+
+    @property
     def in_flight_chunks(self) -> int:
         return self._ledger.in_flight_chunks
 
@@ -95,6 +106,20 @@ class Pipeline:
     def in_flight_bytes(self) -> int:
         """Of memory, for records that are not durable yet."""
         return self._ledger.in_flight_bytes + self._chunker.open_held_bytes + self._message_bytes
+
+    @property
+    def max_in_flight_chunks(self) -> int:
+        return self._limits.max_chunks
+
+    @property
+    def max_in_flight_bytes(self) -> int:
+        return self._limits.max_bytes
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long callbacks have waited for deliveries, the wait that lasts included."""
+        since = self._waiting_since
+        return self._waited_seconds + (0.0 if since is None else self._now() - since)
 
     @property
     def oldest_undelivered_ms(self) -> int | None:
@@ -130,9 +155,10 @@ class Pipeline:
 
     def _take(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer | None) -> None:
         if self._takes_no_more():
-            self._drop(bool(records))
+            self._give_up(self._chunker.open_records + len(records))
             self._checkpoint_if_due(checkpointer)
             return
+        self._taking_records = self._chunker.open_records + len(records)
         now_ms = self._status.now_ms()
         read_ms = now_ms if self._open_read_ms is None else self._open_read_ms
         left = records.held_bytes + self._chunker.open_held_bytes
@@ -141,13 +167,16 @@ class Pipeline:
             self._message_bytes = max(0, left - self._limits.message_bytes)
             self._wait(lambda chunk=chunk: self._has_room_for(chunk), checkpointer)  # type: ignore[misc]
             if self._takes_no_more():
-                # it was never tracked, so no checkpoint can pass it: the next owner reads it again
-                self._drop(True)
-                return
+                break
+            self._taking_records -= chunk.count
             self._start(chunk, read_ms)
             read_ms = now_ms
             self._wait(self._has_room, checkpointer)
+        untracked, self._taking_records = self._taking_records, None
         self._open_read_ms = read_ms if self._chunker.open_records else None
+        if self._takes_no_more():
+            # no checkpoint can pass what was never tracked
+            self._give_up(untracked)
         self._checkpoint_if_due(checkpointer)
 
     def end(self, checkpointer: Checkpointer) -> None:
@@ -189,14 +218,14 @@ class Pipeline:
     def lose_lease(self) -> None:
         """Writes in flight are harmless (I2, I3); checkpoints are not ours to make."""
         self._checkpoints.lease_lost = True
-        self._drop(False)
+        self._give_up_open_chunk()
         self._wakeup.set()
 
     def drain(self) -> None:
         """Take no more records. Called by a signal as well, at any moment; ends every wait for room."""
         if self._drain_until is None:
             self._drain_until = self._now() + self._drain_seconds
-        self._drop(False)
+        self._give_up_open_chunk()
         self._wakeup.set()
 
     # Inside
@@ -220,8 +249,16 @@ class Pipeline:
 
         self._delivery.start(chunk, on_durable)
 
-    def _drop(self, records_too: bool) -> None:
-        self._dropped = self._dropped or records_too or self._chunker.open_records > 0
+    def _give_up_open_chunk(self) -> None:
+        """Unless a message is being taken: that gives up all that it has not tracked, as soon as it goes on."""
+        if self._taking_records is None:
+            self._give_up(self._chunker.open_records)
+
+    def _give_up(self, records: int) -> None:
+        """Of no sealed chunk, the open one's among them: the next owner reads them again."""
+        if records:
+            self._dropped = True
+            self._status.left(records)
         self._chunker.discard()
         self._open_read_ms = None
 
@@ -252,7 +289,10 @@ class Pipeline:
                 return
             if self.is_draining() if until is None else self._now() >= until:
                 return
+            self._waiting_since = self._now()
             self._wakeup.wait(self._next_look(until, may_checkpoint=checkpointer is not None))
+            self._waited_seconds += self._now() - self._waiting_since
+            self._waiting_since = None
 
     def _next_look(self, until: float | None, *, may_checkpoint: bool) -> float | None:
         """Seconds until there is something to do without a wake-up; None where there is nothing."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import struct
 import sys
 import time
 from collections import Counter
@@ -11,9 +12,10 @@ from typing import Protocol
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
-from consumer.domain.errors import DeliveryError, SetupError
-from consumer.domain.events import Event, Level, LogEvent, StatusEvent, encode
+from consumer.domain.errors import DeliveryError, SetupError, Throttled
+from consumer.domain.events import Event, Level, LogEvent, RetryClass, StatusEvent, encode
 from consumer.domain.excerpts import excerpt
+from consumer.domain.latency import Latency
 from consumer.domain.unread_times import COUNTER, Unread
 from consumer.shard.delivery.dead_letter_log import DeadLetterLog
 
@@ -26,9 +28,17 @@ class Gauges(Protocol):
     @property
     def state(self) -> str: ...
     @property
+    def in_flight_records(self) -> int: ...
+    @property
     def in_flight_chunks(self) -> int: ...
     @property
     def in_flight_bytes(self) -> int: ...
+    @property
+    def max_in_flight_chunks(self) -> int: ...
+    @property
+    def max_in_flight_bytes(self) -> int: ...
+    @property
+    def waited_seconds(self) -> float: ...
     @property
     def oldest_undelivered_ms(self) -> int | None: ...
     @property
@@ -47,7 +57,9 @@ class ShardStatus:
         self.millis_behind_latest: int | None = None
         self._send = send
         self._now = now
-        self._retrying: dict[object, str] = {}
+        self._started_ms = self.now_ms()
+        self._latency = Latency()
+        self._retrying: dict[object, DeliveryError] = {}
         self._announced: Counter[tuple[str, Level]] = Counter()
         self._most_attempts = 0
         self._held: dict[str, str] = {}
@@ -65,6 +77,14 @@ class ShardStatus:
         self.count("records_delivered", chunk.count - dead_letters)
         self.count("bytes_delivered", chunk.size_bytes)
         self.count("dead_letters", dead_letters)
+
+    def left(self, records: int) -> None:
+        """This process gives them up: the next owner of the shard reads them again."""
+        self.count("records_left", records)
+
+    def answered(self, seconds: float) -> None:
+        """A request took so long at the backend, whatever came of it."""
+        self._latency.add(seconds)
 
     def unread_times(self, unread: Unread) -> None:
         """Said once in the log; how many there are stands in the status."""
@@ -88,7 +108,9 @@ class ShardStatus:
         `token` tells one request from another until it has recovered: that one of many got through does not end
         an outage.
         """
-        self._retrying[token] = str(error)
+        self.count("retries")
+        self.count(f"retries_{_class_of(error)}")
+        self._retrying[token] = error
         self._most_attempts = max(self._most_attempts, attempt + 1)
         level: Level = "ERROR" if isinstance(error, SetupError) else "WARNING"
         if attempt + 1 >= 2 * self._announced[what, level]:  # 1, 2, 4, 8, …
@@ -132,20 +154,32 @@ class ShardStatus:
         owes it one. That tells a silent JVM from a callback that waits for its backend."""
         self._dead_letters.tick()
         last_callback_ms = self.now_ms() if waiting_since is None else int(waiting_since * 1000)
+        # what someone has to mend comes first
+        retried = min(
+            self._retrying.values(), key=lambda error: not isinstance(error, SetupError), default=None
+        )
         self._send(
             StatusEvent(
                 shard=self.shard,
                 pid=os.getpid(),
                 state=gauges.state,
+                started_ms=self._started_ms,
                 counters=dict(self.counters),
+                in_flight_records=gauges.in_flight_records,
                 in_flight_chunks=gauges.in_flight_chunks,
                 in_flight_bytes=gauges.in_flight_bytes,
+                max_in_flight_chunks=gauges.max_in_flight_chunks,
+                max_in_flight_bytes=gauges.max_in_flight_bytes,
+                waited_ms=int(gauges.waited_seconds * 1000),
+                write_latency_counts=self._latency.counts,
+                write_latency_sum_seconds=self._latency.sum_seconds,
                 oldest_undelivered_ms=gauges.oldest_undelivered_ms,
                 oldest_undelivered_read_ms=gauges.oldest_undelivered_read_ms,
                 last_checkpoint_ms=self.last_checkpoint_ms,
                 last_callback_ms=last_callback_ms,
                 millis_behind_latest=self.millis_behind_latest,
-                retrying=next(iter(self._retrying.values()), None),
+                retrying=None if retried is None else str(retried),
+                retrying_class=None if retried is None else _class_of(retried),
                 held=next(iter(self._held.values()), None),
                 dead_letters=self._dead_letters.recent,
             )
@@ -154,6 +188,12 @@ class ShardStatus:
     def now_ms(self) -> int:
         """Wall clock, milliseconds since the epoch."""
         return int(self._now() * 1000)
+
+
+def _class_of(error: DeliveryError) -> RetryClass:
+    if isinstance(error, SetupError):
+        return "setup"
+    return "throttled" if isinstance(error, Throttled) else "transient"
 
 
 class EventSocket:
@@ -169,6 +209,12 @@ class EventSocket:
     def send(self, event: Event) -> None:
         with contextlib.suppress(OSError):  # the supervisor is gone or slow
             self._socket.sendto(encode(event), self._path)
+
+    def wait_for_room(self) -> None:
+        """From here on a send waits, for a second at most, until the supervisor has taken what was sent before: for
+        the last words of a process, which nothing replaces."""
+        self._socket.setblocking(True)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 1, 0))
 
 
 def send_to_stderr(event: Event) -> None:

@@ -41,7 +41,8 @@ def main() -> NoReturn:
     """Runs until the KCL closes stdin. Never returns: gevent's own shut-down would wait for open connections."""
     _take_name()
     descriptors = _claim_standard_streams()
-    send = _event_sender()
+    events = _events()
+    send = send_to_stderr if events is None else events.send
     settings = _settings()
     if not settings.flag("shard.native"):
         os.environ[NATIVE_VARIABLE] = "off"
@@ -58,11 +59,13 @@ def main() -> NoReturn:
     try:
         _process(processor, reader, descriptors[1]).run()
     except SystemExit as end:
+        _report_last(processor, reader, events)
         _exit(end.code if isinstance(end.code, int) else 1)
     except BaseException as error:  # noqa: BLE001 - the process' edge: say why, then let the KCL start a new one
         _say_crashed(error, processor, send)
+        _report_last(processor, reader, events)
         _exit(EXIT_CRASHED)
-    _report(processor, reader)
+    _report_last(processor, reader, events)
     _exit(0)
 
 
@@ -85,9 +88,9 @@ def _settings() -> Settings:
     return Settings.parse(Path(os.environ[SETTINGS_VARIABLE]).read_bytes())
 
 
-def _event_sender() -> Callable[[Event], None]:
+def _events() -> EventSocket | None:
     path = os.environ.get(EVENTS_VARIABLE)
-    return EventSocket(path).send if path else send_to_stderr
+    return EventSocket(path) if path else None
 
 
 def _process(processor: ShardProcessor, reader: LineReader, protocol_out: int) -> ShardProcess:
@@ -126,6 +129,12 @@ def _report_status(processor: ShardProcessor, reader: LineReader) -> None:
 def _report(processor: ShardProcessor, reader: LineReader) -> None:
     if processor.pipeline is not None and processor.status is not None:
         processor.status.report(processor.pipeline, waiting_since=reader.waiting_since)
+
+
+def _report_last(processor: ShardProcessor, reader: LineReader, events: EventSocket | None) -> None:
+    if events is not None:
+        events.wait_for_room()
+    _report(processor, reader)
 
 
 def _say_crashed(error: BaseException, processor: ShardProcessor, send: Callable[[Event], None]) -> None:

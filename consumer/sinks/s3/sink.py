@@ -82,7 +82,7 @@ class S3Sink(Unordered):
             )
         except AWS_ERRORS as error:
             raise delivery_error(error, setting="s3.bucket") from error
-        return Outcome()
+        return Outcome(counts={"objects": 1, "object_bytes": len(request.body)})
 
     def split(self, request: PutRequest, refusal: str) -> Outcome[PutRequest]:
         raise NotImplementedError("S3 never refuses an object for a record in it")

@@ -513,6 +513,15 @@ def test_the_end_of_a_shard_is_not_checkpointed_after_a_drain_that_dropped_recor
     assert messages(shard.events)[-1].startswith("WARNING: the shard's end is not checkpointed")
 
 
+def test_I1_the_end_of_a_shard_is_not_checkpointed_after_a_drain_in_the_middle_of_a_message() -> None:
+    shard = Shard(chunk_records=2, max_chunks=1)
+    shard.while_waiting(shard.pipeline.drain)
+    assert shard.accept(*numbered(1, 3)) == ["start 1-2", "wait"]
+    shard.delivery.finish(1)
+    assert shard.end() == ["checkpoint 2"]
+    assert messages(shard.events)[-1].startswith("WARNING: the shard's end is not checkpointed")
+
+
 def test_the_end_of_a_shard_is_checkpointed_after_a_drain_that_dropped_nothing() -> None:
     shard = Shard()
     shard.accept(*numbered(1, 1))
