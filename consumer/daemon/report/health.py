@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +25,20 @@ class Phase(StrEnum):
     STOPPING = "stopping"
 
 
+class State(StrEnum):
+    """In one word, how the daemon fares, or one of its shards; the first of these that fits."""
+
+    PREPARING = "preparing"
+    DRAINING = "draining"
+    RESTARTING = "restarting"
+    STUCK = "stuck"
+    SETUP_BLOCKED = "setup-blocked"
+    HELD = "held"
+    PAUSED = "paused"
+    LAGGING = "lagging"
+    RUNNING = "running"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthPolicy:
     """A record may wait for `undelivered_seconds` from its reading and, unless its shard catches up, from its arrival
@@ -38,12 +52,14 @@ class HealthPolicy:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """`reasons` says in a sentence each what is wrong; none when healthy. `notes` tells of what may become
-    so."""
+    so. `unread` are the shards that nobody reads."""
 
     phase: Phase
     healthy: bool
     reasons: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    state: State = State.RUNNING
+    unread: frozenset[str] = frozenset()
 
 
 def assess(
@@ -54,22 +70,68 @@ def assess(
     now: float,
     faults: Iterable[str] = (),
     unread: Iterable[str] = (),
+    unread_shards: Collection[str] = (),
     kcl_error: str | None = None,
+    paused: bool = False,
 ) -> Health:
     """The health at `now`, in seconds since the epoch. A worker without shards is well: others may hold them.
 
-    `faults` is what keeps the preparation of the backend from its end until someone mends it, `unread` which shards
-    nobody reads, `kcl_error` what the KCL complains of meanwhile. Reading counts while the JVM runs only: before it
-    does and while it stops, nobody is to read.
+    `faults` is what keeps the preparation of the backend from its end until someone mends it, `unread` why nobody
+    reads which shards (`unread_shards`, by name), `kcl_error` what the KCL complains of meanwhile. Reading counts while
+    the JVM runs only: before it does and while it stops, nobody is to read.
     """
     statuses = tuple(shards)
+    faults = tuple(faults)
     reasons = [*faults, *(reason for status in statuses for reason in _reasons(status, policy, now))]
+    nobody_reads: set[str] = set()
     if phase is Phase.RUNNING:
-        reasons += _not_read([*unread, *_uncalled(statuses, policy, now)], kcl_error)
+        not_read = _not_read([*unread, *_uncalled(statuses, policy, now)], kcl_error)
+        nobody_reads.update(unread_shards)
+        nobody_reads.update(one.event.shard for one in statuses if _is_uncalled(one, policy, now))
+        reasons += not_read
     if phase is Phase.RESTARTING:
         reasons.insert(0, "the JVM has ended and is not running again yet")
     notes = [note for status in statuses for note in _notes(status, policy, now)]
-    return Health(phase=phase, healthy=not reasons, reasons=tuple(reasons), notes=tuple(notes))
+    states = [shard_state(status, policy, now) for status in statuses]
+    if phase is Phase.RUNNING and (nobody_reads or not_read):
+        states.append(State.STUCK)
+    if paused:
+        states.append(State.PAUSED)
+    return Health(
+        phase=phase,
+        healthy=not reasons,
+        reasons=tuple(reasons),
+        notes=tuple(notes),
+        state=_state(phase, states, blocked=bool(faults)),
+        unread=frozenset(nobody_reads),
+    )
+
+
+def shard_state(status: ReportedShard, policy: HealthPolicy, now: float) -> State:
+    """Of one shard."""
+    event = status.event
+    since = status.waiting_since()
+    waits = since is not None and now - since > policy.undelivered_seconds
+    if now - status.last_at > SILENT_AFTER_SECONDS or _is_uncalled(status, policy, now):
+        return State.STUCK
+    if event.retrying_class == "setup":
+        return State.SETUP_BLOCKED
+    if event.held is not None:
+        return State.HELD
+    if waits or status.freshness_seconds(now) > policy.undelivered_seconds:
+        return State.LAGGING
+    return State.RUNNING if event.state == "running" else State.DRAINING
+
+
+def _state(phase: Phase, states: Collection[State], *, blocked: bool) -> State:
+    if phase is Phase.PREPARING:
+        return State.SETUP_BLOCKED if blocked else State.PREPARING
+    if phase is Phase.STOPPING:
+        return State.DRAINING
+    if phase is Phase.RESTARTING:
+        return State.RESTARTING
+    of_running = set(states) - {State.DRAINING}  # one shard that is given up to another worker is no end
+    return next((state for state in State if state in of_running), State.RUNNING)
 
 
 def is_catching_up(status: ReportedShard, policy: HealthPolicy, now: float) -> bool:
@@ -114,9 +176,13 @@ def _notes(status: ReportedShard, policy: HealthPolicy, now: float) -> Iterator[
 
 def _uncalled(statuses: Iterable[ReportedShard], policy: HealthPolicy, now: float) -> Iterator[str]:
     for status in statuses:
-        silent = now - status.last_callback_at()
-        if silent > policy.unread_seconds:
+        if _is_uncalled(status, policy, now):
+            silent = now - status.last_callback_at()
             yield f"{status.event.shard}: not read for {silent:.0f} s: the KCL gives its process nothing"
+
+
+def _is_uncalled(status: ReportedShard, policy: HealthPolicy, now: float) -> bool:
+    return now - status.last_callback_at() > policy.unread_seconds
 
 
 def _not_read(reasons: list[str], kcl_error: str | None) -> list[str]:

@@ -66,13 +66,19 @@ class Leases:
         since = now if self._trouble is None else self._trouble[0]
         self._trouble = (since, trouble)
 
+    def unread(self, *, now: float, limit_seconds: float) -> frozenset[str]:
+        """The shards that nobody has read for longer than the limit."""
+        return frozenset(
+            shard for shard, unread in self._unread.items() if now - unread.since > limit_seconds
+        )
+
     def faults(self, *, now: float, limit_seconds: float) -> Iterator[str]:
         """What has lasted for longer than the limit."""
         if self._trouble is not None and now - self._trouble[0] > limit_seconds:
             yield f"{self._trouble[1]} (for {now - self._trouble[0]:.0f} s)"
-        for shard, unread in sorted(self._unread.items()):
-            if now - unread.since > limit_seconds:
-                yield f"{shard}: not read for {now - unread.since:.0f} s: {self._cause(unread.owner)}"
+        for shard in sorted(self.unread(now=now, limit_seconds=limit_seconds)):
+            unread = self._unread[shard]
+            yield f"{shard}: not read for {now - unread.since:.0f} s: {self._cause(unread.owner)}"
 
     def _is_read(self, lease: Lease, reading: Collection[str]) -> bool:
         if lease.owner == self._worker_id:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from consumer.daemon.report.freshness import Trend
+from consumer.daemon.report.pressure import Waits
 from consumer.domain.events import StatusEvent
 
 
@@ -18,11 +19,18 @@ class ReportedShard:
     first_at: float
     last_at: float
     trend: Trend
+    waits: Waits
 
     def last_callback_at(self) -> float:
         """The last moment the KCL was heard of; the start of the process before its first call."""
         called = self.event.last_callback_ms
         return self.first_at if called is None else max(called / 1000, self.first_at)
+
+    def checkpoint_age_seconds(self, now: float) -> float | None:
+        """Since the last checkpoint of the process, which a shard without records needs none of; None before the
+        first one."""
+        last = self.event.last_checkpoint_ms
+        return None if last is None else max(0.0, now - last / 1000)
 
     def waiting_since(self) -> float | None:
         """When the oldest undelivered record was read, or arrived if the process does not say."""
@@ -56,10 +64,11 @@ class Shards:
     def update(self, event: StatusEvent, now: float) -> None:
         known = self._by_shard.get(event.shard)
         if known is not None and known.event.pid == event.pid:
-            first_at, trend = known.first_at, known.trend
+            first_at, trend, waits = known.first_at, known.trend, known.waits
         else:
-            first_at, trend = now, Trend(self._trend_seconds)
-        shard = ReportedShard(event=event, first_at=first_at, last_at=now, trend=trend)
+            first_at, trend, waits = now, Trend(self._trend_seconds), Waits()
+        shard = ReportedShard(event=event, first_at=first_at, last_at=now, trend=trend, waits=waits)
+        waits.add(event.waited_ms, now=now)
         trend.add(shard.freshness_seconds(now), now=now)
         self._by_shard[event.shard] = shard
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumer.daemon.report.complaints import Complaints
-from consumer.daemon.report.health import HealthPolicy, Phase, assess, hung_for, is_catching_up
+from consumer.daemon.report.health import HealthPolicy, Phase, assess, hung_for, is_catching_up, shard_state
 from consumer.daemon.report.health_log import HealthLog
 from consumer.daemon.report.leases import Lease, Leases
 from consumer.daemon.report.log import Log
 from consumer.daemon.report.shards import ReportedShard, Shards
 from consumer.daemon.report.status import Identity, ShardReport, Status
+from consumer.daemon.report.tally import Tally
 from consumer.daemon.supervise import processes
 from consumer.daemon.supervise.forked import Forked
 from consumer.daemon.supervise.java import JavaCommand
@@ -88,6 +89,7 @@ class Supervisor:
         self._log = log
         self._publish = publish
         self._shards = Shards(trend_seconds=health.undelivered_seconds)
+        self._tally = Tally()
         self._drained: set[int] = set()
         self._jvm: Jvm | None = None
         self._phase = Phase.PREPARING
@@ -121,6 +123,7 @@ class Supervisor:
         if isinstance(event, LogEvent):
             self._log.line(event.level, event.message, shard=event.shard)
             return
+        self._tally.update(event)
         self._shards.update(event, self._sources.now())
         if self._stopping.is_set():
             self._drain(event)
@@ -145,6 +148,7 @@ class Supervisor:
                 now=now,
                 faults=self._faults,
                 unread=self._unread(now),
+                unread_shards=self._leases.unread(now=now, limit_seconds=self._health.unread_seconds),
                 kcl_error=self._complaints.last(now=now),
             ),
             kcl_errors=self._complaints.errors,
@@ -153,11 +157,17 @@ class Supervisor:
             started_at=self._started_at,
             jvm_pid=None if self._jvm is None else self._jvm.pid,
             restarts=self._restart_count,
+            totals=self._tally.totals(),
             shards=tuple(self._reported(status, now) for status in self._shards),
         )
 
     def _reported(self, shard: ReportedShard, now: float) -> ShardReport:
-        return ShardReport.of(shard, now=now, catching_up=is_catching_up(shard, self._health, now))
+        return ShardReport.of(
+            shard,
+            now=now,
+            catching_up=is_catching_up(shard, self._health, now),
+            condition=shard_state(shard, self._health, now),
+        )
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -287,6 +297,7 @@ class Supervisor:
             await asyncio.sleep(self._limits.tick_seconds)
 
     def _tick(self) -> None:
+        self._tally.keep(self._owns, now=self._sources.now())
         if self._jvm is not None:
             self._shards.keep(self._jvm.owns)
             self._end_if_hung(self._jvm)
@@ -296,6 +307,9 @@ class Supervisor:
         if self._phase is Phase.RUNNING:  # what hinders the other phases is told where it happens
             self._health_log.tell(status.health, now=status.updated_at)
         self._publish(status)
+
+    def _owns(self, pid: int) -> bool:
+        return self._jvm is not None and self._jvm.owns(pid)
 
     def _unread(self, now: float) -> Iterator[str]:
         """What says that shards have no reader."""
