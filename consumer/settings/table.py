@@ -226,16 +226,38 @@ _PROCESS = (
     ),
     Setting(name="log.level", kind=_LEVEL, default="INFO", meaning="least level of the daemon's log lines"),
     Setting(
+        name="metrics.otlp_endpoint",
+        kind=Text(
+            form="cloudwatch, or an address that begins with http:// or https://",
+            pattern=r"cloudwatch|https?://[^\s/?#@]+(?:/[^\s]*)?",
+        ),
+        meaning="where metrics are pushed by OTLP over HTTP: a collector, as http://127.0.0.1:4318, or cloudwatch, the"
+        " endpoint of regionName, with signed requests (cloudwatch:PutMetricData); none unless set. docs/metrics.md",
+    ),
+    Setting(
+        name="metrics.interval",
+        kind=Duration(at_least="1s", at_most="1h"),
+        default="60s",
+        meaning="time between two pushes of metrics, and between two times that metrics.emf writes lines",
+    ),
+    Setting(
+        name="metrics.emf",
+        kind=Flag(),
+        default="false",
+        meaning="metrics as lines of CloudWatch's embedded metric format on standard output, for a log driver that"
+        " sends them to CloudWatch Logs",
+    ),
+    Setting(
         name="http.host",
         kind=Text(form="a host name or address", pattern=r"[A-Za-z0-9_.:-]+"),
         default="127.0.0.1",
-        meaning="address on which health is served",
+        meaning="address on which health and metrics are served",
     ),
     Setting(
         name="http.port",
         kind=Integer(at_least=0, at_most=65535),
         default={"s3": "8080", "bigquery": "8081"},
-        meaning="port on which health is served; 0 serves none",
+        meaning="port on which health and metrics are served; 0 serves none",
     ),
     Setting(
         name="shard.fork_server",

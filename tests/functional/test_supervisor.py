@@ -236,6 +236,40 @@ def test_the_status_file_and_healthz_tell_of_a_held_shard(
     assert written["phase"] == "stopping"
 
 
+def test_the_port_serves_metrics_and_tells_ready_and_live_apart_from_well(
+    start: StartDaemon, free_port: int
+) -> None:
+    daemon = start("jvm.options=--shard=--held", f"http.port={free_port}")
+    daemon.running()
+    url = f"http://127.0.0.1:{free_port}"
+    with urllib.request.urlopen(f"{url}/metrics", timeout=DEADLINE_SECONDS) as response:
+        text = response.read().decode()
+    common = 'application="player-log-s3",backend="s3"'
+    assert f"consumer_shards_held{{{common}}} 1.0\n" in text
+    assert f'consumer_state{{{common},state="held"}} 1.0\n' in text
+    assert f"consumer_conservation_records{{{common}}} 0.0\n" in text
+    for kind in ("supervisor", "jvm", "shard"):
+        assert f'consumer_process_memory_bytes{{{common},process="{kind}"}} ' in text
+    for path in ("readyz", "livez"):
+        with urllib.request.urlopen(f"{url}/{path}", timeout=DEADLINE_SECONDS) as response:
+            assert json.load(response)["state"] == "held"
+
+
+def test_metrics_are_written_as_lines_and_an_endpoint_that_is_not_there_is_told(
+    start: StartDaemon, free_port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    daemon = start(
+        "metrics.emf=true", "metrics.interval=1s", f"metrics.otlp_endpoint=http://127.0.0.1:{free_port}"
+    )
+    daemon.running()
+    daemon.line(r"push of metrics failed \(number 1 in a row\)")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.end() == 0
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert {line["application"] for line in lines} == {"player-log-s3"}
+    assert lines[0]["consumer_conservation_records"] == 0
+
+
 def test_health_tells_who_runs_answers_and_is_well(
     start: StartDaemon, tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "boto3": frozenset(
         {
             "consumer.sinks.aws",
+            "consumer.daemon.metrics.cloudwatch",
             "consumer.daemon.prepare.aws",
             "consumer.local.put",
             "consumer.local.stack",
@@ -67,6 +68,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
         {
             "consumer.sinks.aws",
             "consumer.sinks.bigquery.api.identity",
+            "consumer.daemon.metrics.cloudwatch",
             "consumer.daemon.prepare.aws",
             "consumer.daemon.prepare.aws_checks",
             "consumer.daemon.prepare.aws_probes",
@@ -103,6 +105,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "hypercorn": frozenset({"consumer.local.aws"}),
     "local_bigquery": frozenset({"consumer.local.bigquery"}),
     "moto": frozenset({"consumer.local.aws"}),
+    "opentelemetry": frozenset({"consumer.daemon.metrics.otlp"}),
+    "prometheus_client": frozenset({"consumer.daemon.metrics.text"}),
     "pyarrow": frozenset(
         {
             "consumer.sinks.bigquery.storage_write.rows.cells",

@@ -11,6 +11,8 @@ from consumer.domain.unread_times import COUNTER
 
 SILENT_AFTER_SECONDS = 30.0
 """A shard process reports about once a second; one that has not for this long is stuck or stopped."""
+STUCK_AFTER_SECONDS = 300.0
+"""Of silence, after which only a restart helps."""
 
 KCL_ERROR = "the KCL's last error: "
 TRYING = "; trying again: "
@@ -52,7 +54,8 @@ class HealthPolicy:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """`reasons` says in a sentence each what is wrong; none when healthy. `notes` tells of what may become
-    so. `unread` are the shards that nobody reads."""
+    so. `unread` are the shards that nobody reads, `stuck` those whose process here has been silent for so long that
+    only a restart of the daemon helps."""
 
     phase: Phase
     healthy: bool
@@ -60,6 +63,7 @@ class Health:
     notes: tuple[str, ...] = ()
     state: State = State.RUNNING
     unread: frozenset[str] = frozenset()
+    stuck: frozenset[str] = frozenset()
 
 
 def assess(
@@ -72,13 +76,14 @@ def assess(
     unread: Iterable[str] = (),
     unread_shards: Collection[str] = (),
     kcl_error: str | None = None,
-    paused: bool = False,
+    paused: str | None = None,
 ) -> Health:
     """The health at `now`, in seconds since the epoch. A worker without shards is well: others may hold them.
 
     `faults` is what keeps the preparation of the backend from its end until someone mends it, `unread` why nobody
-    reads which shards (`unread_shards`, by name), `kcl_error` what the KCL complains of meanwhile. Reading counts while
-    the JVM runs only: before it does and while it stops, nobody is to read.
+    reads which shards (`unread_shards`, by name), `kcl_error` what the KCL complains of meanwhile, `paused` who has
+    paused the application. Reading counts while the JVM runs only: before it does and while it stops, nobody is to
+    read.
     """
     statuses = tuple(shards)
     faults = tuple(faults)
@@ -95,7 +100,7 @@ def assess(
     states = [shard_state(status, policy, now) for status in statuses]
     if phase is Phase.RUNNING and (nobody_reads or not_read):
         states.append(State.STUCK)
-    if paused:
+    if paused is not None:
         states.append(State.PAUSED)
     return Health(
         phase=phase,
@@ -104,6 +109,7 @@ def assess(
         notes=tuple(notes),
         state=_state(phase, states, blocked=bool(faults)),
         unread=frozenset(nobody_reads),
+        stuck=frozenset(one.event.shard for one in statuses if now - one.last_at > STUCK_AFTER_SECONDS),
     )
 
 
@@ -120,7 +126,7 @@ def shard_state(status: ReportedShard, policy: HealthPolicy, now: float) -> Stat
         return State.HELD
     if waits or status.freshness_seconds(now) > policy.undelivered_seconds:
         return State.LAGGING
-    return State.RUNNING if event.state == "running" else State.DRAINING
+    return {"running": State.RUNNING, "paused": State.PAUSED}.get(event.state, State.DRAINING)
 
 
 def _state(phase: Phase, states: Collection[State], *, blocked: bool) -> State:

@@ -1,5 +1,4 @@
-"""Serves GET /healthz: 200 or 503 with the status as JSON. One request a connection, nothing is read past its
-head.
+"""A small HTTP server: GET of what a table of routes names. One request a connection, nothing is read past its head.
 
 Whoever reaches the port can take no more of the daemon than its places: what is beyond waits in the kernel, and a new
 connection takes the place of an old one, so that a probe is answered while others hold all they can.
@@ -11,13 +10,13 @@ import asyncio
 import errno
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.report.status import Status, encode
 
 _CONNECTIONS = 64
 """At once: more than health checks and people open, and few of the 256 descriptors that a process has where it has
@@ -32,13 +31,23 @@ _SILENCE_SECONDS = 600.0
 """Between two lines about connections that cannot be accepted."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    body: bytes
+    content_type: str = "application/json"
+    code: HTTPStatus = HTTPStatus.OK
+
+
+type Route = Callable[[object], Answer]
+
+
 @asynccontextmanager
 async def serving(
-    host: str, port: int, status: Callable[[], Status], warn: Callable[[str], None]
+    host: str, port: int, routes: Mapping[str, Route], warn: Callable[[str], None]
 ) -> AsyncIterator[None]:
     """Serves as long as the block runs. `warn` gets a line when connections cannot be accepted, ten minutes apart at
     least. Raises StartFailed when the address cannot be had."""
-    places = _Places(status)
+    places = _Places(routes)
     listeners = await _listeners(host, port)
     accepting = [asyncio.create_task(_accept(listener, places, warn)) for listener in listeners]
     try:
@@ -91,8 +100,8 @@ async def _accept(listener: socket.socket, places: _Places, warn: Callable[[str]
 class _Places:
     """The connections that are attended to."""
 
-    def __init__(self, status: Callable[[], Status]) -> None:
-        self._status = status
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self._routes = routes
         self._held: dict[asyncio.Task[None], str] = {}
         """The peer's address by connection, the oldest first."""
 
@@ -104,7 +113,7 @@ class _Places:
             oldest = next(task for task, peer in self._held.items() if peer == most)
             del self._held[oldest]
             oldest.cancel()
-        task = asyncio.create_task(_attend(connection, self._status))
+        task = asyncio.create_task(_attend(connection, self._routes))
         self._held[task] = host
         task.add_done_callback(partial(self._free, connection))
 
@@ -119,10 +128,10 @@ class _Places:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _attend(connection: socket.socket, status: Callable[[], Status]) -> None:
+async def _attend(connection: socket.socket, routes: Mapping[str, Route]) -> None:
     with suppress(OSError, TimeoutError):
         async with asyncio.timeout(_SECONDS):
-            answer = _answer(await _head(connection), status)
+            answer = _answer(await _head(connection), routes)
             await asyncio.get_running_loop().sock_sendall(connection, answer)
 
 
@@ -138,26 +147,24 @@ async def _head(connection: socket.socket) -> bytes | None:
     return head
 
 
-def _answer(head: bytes | None, status: Callable[[], Status]) -> bytes:
+def _answer(head: bytes | None, routes: Mapping[str, Route]) -> bytes:
     if head is None:
-        return _response(HTTPStatus.BAD_REQUEST, b"{}")
+        return _response(Answer(body=b"{}", code=HTTPStatus.BAD_REQUEST))
     method, _, rest = head.partition(b" ")
-    path = rest.partition(b" ")[0].partition(b"?")[0]
-    if path != b"/healthz":
-        return _response(HTTPStatus.NOT_FOUND, b"{}")
+    route = routes.get(rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1"))
+    if route is None:
+        return _response(Answer(body=b"{}", code=HTTPStatus.NOT_FOUND))
     if method not in (b"GET", b"HEAD"):
-        return _response(HTTPStatus.METHOD_NOT_ALLOWED, b"{}")
-    current = status()
-    code = HTTPStatus.OK if current.health.healthy else HTTPStatus.SERVICE_UNAVAILABLE
-    return _response(code, b"" if method == b"HEAD" else encode(current))
+        return _response(Answer(body=b"{}", code=HTTPStatus.METHOD_NOT_ALLOWED))
+    return _response(route(None), with_body=method == b"GET")
 
 
-def _response(code: HTTPStatus, body: bytes) -> bytes:
+def _response(answer: Answer, *, with_body: bool = True) -> bytes:
     head = (
-        f"HTTP/1.1 {code.value} {code.phrase}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"HTTP/1.1 {answer.code.value} {answer.code.phrase}\r\nContent-Type: {answer.content_type}\r\n"
+        f"Content-Length: {len(answer.body)}\r\nConnection: close\r\n\r\n"
     )
-    return head.encode("ascii") + body
+    return head.encode("ascii") + (answer.body if with_body else b"")
 
 
 def _reason(error: OSError) -> str:

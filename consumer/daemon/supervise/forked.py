@@ -26,6 +26,11 @@ class Forked:
         """What it has forked runs on."""
         self._server = None
 
+    @property
+    def server(self) -> int | None:
+        """The process id of the fork server that runs."""
+        return self._server
+
     def owns(self, pid: int) -> bool:
         """Whether a process is one of them that still exists."""
         return pid != self._server and any(processes.is_member(pid, session) for session in self._sessions)

@@ -7,12 +7,18 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 
+from consumer import __version__
 from consumer.daemon.errors import StartFailed
+from consumer.daemon.metrics.emf import EmfLines
+from consumer.daemon.metrics.memory import ProcessMemory
+from consumer.daemon.metrics.table import Snapshot
+from consumer.daemon.metrics.text import MetricsText
 from consumer.daemon.prepare.backend import count_open_shards, lease_reader_of, prepare_backend
 from consumer.daemon.prepare.preparation import Patience, Stopped
 from consumer.daemon.report import http
@@ -20,6 +26,7 @@ from consumer.daemon.report.channel import Channel
 from consumer.daemon.report.health import HealthPolicy
 from consumer.daemon.report.leases import Leases
 from consumer.daemon.report.log import Log
+from consumer.daemon.report.probes import probes
 from consumer.daemon.report.status import Identity, Status, encode
 from consumer.daemon.supervise import logback, processes
 from consumer.daemon.supervise.background import in_thread
@@ -35,12 +42,15 @@ from consumer.daemon.supervise.java import (
 )
 from consumer.daemon.supervise.jvm_command import Commands
 from consumer.daemon.supervise.lease_watch import ReadLeases, watching_leases
+from consumer.daemon.supervise.metrics_push import Pusher, Pushes, pushing
 from consumer.daemon.supervise.restarts import RestartPolicy
 from consumer.daemon.supervise.state import StateDirectory, directory_of, locked
 from consumer.daemon.supervise.supervisor import EXIT_OK, Limits, Sources, Supervisor
 from consumer.settings import Settings
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_PUSH_SECONDS = 10.0
+"""For one push of metrics, its repeats included."""
 
 
 type Prepare = Callable[[Settings, Patience, Log], int | None]
@@ -104,15 +114,27 @@ async def _serve(
     processes.adopt_orphans()
     forked = Forked()
     supervisor = _supervisor(settings, state, forked, log)
+    pushes = _pushes(settings, log)
+    snapshot = _snapshots(settings, supervisor, forked, pushes)
     async with AsyncExitStack() as stack:
         stack.enter_context(_signals_stop(supervisor))
         if settings.integer("http.port"):
             host, port = settings.text("http.host"), settings.integer("http.port")
-            await stack.enter_async_context(http.serving(host, port, supervisor.status, log.warning))
+            text = MetricsText(snapshot, monotonic=time.monotonic)
+            routes = probes(supervisor.status, text.metrics_text)
+            await stack.enter_async_context(http.serving(host, port, routes, log.warning))
         await stack.enter_async_context(_events(state, supervisor, log))
         log.info(
             f"application {settings.text('applicationName')} as {worker_id(settings)}, state in {state.path}"
         )
+        sending = pushing(
+            snapshot,
+            seconds=settings.seconds("metrics.interval"),
+            pushes=pushes,
+            emf=EmfLines() if settings.flag("metrics.emf") else None,
+            write=_write_to_stdout,
+        )
+        await stack.enter_async_context(sending)
         if settings.flag(FORK_SERVER):
             await stack.enter_async_context(_fork_server(settings, state, command, forked, log))
         await stack.enter_async_context(supervisor.watching())
@@ -152,6 +174,53 @@ def _supervisor(settings: Settings, state: StateDirectory, forked: Forked, log: 
         log=log,
         publish=_publisher(state, log),
     )
+
+
+def _snapshots(
+    settings: Settings, supervisor: Supervisor, forked: Forked, pushes: Pushes | None
+) -> Callable[[], Snapshot]:
+    memory = ProcessMemory(fork_server=lambda: forked.server, monotonic=time.monotonic)
+    method = settings.text("bigquery.method") if settings.backend == "bigquery" else "put_object"
+
+    def snapshot() -> Snapshot:
+        status = supervisor.status()
+        return Snapshot(
+            status=status,
+            version=__version__,
+            method=method,
+            memory=memory.of(status),
+            failed_pushes=0 if pushes is None else pushes.failed,
+        )
+
+    return snapshot
+
+
+def _pushes(settings: Settings, log: Log) -> Pushes | None:
+    endpoint = settings.optional_text("metrics.otlp_endpoint")
+    if endpoint is None:
+        return None
+    timeout_seconds = min(_PUSH_SECONDS, settings.seconds("metrics.interval"))
+
+    def make() -> Pusher:
+        from consumer.daemon.metrics.otlp import OtlpPush
+
+        if endpoint != "cloudwatch":
+            return OtlpPush(endpoint, timeout_seconds=timeout_seconds, session=None)
+        from consumer.daemon.metrics.cloudwatch import cloudwatch_endpoint, signing_session
+
+        region = settings.optional_text("regionName")
+        return OtlpPush(
+            cloudwatch_endpoint(region), timeout_seconds=timeout_seconds, session=signing_session(region)
+        )
+
+    return Pushes(make, warn=log.warning, info=log.info)
+
+
+def _write_to_stdout(line: str) -> None:
+    """A reader that is gone must not end the daemon."""
+    with suppress(OSError, ValueError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def _unread_seconds(settings: Settings) -> float:

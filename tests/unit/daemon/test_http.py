@@ -13,6 +13,7 @@ import pytest
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.report import http
 from consumer.daemon.report.health import Health, Phase
+from consumer.daemon.report.probes import probes
 from consumer.daemon.report.shards import Shards
 from consumer.daemon.report.status import Identity, ShardReport, Status
 from consumer.domain.events import StatusEvent
@@ -47,7 +48,8 @@ def serve(scenario: Scenario, *, told: list[str] | None = None, current: Status 
 
     async def run() -> None:
         lines: list[str] = [] if told is None else told
-        async with http.serving(HOST, port, lambda: current or status(), lines.append):
+        routes = probes(lambda: current or status(), lambda: b"")
+        async with http.serving(HOST, port, routes, lines.append):
             await scenario(port)
 
     asyncio.run(run())
@@ -260,7 +262,7 @@ def test_the_end_does_not_wait_for_clients() -> None:
 def test_an_address_that_cannot_be_had_is_said() -> None:
     async def scenario(port: int) -> None:
         with pytest.raises(StartFailed, match="another process has it"):
-            async with http.serving(HOST, port, status, print):
+            async with http.serving(HOST, port, {}, print):
                 pass
 
     serve(scenario)
@@ -268,7 +270,7 @@ def test_an_address_that_cannot_be_had_is_said() -> None:
 
 def test_an_address_that_this_host_does_not_have_names_the_host_and_not_the_port() -> None:
     async def run() -> None:
-        async with http.serving("192.0.2.1", 8080, status, print):
+        async with http.serving("192.0.2.1", 8080, {}, print):
             pass
 
     with pytest.raises(StartFailed, match=r"^http\.host: cannot listen on 192\.0\.2\.1 port 8080: "):
