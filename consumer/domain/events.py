@@ -10,9 +10,12 @@ from typing import Literal
 
 import msgspec
 
+from consumer.domain.event_names import EventName
 from consumer.domain.excerpts import excerpt
 
 type Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+type Field = str | int | float
 
 type RetryClass = Literal["transient", "throttled", "setup"]
 """TransientError, Throttled or SetupError (consumer/domain/errors.py)."""
@@ -28,12 +31,15 @@ _MAX_TEXT_CHARACTERS = 4 * 1024
 
 
 class LogEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="log"):
-    """One log line of a shard process; control characters are escaped by whoever prints it."""
+    """One log line of a shard process; control characters are escaped by whoever prints it. `fields` holds figures of
+    the message by name."""
 
     level: Level
     shard: str
     pid: int
     message: str
+    name: EventName = "note"
+    fields: dict[str, Field] = {}
 
 
 class StatusEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
@@ -106,7 +112,8 @@ def decode(datagram: bytes) -> Event:
 
 def _sendable(event: Event) -> Event:
     if isinstance(event, LogEvent):
-        return msgspec.structs.replace(event, message=_text(event.message))
+        fields = {name: _text(each) if isinstance(each, str) else each for name, each in event.fields.items()}
+        return msgspec.structs.replace(event, message=_text(event.message), fields=fields)
     if event.retrying is None and event.held is None and event.dead_letters is None:
         return event
     return msgspec.structs.replace(

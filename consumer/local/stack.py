@@ -122,6 +122,7 @@ def overrides(stack: Stack, backend: str) -> dict[str, str]:
         "dynamoDBEndpoint": stack.aws_endpoint,
         "s3.endpoint_url": stack.aws_endpoint,
         "deadletter.bucket": stack.bucket,
+        "log.format": "text",
         "jvm.options": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false",
     }
     own = {

@@ -226,6 +226,13 @@ _PROCESS = (
     ),
     Setting(name="log.level", kind=_LEVEL, default="INFO", meaning="least level of the daemon's log lines"),
     Setting(
+        name="log.format",
+        kind=Choice(("auto", "json", "text")),
+        default="auto",
+        meaning="form of the daemon's log lines: text, JSON, or auto: text on a terminal and in systemd's journal, JSON"
+        " elsewhere; docs/logs.md",
+    ),
+    Setting(
         name="metrics.otlp_endpoint",
         kind=Text(
             form="cloudwatch, or an address that begins with http:// or https://",

@@ -18,7 +18,7 @@ from consumer.daemon.commands.arguments import (
 )
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.prepare.proxies import exempt_metadata, proxy_lines
-from consumer.daemon.report.log import Log
+from consumer.daemon.report.log import Log, chosen_format
 from consumer.domain.errors import SetupError
 from consumer.settings import BACKENDS, Settings, SettingsError
 from consumer.settings.reference import effective_lines, help_lines
@@ -65,9 +65,15 @@ def _serve(settings: Settings, embedded: Embedded) -> int:
 
     os.environ.update(embedded.environment)
     os.environ.update(exempt_metadata(os.environ))
-    log = Log(backend=settings.backend, level=settings["log.level"], clock=time.time)
+    log = Log(
+        backend=settings.backend,
+        level=settings["log.level"],
+        clock=time.time,
+        application=settings.text("applicationName"),
+        form=chosen_format(settings.text("log.format"), sys.stderr, os.environ),
+    )
     for warning in settings.warnings:
-        log.warning(str(warning))
+        log.warning(str(warning), event="setting_warned")
     _tell_proxies(settings, log)
     return serve(settings, environment=os.environ, log=log)
 

@@ -140,7 +140,7 @@ def _round(steps: Sequence[_Open], log: Log) -> list[Trouble | None]:
             except queue.Empty:
                 return
             try:
-                log.info(steps[place].step())
+                log.info(steps[place].step(), event="prepared")
             except Exception as error:  # noqa: BLE001 - told apart below, in the thread that waits
                 outcomes.put((place, error))
             else:
@@ -190,13 +190,14 @@ class _Teller:
     def tell(self, troubles: Sequence[Trouble], pause_seconds: float) -> None:
         waited_for = [each for each in _of(NotReady, troubles) if not isinstance(each, Unreachable)]
         for line in fault_lines(waited_for):
-            self._log.warning(f"{line}; asking again in {pause_seconds:.1f} s")
+            self._log.warning(f"{line}; asking again in {pause_seconds:.1f} s", event="preparation_waits")
         faults = tuple(fault_lines(_of(Mendable, troubles)))
         self._rounds = self._rounds + 1 if faults == self._faults else 0
         if self._rounds & (self._rounds + 1) == 0:  # 0, 1, 3, 7, 15, …
             for line in faults:
                 self._log.error(
-                    f"{line}; nothing is delivered until that is mended, then it starts by itself"
+                    f"{line}; nothing is delivered until that is mended, then it starts by itself",
+                    event="setup_blocked",
                 )
         self._faults = faults
         self._tell(faults)

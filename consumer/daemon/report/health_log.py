@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from consumer.daemon.report.complaints import kind_of
 from consumer.daemon.report.health import KCL_ERROR, TRYING, Health
+from consumer.daemon.report.log import Log
 
 
 class HealthLog:
     """Each reason is told once for as long as the daemon is ill."""
 
-    def __init__(self, ill: Callable[[str], None], well: Callable[[str], None]) -> None:
-        self._ill = ill
-        self._well = well
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self._told: set[str] = set()
         self._since: float | None = None
 
@@ -21,7 +19,10 @@ class HealthLog:
         """`now` is in seconds since the epoch."""
         if health.healthy:
             if self._since is not None:
-                self._well(f"healthy again after {now - self._since:.0f} s")
+                ill_seconds = round(now - self._since)
+                self._log.info(
+                    f"healthy again after {ill_seconds} s", event="health_well", seconds=ill_seconds
+                )
             self._since = None
             self._told.clear()
             return
@@ -30,7 +31,8 @@ class HealthLog:
         new = [reason for reason in health.reasons if _kind_of(reason) not in self._told]
         self._told.update(map(_kind_of, new))
         if not all(reason.startswith(KCL_ERROR) for reason in new):  # its errors have lines of their own
-            self._ill(f"unhealthy: {'; '.join(new)}")
+            reasons = "; ".join(new)
+            self._log.error(f"unhealthy: {reasons}", event="health_ill", reasons=reasons, state=health.state)
 
 
 def _kind_of(reason: str) -> str:

@@ -51,7 +51,8 @@ class ForkServerProcess:
             rapid_ends = self._restarts.after_end(ran_seconds=ran, rapid_ends=rapid_ends)
             delay = self._restarts.delay_seconds(rapid_ends, self._random)
             self._log.error(
-                f"the fork server ended ({ended}); its shard processes run on, a new one in {delay:.1f} s"
+                f"the fork server ended ({ended}); its shard processes run on, a new one in {delay:.1f} s",
+                event="fork_server_ended",
             )
             await asyncio.sleep(delay)
 
@@ -63,7 +64,7 @@ class ForkServerProcess:
         except OSError as error:
             return str(error.strerror)
         self._forked.server_runs(session.pid)
-        self._log.info(f"the fork server runs as process {session.pid}")
+        self._log.info(f"the fork server runs as process {session.pid}", event="fork_server_started")
         try:
             return describe_exit(await session.wait())
         except asyncio.CancelledError:
@@ -76,4 +77,4 @@ class ForkServerProcess:
             session.close()
 
     def _relay(self, line: str) -> None:
-        self._log.warning(f"fork server: {line}")
+        self._log.warning(f"fork server: {line}", event="fork_server_output")

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+from consumer.domain.event_names import EventName
 from consumer.domain.events import Level
 
 _PACKAGE = "software.amazon.kinesis"
@@ -82,6 +83,7 @@ _USUAL: tuple[tuple[str, tuple[Level, str]], ...] = (
     ),
 )
 """By their beginnings, what the KCL complains of at usual starts, and where one is ended before a shard is opened."""
+_NOT_THE_KCL = "JVM: "
 _STACK_FRAME = re.compile(r"\s+(at |\.\.\. \d+ (more|common frames))")
 """Of an exception that Java itself wrote; what it is, and what caused it, stands in lines of their own."""
 
@@ -102,6 +104,13 @@ def says_that_the_jvm_ends(line: str) -> bool:
     return line.startswith(_LAST_WORDS)
 
 
+def event_of(level: Level, message: str) -> EventName:
+    """What a line is about, of which `read_line` has made this."""
+    if message.startswith(_NOT_THE_KCL):
+        return "jvm_output"
+    return {"ERROR": "kcl_error", "WARNING": "kcl_warning"}.get(level, "note")  # type: ignore[return-value]
+
+
 def read_line(line: str) -> tuple[Level, str]:
     """Level and message of a line of the JVM's output: a log line of the KCL, or someone's complaint."""
     if line.startswith(CONSOLE_MARK):
@@ -111,4 +120,4 @@ def read_line(line: str) -> tuple[Level, str]:
                 return usual
         logger, _, message = rest.partition("|")
         return _LEVELS.get(level, "WARNING"), f"KCL {logger}: {message.rstrip()}"
-    return "DEBUG" if _STACK_FRAME.match(line) else "WARNING", f"JVM: {line}"
+    return "DEBUG" if _STACK_FRAME.match(line) else "WARNING", f"{_NOT_THE_KCL}{line}"

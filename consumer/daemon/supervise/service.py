@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 
 from consumer import __version__
 from consumer.daemon.errors import StartFailed
@@ -122,10 +123,15 @@ async def _serve(
             host, port = settings.text("http.host"), settings.integer("http.port")
             text = MetricsText(snapshot, monotonic=time.monotonic)
             routes = probes(supervisor.status, text.metrics_text)
-            await stack.enter_async_context(http.serving(host, port, routes, log.warning))
+            await stack.enter_async_context(
+                http.serving(host, port, routes, partial(log.warning, event="http_trouble"))
+            )
         await stack.enter_async_context(_events(state, supervisor, log))
         log.info(
-            f"application {settings.text('applicationName')} as {worker_id(settings)}, state in {state.path}"
+            f"application {settings.text('applicationName')} as {worker_id(settings)}, state in {state.path}",
+            event="daemon_started",
+            worker=worker_id(settings),
+            version=__version__,
         )
         sending = pushing(
             snapshot,
@@ -213,7 +219,11 @@ def _pushes(settings: Settings, log: Log) -> Pushes | None:
             cloudwatch_endpoint(region), timeout_seconds=timeout_seconds, session=signing_session(region)
         )
 
-    return Pushes(make, warn=log.warning, info=log.info)
+    return Pushes(
+        make,
+        warn=partial(log.warning, event="metrics_push_failed"),
+        info=partial(log.info, event="metrics_push_works"),
+    )
 
 
 def _write_to_stdout(line: str) -> None:
@@ -274,7 +284,10 @@ def _publisher(state: StateDirectory, log: Log) -> Callable[[Status], None]:
             failing = False
         except OSError as error:
             if not failing:
-                log.error(f"worker.state_dir: cannot write {state.status_file}: {error.strerror}")
+                log.error(
+                    f"worker.state_dir: cannot write {state.status_file}: {error.strerror}",
+                    event="state_unwritable",
+                )
             failing = True
 
     return publish

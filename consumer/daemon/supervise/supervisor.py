@@ -26,7 +26,7 @@ from consumer.daemon.supervise.forked import Forked
 from consumer.daemon.supervise.java import JavaCommand
 from consumer.daemon.supervise.jvm import Jvm
 from consumer.daemon.supervise.jvm_command import Commands
-from consumer.daemon.supervise.logback import read_line, says_that_the_jvm_ends
+from consumer.daemon.supervise.logback import event_of, read_line, says_that_the_jvm_ends
 from consumer.daemon.supervise.restarts import RestartPolicy
 from consumer.daemon.supervise.session import describe_exit
 from consumer.domain.events import Event, LogEvent, StatusEvent
@@ -84,7 +84,7 @@ class Supervisor:
         self._identity = identity
         self._leases = leases
         self._complaints = Complaints()
-        self._health_log = HealthLog(log.error, log.info)
+        self._health_log = HealthLog(log)
         self._sources = sources
         self._log = log
         self._publish = publish
@@ -103,10 +103,12 @@ class Supervisor:
     def stop(self, reason: str) -> None:
         """Begins the orderly end; a second call makes it a quick one."""
         if self._stopping.is_set():
-            self._log.warning(f"{reason} again: ending at once")
+            self._log.warning(f"{reason} again: ending at once", event="daemon_stopping")
             self._killing.set()
             return
-        self._log.info(f"{reason}: ending in order within {self._limits.grace_seconds:.0f} s")
+        self._log.info(
+            f"{reason}: ending in order within {self._limits.grace_seconds:.0f} s", event="daemon_stopping"
+        )
         self._phase = Phase.STOPPING
         self._stopping.set()
 
@@ -121,7 +123,9 @@ class Supervisor:
     def receive(self, event: Event) -> None:
         """Takes an event of a shard process."""
         if isinstance(event, LogEvent):
-            self._log.line(event.level, event.message, shard=event.shard)
+            self._log.line(
+                event.level, event.message, shard=event.shard, event=event.name, fields=event.fields
+            )
             return
         self._tally.update(event)
         self._shards.update(event, self._sources.now())
@@ -193,7 +197,10 @@ class Supervisor:
             ran = self._sources.monotonic() - began
             rapid_ends = self._restarts.after_end(ran_seconds=ran, rapid_ends=rapid_ends)
             if self._restarts.gives_up(rapid_ends):
-                self._log.error(f"the JVM ended {rapid_ends} times in a row soon after its start: giving up")
+                self._log.error(
+                    f"the JVM ended {rapid_ends} times in a row soon after its start: giving up",
+                    event="daemon_gave_up",
+                )
                 return EXIT_FAILED
             following = asyncio.create_task(commands.next())
             await self._pause(rapid_ends)
@@ -209,13 +216,15 @@ class Supervisor:
         try:
             jvm = Jvm.start(command, self._relay, self._forked)
         except OSError as error:
-            self._log.error(f"jvm.java: cannot run {command.arguments[0]}: {error.strerror}")
+            self._log.error(
+                f"jvm.java: cannot run {command.arguments[0]}: {error.strerror}", event="daemon_gave_up"
+            )
             return EXIT_FAILED
         self._jvm = jvm
         self._without_shards_since = self._sources.now()
         if not self._stopping.is_set():
             self._phase = Phase.RUNNING
-        self._log.info(f"the JVM runs as process {jvm.pid}")
+        self._log.info(f"the JVM runs as process {jvm.pid}", event="jvm_started", pid=jvm.pid)
         try:
             return await self._until_end(jvm)
         finally:
@@ -234,13 +243,15 @@ class Supervisor:
         code = await end
         stayed = await self._clean_up(jvm)
         if not self._stopping.is_set():
-            self._log.error(f"the JVM ended with {describe_exit(code)}{stayed}")
+            self._log.error(f"the JVM ended with {describe_exit(code)}{stayed}", event="jvm_ended", code=code)
             return EXIT_FAILED
         orderly = orderly and code in _ORDERLY_CODES
         if orderly:
-            self._log.info(f"ended in order{stayed}")
+            self._log.info(f"ended in order{stayed}", event="daemon_ended")
             return EXIT_OK
-        self._log.error(f"ended, and not in order; the JVM by {describe_exit(code)}{stayed}")
+        self._log.error(
+            f"ended, and not in order; the JVM by {describe_exit(code)}{stayed}", event="daemon_ended"
+        )
         return EXIT_FAILED
 
     async def _end_in_order(self, jvm: Jvm, end: asyncio.Task[int]) -> bool:
@@ -253,7 +264,10 @@ class Supervisor:
         if end.done():
             return True
         if not self._killing.is_set():
-            self._log.error(f"the JVM has not ended within {self._limits.grace_seconds:.0f} s: killing it")
+            self._log.error(
+                f"the JVM has not ended within {self._limits.grace_seconds:.0f} s: killing it",
+                event="jvm_killed",
+            )
         jvm.kill()
         return False
 
@@ -266,7 +280,9 @@ class Supervisor:
     async def _pause(self, rapid_ends: int) -> None:
         delay = self._restarts.delay_seconds(rapid_ends, self._sources.random)
         self._restart_count += 1
-        self._log.warning(f"starting the JVM again in {delay:.1f} s")
+        self._log.warning(
+            f"starting the JVM again in {delay:.1f} s", event="jvm_restarting", seconds=round(delay, 1)
+        )
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay)
 
@@ -282,13 +298,15 @@ class Supervisor:
         level, message = read_line(line)
         told = self._complaints.heard(level, message, now=self._sources.now())
         if told is not None:
-            self._log.line(level, told)
+            self._log.line(level, told, event=event_of(level, message))
         if says_that_the_jvm_ends(line) and self._jvm is not None:
             asyncio.get_running_loop().call_later(self._limits.crash_seconds, self._end_crashed, self._jvm)
 
     def _end_crashed(self, jvm: Jvm) -> None:
         if jvm is self._jvm and not self._stopping.is_set():
-            self._log.warning("a shard process has failed and the JVM with it: killing what is left")
+            self._log.warning(
+                "a shard process has failed and the JVM with it: killing what is left", event="jvm_killed"
+            )
             jvm.kill()
 
     async def _watch(self) -> None:
@@ -323,7 +341,9 @@ class Supervisor:
         silent = hung_for(self._shards, now=self._sources.now())
         limit = self._limits.hang_seconds
         if limit and silent is not None and silent > limit and not self._stopping.is_set():
-            self._log.error(f"the JVM has called no shard process for {silent:.0f} s: killing it")
+            self._log.error(
+                f"the JVM has called no shard process for {silent:.0f} s: killing it", event="jvm_killed"
+            )
             jvm.kill()
 
 

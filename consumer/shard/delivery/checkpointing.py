@@ -90,14 +90,16 @@ class Checkpointing:
             self._superseded(error)
 
     def _superseded(self, error: Superseded) -> None:
-        self._status.log("WARNING", f"{error}: this process takes no more checkpoints")
+        self._status.log(
+            "WARNING", f"{error}: this process takes no more checkpoints", event="shard_superseded"
+        )
         self.lease_lost = True
 
     def _may_ask(self, watermark: Position) -> bool:
         try:
             self._before(watermark)
         except DeliveryError as error:
-            self._status.log("WARNING", f"checkpoint put off: {error}")
+            self._status.log("WARNING", f"checkpoint put off: {error}", event="checkpoint_failed")
             self._state.failed(self._now(), retry_after_seconds=CHECKPOINT_RETRY_SECONDS)
             return False
         except Superseded as error:
@@ -124,7 +126,12 @@ class Checkpointing:
             raise ProtocolError(f"checkpoint refused: {reason}")
         refusal = refusal_of(reason)
         self._status.count("checkpoints_refused")
-        self._status.log("WARNING", f"checkpoint refused: {reason}; {refusal.value}")
+        self._status.log(
+            "WARNING",
+            f"checkpoint refused: {reason}; {refusal.value}",
+            event="checkpoint_failed",
+            reason=reason,
+        )
         self._state.failed(self._now(), retry_after_seconds=CHECKPOINT_RETRY_SECONDS)
         if refusal is Refusal.LEASE_LOST:
             self.lease_lost = True

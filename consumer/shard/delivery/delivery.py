@@ -127,7 +127,11 @@ class Delivery[Request]:
             self._deliver(chunk, turn)
             on_durable()
         except Exception:  # noqa: BLE001 - the greenlet's edge: a bug must not look like a chunk that takes long
-            self._status.log("ERROR", f"bug while delivering chunk {chunk.name}: {traceback.format_exc()}")
+            self._status.log(
+                "ERROR",
+                f"bug while delivering chunk {chunk.name}: {traceback.format_exc()}",
+                event="shard_crashed",
+            )
             self._on_bug()
 
     def _deliver(self, chunk: Chunk, turn: Turn) -> None:
@@ -262,7 +266,9 @@ class Delivery[Request]:
         """Waits for the end of the process, its turns and its chunk unfinished."""
         if not self._superseded:
             self._superseded = True
-            self._status.log("WARNING", f"{error}: this process delivers nothing more")
+            self._status.log(
+                "WARNING", f"{error}: this process delivers nothing more", event="shard_superseded"
+            )
             self._on_superseded()
         while True:
             Event().wait()

@@ -189,7 +189,11 @@ class Pipeline:
         if not self._is_idle() and self._drain_until is not None:
             self._wait(self._is_idle, checkpointer, until=self._drain_until)
         if self._dropped or not self._is_idle():
-            self._status.log("WARNING", "the shard's end is not checkpointed: not everything is delivered")
+            self._status.log(
+                "WARNING",
+                "the shard's end is not checkpointed: not everything is delivered",
+                event="shard_end_put_off",
+            )
             return
         while not self._checkpoints.at_shard_end(checkpointer):
             if self._checkpoints.lease_lost or self._past_drain():
@@ -213,6 +217,8 @@ class Pipeline:
             "INFO" if not left else "WARNING",
             f"shut down at {self._checkpoints.confirmed or 'the checkpoint it started from'},"
             f" {left} chunks left undelivered for the next owner",
+            event="shard_shut_down",
+            chunks_left=left,
         )
 
     def lose_lease(self) -> None:

@@ -13,7 +13,8 @@ from typing import Protocol
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import DeliveryError, SetupError, Throttled
-from consumer.domain.events import Event, Level, LogEvent, RetryClass, StatusEvent, encode
+from consumer.domain.event_names import EventName
+from consumer.domain.events import Event, Field, Level, LogEvent, RetryClass, StatusEvent, encode
 from consumer.domain.excerpts import excerpt
 from consumer.domain.latency import Latency
 from consumer.domain.unread_times import COUNTER, Unread
@@ -63,7 +64,9 @@ class ShardStatus:
         self._announced: Counter[tuple[str, Level]] = Counter()
         self._most_attempts = 0
         self._held: dict[str, str] = {}
-        self._dead_letters = DeadLetterLog(lambda line: self.log("WARNING", line), now=now)
+        self._dead_letters = DeadLetterLog(
+            lambda line: self.log("WARNING", line, event="dead_letter"), now=now
+        )
 
     def count(self, name: str, amount: int = 1) -> None:
         self.counters[name] += amount
@@ -94,13 +97,14 @@ class ShardStatus:
                 f"record.time_field holds {unread.example}, which is no time in record.time_format: such records are"
                 f" filed under their arrival, and counted as {COUNTER}. Set record.time_format to what the producer"
                 " writes; docs/times.md says what is read",
+                event="times_unread",
             )
         self.count(COUNTER, unread.count)
 
     def checkpointed(self, position: str) -> None:
         self.count("checkpoints")
         self.last_checkpoint_ms = self.now_ms()
-        self.log("DEBUG", f"checkpoint at {position}")
+        self.log("DEBUG", f"checkpoint at {position}", event="checkpoint", position=position)
 
     def retrying(self, what: str, error: DeliveryError, attempt: int, *, token: object) -> None:
         """Say so at first, then ever more rarely: an outage must not fill the log, however many requests it meets.
@@ -115,13 +119,25 @@ class ShardStatus:
         level: Level = "ERROR" if isinstance(error, SetupError) else "WARNING"
         if attempt + 1 >= 2 * self._announced[what, level]:  # 1, 2, 4, 8, …
             self._announced[what, level] = attempt + 1
-            self.log(level, f"{what} failed and is repeated (attempt {attempt + 1}): {error}")
+            self.log(
+                level,
+                f"{what} failed and is repeated (attempt {attempt + 1}): {error}",
+                event="delivery_retried",
+                what=what,
+                error=_class_of(error),
+                attempt=attempt + 1,
+            )
 
     def recovered(self, what: str, *, token: object) -> None:
         """A request got through; said once the last of those in trouble did."""
         self._retrying.pop(token, None)
         if not self._retrying:
-            self.log("INFO", f"{what} works again after {self._most_attempts} failed attempts")
+            self.log(
+                "INFO",
+                f"{what} works again after {self._most_attempts} failed attempts",
+                event="delivery_recovered",
+                attempts=self._most_attempts,
+            )
             self._announced.clear()
             self._most_attempts = 0
 
@@ -133,21 +149,25 @@ class ShardStatus:
             " Mend the producer or the schema, or set deadletter.max_ratio = 1 and restart"
         )
         if chunk.name not in self._held:
-            self.log("ERROR", f"shard held: {held}")
+            self.log("ERROR", f"shard held: {held}", event="shard_held", reason=first.reason)
         self._held[chunk.name] = held
 
     def released(self, chunk: Chunk) -> None:
         del self._held[chunk.name]
         if not self._held:
-            self.log("INFO", "shard no longer held")
+            self.log("INFO", "shard no longer held", event="shard_released")
 
     def burying(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
         for rejection in rejections:
             self.count(f"dead_letters_{rejection.reason}")
         self._dead_letters.add(chunk, rejections)
 
-    def log(self, level: Level, message: str) -> None:
-        self._send(LogEvent(level=level, shard=self.shard, pid=os.getpid(), message=message))
+    def log(self, level: Level, message: str, *, event: EventName = "note", **fields: Field) -> None:
+        self._send(
+            LogEvent(
+                level=level, shard=self.shard, pid=os.getpid(), message=message, name=event, fields=fields
+            )
+        )
 
     def report(self, gauges: Gauges, *, waiting_since: float | None) -> None:
         """`waiting_since` is since when (wall clock, seconds) the KCL has owed a message; None while this process

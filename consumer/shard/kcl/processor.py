@@ -46,7 +46,9 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
         self._parts = self._build(
             initialize_input.shard_id, _position(start, initialize_input.sub_sequence_number)
         )
-        self._parts[1].log("INFO", f"shard process started, reading on from {start}")
+        self._parts[1].log(
+            "INFO", f"shard process started, reading on from {start}", event="shard_started", position=start
+        )
         if self.drain_asked:
             self._parts[0].drain()
 
@@ -69,12 +71,12 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
     def lease_lost(self, lease_lost_input: Any) -> None:
         """Also at the end of every shutdown, when the KCL has given the lease up."""
         pipeline, status = self._started()
-        status.log("DEBUG" if pipeline.is_draining() else "INFO", "lease lost")
+        status.log("DEBUG" if pipeline.is_draining() else "INFO", "lease lost", event="lease_lost")
         pipeline.lose_lease()
 
     def shard_ended(self, shard_ended_input: Any) -> None:
         pipeline, status = self._started()
-        status.log("INFO", "shard ended")
+        status.log("INFO", "shard ended", event="shard_ended")
         pipeline.end(shard_ended_input.checkpointer)
 
     def shutdown_requested(self, shutdown_requested_input: Any) -> None:

@@ -140,7 +140,15 @@ def _report_last(processor: ShardProcessor, reader: LineReader, events: EventSoc
 def _say_crashed(error: BaseException, processor: ShardProcessor, send: Callable[[Event], None]) -> None:
     text = "".join(traceback.format_exception(error))
     shard = processor.status.shard if processor.status else ""
-    send(LogEvent(level="ERROR", shard=shard, pid=os.getpid(), message=f"shard process ends: {text}"))
+    send(
+        LogEvent(
+            level="ERROR",
+            shard=shard,
+            pid=os.getpid(),
+            message=f"shard process ends: {text}",
+            name="shard_crashed",
+        )
+    )
     say(text)
 
 

@@ -5,6 +5,7 @@ import pytest
 from consumer.daemon.report.complaints import Complaints, kind_of
 from consumer.daemon.report.health import Health, Phase
 from consumer.daemon.report.health_log import HealthLog
+from consumer.daemon.report.log import Log
 
 
 def test_a_repeated_complaint_is_told_ever_more_rarely_with_its_number() -> None:
@@ -78,7 +79,7 @@ def test_several_errors_within_a_minute_go_on_until_a_minute_after() -> None:
 
 def test_each_reason_of_ill_health_is_told_once_and_then_its_end() -> None:
     lines: list[str] = []
-    log = HealthLog(lines.append, lines.append)
+    log = HealthLog(Log(backend="s3", level="INFO", clock=lambda: 0.0, write=lines.append))
 
     def tell(now: float, *reasons: str) -> None:
         log.tell(Health(phase=Phase.RUNNING, healthy=not reasons, reasons=reasons), now=now)
@@ -92,7 +93,7 @@ def test_each_reason_of_ill_health_is_told_once_and_then_its_end() -> None:
     tell(9.0)
     tell(10.0)
     tell(11.0, "b: held: y")
-    assert lines == [
+    assert [line.partition("s3: ")[2] for line in lines] == [
         "unhealthy: a: not read for 41 s: x",
         "unhealthy: b: not read for 41 s: x",
         "healthy again after 8 s",

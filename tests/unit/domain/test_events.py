@@ -8,7 +8,14 @@ ANY_TEXT = st.text(st.characters(), max_size=20000)
 
 
 def test_an_event_arrives_as_it_was_sent() -> None:
-    log = LogEvent(level="WARNING", shard="shardId-000000000000", pid=7, message="größer\n")
+    log = LogEvent(
+        level="WARNING",
+        shard="shardId-000000000000",
+        pid=7,
+        message="größer\n",
+        name="shard_held",
+        fields={"n": 1, "s": "ß"},
+    )
     status = StatusEvent(
         shard="shardId-000000000000", pid=7, state="running", counters={"records": 3}, retrying="503"
     )
