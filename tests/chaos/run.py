@@ -16,6 +16,7 @@ from consumer.local.progress import Progress
 from consumer.settings.table import Backend
 from tests.chaos.acts import carry_out
 from tests.chaos.checker import Tally
+from tests.chaos.conservation import Conservation
 from tests.chaos.feed import Feed, feeding
 from tests.chaos.forgotten import Explained, explain, stored_again
 from tests.chaos.health import WELL_WITHIN_SECONDS, HealthWatch, first
@@ -114,6 +115,9 @@ async def run(
     for worker in world.first.values():
         worker.start()
     watch = Watch(holdings)
+    conservation = Conservation(
+        lambda: {worker.id: worker.status_file() for worker in world.workers()}, progress.seconds
+    )
     health = HealthWatch(world.first, progress.seconds)
     async with asyncio.TaskGroup() as group:
         helpers = [
@@ -121,6 +125,7 @@ async def run(
             group.create_task(watch.follow()),
             group.create_task(health.follow()),
         ]
+        helpers.append(group.create_task(conservation.follow()))
         with feeding(world.stack, conditions.records, rate=conditions.rate) as feed:
             await begun(watch, progress)
             progress.say("both backends deliver; the faults begin")
@@ -136,6 +141,7 @@ async def run(
         if one.fault.kind.stops_reading
         for line in health.faults(one.fault.kind.name, one.began, one.ended, _disturbed(one, happened))
     ]
+    ending.untold += conservation.faults()
     ending.happened = sorted(happened, key=lambda one: one.began)
     if conditions.limits is not None:
         _ask_limits(ending, world, feed, conditions.limits, progress)
