@@ -23,6 +23,7 @@ from tests.bench import (
     memory_level,
     originals_level,
     recovery_level,
+    scrape_level,
     shard_level,
     workers_level,
 )
@@ -49,10 +50,10 @@ def _parser() -> argparse.ArgumentParser:
         " through the real KCL on the embedded stack; kcl: CPU time of the real KCL and its shard processes, reading"
         " prepared answers of Kinesis, against children that only acknowledge; recovery: time from a start, and"
         " from SIGKILL, to the next delivered record; forks: memory of many shard processes together, with and"
-        " without a fork server; workers: many shards, shared by one worker of the real KCL, by two and by four, and"
-        " split while records flow; hostile: records made to break a shard process, by backend, method, row shape and"
-        " size, each of which has to be delivered or to become a dead letter within the limits of memory and CPU time"
-        " (about three hours; --case, --only and --sizes choose)",
+        " without a fork server; scrape: CPU time of metrics, by the number of shards; workers: many shards, shared by"
+        " one worker of the real KCL, by two and by four, and split while records flow; hostile: records made to break a"
+        " shard process, by backend, method, row shape and size, each of which has to be delivered or to become a dead"
+        " letter within the limits of memory and CPU time (about three hours; --case, --only and --sizes choose)",
     )
     parser.add_argument(
         "--runs",
@@ -115,8 +116,9 @@ def _parser() -> argparse.ArgumentParser:
         "--shards",
         type=_numbers,
         metavar="N,…",
-        help="shards of the stream, all read by one worker (1,2,4,16); of level forks: shard processes (8); of level"
-        " workers: shards after half as many are split, one even number (64)",
+        help="shards of the stream, all read by one worker (1,2,4,16); of level forks: shard processes (8), of"
+        " scrape: shards of a worker (1,16,64); of level workers: shards after half as many are split, one even"
+        " number (64)",
     )
     kcl.add_argument(
         "--max-records",
@@ -263,6 +265,10 @@ def _forks(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[s
     )
 
 
+def _scrape(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    return scrape_level.measure(arguments.shards or scrape_level.USUAL_SHARDS, say=say)
+
+
 def _workers(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
     [shards] = arguments.shards or (workers_level.SHARDS,)
     conditions = workers_level.Conditions(
@@ -283,6 +289,7 @@ LEVELS = {
     "kcl": _kcl,
     "recovery": _recovery,
     "forks": _forks,
+    "scrape": _scrape,
     "workers": _workers,
     "hostile": _hostile,
 }

@@ -36,6 +36,13 @@ _COLUMNS: dict[str, Columns] = {
         ("total_pss_mib", "all together, PSS, MiB"),
         ("each_pss_mib", "each, PSS, MiB"),
     ),
+    "scrape": (
+        ("shards", "shards"),
+        ("scrape_bytes", "/metrics, bytes"),
+        ("scrape_cpu_ms", "/metrics, CPU ms"),
+        ("push_cpu_ms", "OTLP, CPU ms"),
+        ("report_cpu_us", "status of a shard process, CPU µs"),
+    ),
     "memory": (
         ("backend", "backend"),
         ("started", "started"),
