@@ -51,9 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         " prepared answers of Kinesis, against children that only acknowledge; recovery: time from a start, and"
         " from SIGKILL, to the next delivered record; forks: memory of many shard processes together, with and"
         " without a fork server; scrape: CPU time of metrics, by the number of shards; workers: many shards, shared by"
-        " one worker of the real KCL, by two and by four, and split while records flow; hostile: records made to break a"
-        " shard process, by backend, method, row shape and size, each of which has to be delivered or to become a dead"
-        " letter within the limits of memory and CPU time (about three hours; --case, --only and --sizes choose)",
+        " one worker of the real KCL, by two and by four, and split while records flow; hostile: records made to break"
+        " a shard process, by backend, method, row shape and size, each of which has to be delivered or to become a"
+        " dead letter within the limits of memory and CPU time (about three hours; --case, --only and --sizes choose)",
     )
     parser.add_argument(
         "--runs",

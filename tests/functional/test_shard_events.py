@@ -31,11 +31,16 @@ def test_an_outage_shows_what_is_retried_what_is_in_flight_and_that_the_kcl_is_n
     assert status.oldest_undelivered_read_ms is not None
     assert status.oldest_undelivered_read_ms > 1_600_000_000_000
     assert status.counters["retries"] > 0
+    assert status.counters["retries_throttled"] == status.counters["retries"]
+    assert status.retrying_class == "throttled"
+    assert (status.in_flight_records, status.max_in_flight_chunks) == (3, 2)
     assert (status.pid, status.state) == (kcl.child.pid, "running")
     later = events.status()
     assert status.last_callback_ms is not None
     assert later.last_callback_ms is not None
     assert later.last_callback_ms > status.last_callback_ms
+    assert later.waited_ms > status.waited_ms
+    assert sum(later.write_latency_counts) > 0
     assert kcl.is_silent
 
     down.set()
@@ -108,6 +113,25 @@ def test_the_last_status_comes_at_the_end_of_the_process(
     assert kcl.finish() == 0
     last = events.any_status(lambda event: event.counters.get("checkpoints") == 1)
     assert last.counters["records_delivered"] == 1
+
+
+def test_the_last_status_accounts_for_what_the_next_owner_reads_again(
+    s3: S3Stub, start_shard: StartShard, events: EventLog
+) -> None:
+    ended = start_shard(s3_settings(s3), events=events.path)
+    ended.initialize()
+    ended.process(records([1, 2, 3]))
+    assert ended.finish() == 0
+    last = events.any_status(lambda event: event.in_flight_records == 3)
+    assert last.counters["records_read"] == 3
+
+    drained = start_shard(s3_settings(s3), events=events.path)
+    drained.initialize()
+    drained.process(records([1, 2]))
+    drained.shut_down()
+    assert drained.finish() == 0
+    last = events.any_status(lambda event: event.counters.get("records_left") == 2)
+    assert (last.counters["records_read"], last.in_flight_records) == (2, 0)
 
 
 def test_the_path_of_the_socket_may_be_longer_than_a_socket_address(
