@@ -1,6 +1,5 @@
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,25 +11,11 @@ from consumer.daemon.report.health import State
 from consumer.domain.latency import BOUNDS_SECONDS
 from consumer.settings import BACKENDS
 from consumer.settings.table import Backend
+from tests.unit.daemon.metric_readers import series
 from tests.unit.daemon.statuses import snapshot
 
 SCRAPE_BYTES = 100_000
 LONG_NAME = "player-logs-of-a-game-with-a-long-name-delivered-to-s3-in-europe"
-
-type Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-def series(text: bytes) -> Series:
-    """Values by name and labels, those that all have aside."""
-    return dict(_series(text))
-
-
-def _series(text: bytes) -> Iterator[tuple[tuple[str, tuple[tuple[str, str], ...]], float]]:
-    for family in text_string_to_metric_families(text.decode()):
-        for sample in family.samples:
-            labels = {**sample.labels}
-            assert [labels.pop(name, None) for name in COMMON_LABELS] != [None, None], sample
-            yield (sample.name, tuple(sorted(labels.items()))), sample.value
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
