@@ -261,6 +261,15 @@ def _load(values: Values, report: _Report) -> Iterator[Finding]:
         yield report.warning("chunk.window", message)
 
 
+def _streams(values: Values, report: _Report) -> Iterator[Finding]:
+    if values.get("bigquery.method") == "storage_write" and values.get("bigquery.key_digits") == 2:
+        message = (
+            "makes 256 streams for each shard at a start: a project may have 10000 an hour, and 5000 connections in a"
+            " region, enough for 19 shards (39 in US and EU); bin/check counts them"
+        )
+        yield report.warning("bigquery.key_digits", message)
+
+
 def _google_identity(values: Values, report: _Report) -> Iterator[Finding]:
     federated = values.get("bigquery.credentials") == "aws"
     if federated and "bigquery.identity_provider" not in values:
@@ -345,4 +354,5 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _clustering,
     _google_identity,
     _load,
+    _streams,
 )

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from consumer.daemon.prepare.backend import count_open_shards
 from consumer.daemon.prepare.preparation import NotReady, Unusable
 from consumer.daemon.prepare.proxies import proxy_lines
 from consumer.daemon.prepare.question import Answer, Check
+from consumer.daemon.prepare.stream_quotas import stream_quota_checks
 from consumer.daemon.supervise.java import worker_id
 from consumer.daemon.supervise.own_directory import NotOurs, refuse_foreign
 from consumer.daemon.supervise.state import directory_of
@@ -31,7 +33,8 @@ def checks_of(settings: Settings, *, now: Callable[[], float]) -> list[Check]:
         return [*proxies, *aws_checks(settings, now=now), here]
     from consumer.daemon.prepare.bigquery_probes import bigquery_checks
 
-    return [*proxies, *aws_checks(settings, now=now), *bigquery_checks(settings), here]
+    quotas = stream_quota_checks(settings, lambda: count_open_shards(settings))
+    return [*proxies, *aws_checks(settings, now=now), *bigquery_checks(settings), *quotas, here]
 
 
 def check_proxies(settings: Settings) -> str:

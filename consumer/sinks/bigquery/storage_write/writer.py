@@ -17,6 +17,7 @@ from consumer.sinks.bigquery.storage_write import messages_pb2 as messages
 from consumer.sinks.bigquery.storage_write.answers import CallFailed
 from consumer.sinks.bigquery.storage_write.calls import Appends, Unary, check, failures
 from consumer.sinks.bigquery.storage_write.messages import append_rows
+from consumer.sinks.bigquery.storage_write.pace import Pace
 from consumer.sinks.bigquery.storage_write.packed import Packed, allow_packed
 from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.http.connection import ANSWER_BYTES
@@ -81,6 +82,7 @@ class GrpcWriter:
     ) -> None:
         """Rows are packed where the writer `compresses`. A call on which nothing was appended for `idle_seconds` is
         closed."""
+        self._pace = Pace()
         self._compresses = compresses
         if compresses:
             allow_packed()
@@ -97,8 +99,12 @@ class GrpcWriter:
         kinds = messages.WriteStream
         request = messages.CreateWriteStreamRequest(parent=table_path)
         request.write_stream.type = kinds.COMMITTED if committed else kinds.PENDING
-        answer = self._unary("CreateWriteStream", request, messages.WriteStream, parent=table_path)
-        return str(self._answer_of(answer).name)
+
+        def made() -> str:
+            answer = self._unary("CreateWriteStream", request, messages.WriteStream, parent=table_path)
+            return str(self._answer_of(answer).name)
+
+        return self._pace.make(made)
 
     def finalize(self, streams: Sequence[str], *, seconds: float = math.inf) -> dict[str, int]:
         calls = {
