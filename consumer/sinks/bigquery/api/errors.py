@@ -7,7 +7,8 @@ import msgspec
 
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
 
-THROTTLING_REASONS = frozenset({"jobRateLimitExceeded", "quotaExceeded", "rateLimitExceeded"})
+QUOTA_REASON = "quotaExceeded"
+THROTTLING_REASONS = frozenset({"jobRateLimitExceeded", QUOTA_REASON, "rateLimitExceeded"})
 TRANSIENT_REASONS = THROTTLING_REASONS | frozenset(
     {
         "backendError",
@@ -41,6 +42,10 @@ SETUP_REASONS = frozenset(
 SIZE_STATUS = 413
 
 
+class QuotaExceeded(Throttled):
+    """Not a rate, but an amount in a longer time is used up."""
+
+
 class RowError(msgspec.Struct, frozen=True):
     reason: str | None = None
     location: str | None = None
@@ -67,6 +72,8 @@ def request_error(
     error = _error_of(body)
     reasons = {entry.reason for entry in error.errors or [] if entry.reason}
     text = f"{table}: HTTP {status} {'/'.join(sorted(reasons))}: {error.message or excerpt_of(body)}"
+    if QUOTA_REASON in reasons:
+        return QuotaExceeded(text)
     if reasons & THROTTLING_REASONS or error.status == "RESOURCE_EXHAUSTED" or status == 429:
         return Throttled(text)
     if reasons & TRANSIENT_REASONS or status in (408, 409) or (status >= 500 and status != 501):

@@ -7,10 +7,12 @@ import msgspec
 
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
 from consumer.sinks.bigquery.api.errors import (
+    QUOTA_REASON,
     SETUP_REASONS,
     SIZE_STATUS,
     THROTTLING_REASONS,
     TRANSIENT_REASONS,
+    QuotaExceeded,
     RowError,
     request_error,
 )
@@ -72,6 +74,8 @@ def verdict_of(table: str, job_id: str, body: bytes) -> Verdict | None:
 
 def _failed(table: str, job_id: str, error: RowError) -> Verdict:
     text = f"{table}: job {job_id}: {error.reason}: {error.message or ''}"
+    if error.reason == QUOTA_REASON:
+        return Verdict(End.FAILED, QuotaExceeded(text))
     if error.reason in THROTTLING_REASONS:
         return Verdict(End.FAILED, Throttled(text))
     if error.reason in TRANSIENT_REASONS or error.reason == _CANCELLED:

@@ -1,12 +1,15 @@
 """BigQuery by load jobs: one job for the rows of a chunk that go to one table."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from consumer.domain.budgets import DailyBudget
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import RequestRefused, Throttled
 from consumer.sinks.base import Outcome, Prepared, Unordered
+from consumer.sinks.bigquery.api.errors import QuotaExceeded
 from consumer.sinks.bigquery.insert_all.dry_run import DryRun
 from consumer.sinks.bigquery.load.answers import End
 from consumer.sinks.bigquery.load.jobs import LoadJobs
@@ -14,7 +17,30 @@ from consumer.sinks.bigquery.load.requests import LoadRequest
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.table_check import TableCheck
 
+_PAUSE_SECONDS = 600.0
+_LONGEST_PAUSE_SECONDS = 1800.0
 _LINE_ENDS = b"\r\n"
+
+
+@dataclass(slots=True)
+class _Pause:
+    """Of one table, after a quota was exceeded: a job that fails for it counts as well, and Google says to wait for ten
+    minutes and more. https://cloud.google.com/bigquery/docs/troubleshoot-quotas"""
+
+    refusals: int = 0
+    until: float = -math.inf
+
+    def begin(self, now: float) -> None:
+        self.refusals += 1
+        self.until = now + min(self.refusals * _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+
+    def check(self, table: str, now: float) -> None:
+        """Raises Throttled while it lasts."""
+        if now < self.until:
+            raise Throttled(
+                f"{table}: BigQuery's quota of load jobs is used up; the next one in {self.until - now:.0f} s. A longer"
+                " chunk.window makes fewer"
+            )
 
 
 class LoadSink(Unordered):
@@ -41,6 +67,7 @@ class LoadSink(Unordered):
         self._jobs_per_day = jobs_per_day
         self._now = now
         self._budgets: dict[str, DailyBudget] = {}
+        self._pauses: dict[str, _Pause] = {}
 
     def prepare(self, chunk: Chunk) -> Prepared[LoadRequest]:
         return self._requests(chunk, range(len(chunk.records)))
@@ -49,16 +76,26 @@ class LoadSink(Unordered):
         return request.table
 
     def send(self, request: LoadRequest) -> Outcome[LoadRequest]:
+        pause = self._pauses.setdefault(request.table, _Pause())
+        pause.check(request.table, self._now())
         if request.attempt:
             self._jobs.refuse_missing_table(request)
         budget = self._budgets.setdefault(request.table, DailyBudget(self._jobs_per_day))
         wait = budget.wait_seconds(self._now())
         if wait:
             return self._found_or_put_off(request, wait)
-        run = self._jobs.run(request)
+        try:
+            run = self._jobs.run(request)
+        except QuotaExceeded:
+            pause.begin(self._now())
+            raise
+        verdict = run.verdict
         if run.began:
             budget.begin(self._now())
-        verdict = run.verdict
+            if isinstance(verdict.error, QuotaExceeded):
+                pause.begin(self._now())
+            else:
+                pause.refusals = 0
         if verdict.end is End.LOADED:
             return Outcome(counts=_counts(request, began=run.began))
         if verdict.end is End.FAILED:

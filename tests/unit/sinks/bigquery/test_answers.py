@@ -7,6 +7,7 @@ import pytest
 
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Throttled, TransientError
 from consumer.sinks.base import Outcome
+from consumer.sinks.bigquery.api.errors import QuotaExceeded
 from consumer.sinks.bigquery.insert_all.answers import outcome_of
 from consumer.sinks.bigquery.insert_all.requests import InsertRequest
 from tests.unit.sinks.bigquery.builders import request_of
@@ -55,7 +56,7 @@ DOCUMENTED = [
     (403, "billingNotEnabled", SetupError),
     (403, "blocked", SetupError),
     (403, "responseTooLarge", SetupError),
-    (403, "quotaExceeded", Throttled),
+    (403, "quotaExceeded", QuotaExceeded),
     (403, "rateLimitExceeded", Throttled),
     (404, "notFound", SetupError),
     (405, "httpMethodNotAllowed", SetupError),
@@ -65,7 +66,7 @@ DOCUMENTED = [
     (409, "aborted", TransientError),
     (412, "conditionNotMet", SetupError),
     (413, "uploadTooLarge", RequestRefused),
-    (429, "quotaExceeded", Throttled),
+    (429, "quotaExceeded", QuotaExceeded),
     (429, "somethingNew", Throttled),
     (500, "internalError", TransientError),
     (500, "backendError", TransientError),

@@ -17,6 +17,7 @@ from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Th
 from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
 from consumer.sinks.base import Outcome
+from consumer.sinks.bigquery.api.errors import QuotaExceeded
 from consumer.sinks.bigquery.insert_all.dry_run import DryRun
 from consumer.sinks.bigquery.load.jobs import LoadJobs
 from consumer.sinks.bigquery.load.requests import Destination, LoadRequest
@@ -183,7 +184,6 @@ def test_an_answer_that_is_lost_after_the_job_began_costs_nothing() -> None:
         ("stopped", "TransientError"),
         ("timeout", "TransientError"),
         ("resourcesExceeded", "TransientError"),
-        ("quotaExceeded", "Throttled"),
         ("rateLimitExceeded", "Throttled"),
         ("accessDenied", "SetupError"),
         ("notFound", "SetupError"),
@@ -198,6 +198,75 @@ def test_a_job_that_fails_for_no_fault_of_its_rows_is_followed_by_another(reason
     assert [job_id[-2:] for job_id in google.jobs] == ["-0", "-1", "-2"]
     # whoever reads the chunk again walks along the same jobs
     deliver(load_sink(google), records(3))
+    assert loaded(google) == [0, 1, 2]
+
+
+def deliver_for(
+    google: FakeGoogle, sink: LoadSink, clock: Clock, request: LoadRequest, hours: int
+) -> list[float]:
+    """When Google was asked, by a delivery that tries again every ten seconds; it ends once the rows are loaded."""
+    asked: list[float] = []
+    pending = [request]
+    begin = int(clock.now)
+    for clock.now in range(begin, begin + hours * 3600, 10):
+        before = len(google.requests)
+        try:
+            outcome = sink.send(pending.pop())
+        except Throttled:
+            pending.append(request)
+        else:
+            request = next(iter(outcome.again), request)
+            pending += outcome.again
+        if len(google.requests) > before:
+            asked.append(clock.now)
+        if not pending:
+            break
+    return asked
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+def test_a_quota_that_is_used_up_is_waited_for_and_not_used_up_by_the_waiting(at_start: bool) -> None:
+    """A job that fails counts as well."""
+    google, clock = FakeGoogle(), Clock()
+    if at_start:
+        google.script = [lambda: error(403, "quotaExceeded")] * 1000
+    else:
+        google.ends = ["quotaExceeded"] * 1000
+    sink = load_sink(google, clock=clock)
+    [request] = sink.prepare(records(3)).requests
+    asked = deliver_for(google, sink, clock, request, 24)
+    assert asked[:5] == [0, 600, 1800, 3600, 5400]
+    assert len(asked) < 50
+    assert len(google.jobs) == (0 if at_start else len(asked))
+
+
+def test_a_quota_that_has_room_again_is_used_at_once() -> None:
+    google, clock = FakeGoogle(ends=["quotaExceeded", None, "quotaExceeded"]), Clock()
+    sink = load_sink(google, clock=clock)
+    [request] = sink.prepare(records(3)).requests
+    assert deliver_for(google, sink, clock, request, 1) == [0, 600]
+    assert loaded(google) == [0, 1, 2]
+    [request] = sink.prepare(records(4)).requests
+    assert deliver_for(google, sink, clock, request, 1) == [600, 1200]  # not the longer pause
+
+
+def test_other_tables_do_not_wait_for_one_whose_quota_is_used_up() -> None:
+    google = FakeGoogle(ends=["quotaExceeded"])
+    sink = load_sink(google)
+    chunk = chunk_of([b'{"k":"a","n":1}', b'{"k":"b","n":2}'])
+    [first, second] = sink.prepare(chunk).requests
+    assert isinstance(sink.send(first).backoff, Throttled)
+    sink.send(second)
+    assert loaded(google) == [2]
+
+
+def test_who_finds_a_job_that_the_quota_has_ended_begins_another() -> None:
+    google, clock = FakeGoogle(ends=["quotaExceeded"]), Clock()
+    [request] = load_sink(google, clock=clock).prepare(records(3)).requests
+    load_sink(google, clock=clock).send(request)
+    troubles: list[str] = []
+    deliver(load_sink(google, clock=clock), records(3), troubles=troubles)
+    assert troubles == ["QuotaExceeded"]
     assert loaded(google) == [0, 1, 2]
 
 
@@ -219,7 +288,7 @@ def test_a_missing_table_costs_one_job_and_no_more() -> None:
     ("answer", "expected"),
     [
         (error(503, "backendError"), TransientError),
-        (error(403, "quotaExceeded"), Throttled),
+        (error(403, "quotaExceeded"), QuotaExceeded),
         (error(403, "accessDenied"), SetupError),
         (error(404, "notFound"), SetupError),
         # nobody has looked at the rows
