@@ -225,3 +225,30 @@ def test_a_token_service_that_stays_silent_is_given_up_after_the_read_timeout(
     token = BearerToken(identity().credentials, connect_timeout_seconds=5, read_timeout_seconds=0.05)
     with pytest.raises(TransientError, match="timed out"):
         token.headers()
+
+
+TOO_LONG = (
+    "The size of mapped attribute google.subject exceeds the 127 bytes limit. Either modify your attribute mapping or"
+    " the incoming assertion to produce a mapped attribute that is less than 127 bytes."
+)
+ROLE = "consumer-of-player-logs-in-production-europe-task-role-0123456789"
+ARN = f"arn:aws:sts::123456789012:assumed-role/{ROLE}/0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.usefixtures("on_ecs")
+@pytest.mark.parametrize("sts_answers", [True, False])
+def test_a_role_whose_name_is_too_long_is_named_with_its_length(
+    google: Loopback, monkeypatch: pytest.MonkeyPatch, sts_answers: bool
+) -> None:
+    error = json.dumps({"error": "invalid_request", "error_description": TOO_LONG}).encode()
+    google.answers = [status(400, error, Content_Type="application/json")]
+    caller = f"<R><GetCallerIdentityResult><Arn>{ARN}</Arn></GetCallerIdentityResult></R>"
+    with loopback_server() as sts:
+        sts.answers = [status(200 if sts_answers else 500, caller.encode(), Content_Type="text/xml")]
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        with pytest.raises(SetupError) as caught:
+            connection(google, identity()).post("/insert", b"{}")
+    assert caught.value.setting == "bigquery.credentials"
+    assert "127 bytes: give the role a shorter name" in str(caught.value)
+    told = f"{ARN} ({len(ARN)} bytes): the role's name, {ROLE}, has {len(ROLE)} characters"
+    assert (told in str(caught.value)) is sts_answers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import botocore.session
 import google.auth
 import google.auth.exceptions
+from botocore.config import Config
 from google.auth import aws
 from google.auth.credentials import AnonymousCredentials
 
@@ -26,6 +28,11 @@ SCOPES = ("https://www.googleapis.com/auth/bigquery",)
 FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 _SETTING = "bigquery.credentials"
+_SUBJECT_TOO_LONG = r"google\.subject exceeds"
+_HOW_TO_SHORTEN = (
+    "since Google takes 127 bytes: give the role a shorter name, or map google.subject to less of it in the provider's"
+    " attribute mapping"
+)
 _AUDIENCE = "//iam.googleapis.com/"
 _TOKEN_URL = "https://sts.googleapis.com/v1/token"
 _TOKEN_TYPE = "urn:ietf:params:aws:token-type:aws4_request"
@@ -105,7 +112,12 @@ class _Federated(aws.Credentials):
                 )
             return response
 
-        super().refresh(ask)  # type: ignore[no-untyped-call]
+        try:
+            super().refresh(ask)  # type: ignore[no-untyped-call]
+        except google.auth.exceptions.GoogleAuthError as error:
+            if not re.search(_SUBJECT_TOO_LONG, str(error)):
+                raise
+            raise _unusable(f"{self._aws_security_credentials_supplier.subject()}; {error}") from error
 
 
 class _BotocoreSupplier(aws.AwsSecurityCredentialsSupplier):
@@ -122,16 +134,30 @@ class _BotocoreSupplier(aws.AwsSecurityCredentialsSupplier):
             frozen = None if found is None else found.get_frozen_credentials()
         except AWS_ERRORS as error:
             waitable = isinstance(delivery_error(error, setting=_SETTING), TransientError)
-            raise _no_credentials(f"no AWS credentials: {error}", retryable=waitable) from error
+            raise _unusable(f"no AWS credentials: {error}", retryable=waitable) from error
         if frozen is None:
-            raise _no_credentials("no AWS credentials: none found", retryable=False)
+            raise _unusable("no AWS credentials: none found", retryable=False)
         return aws.AwsSecurityCredentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    def subject(self) -> str:
+        """What google.subject is, and what may be done about its length. Asks STS, and does without its answer."""
+        config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=5)
+        try:
+            sts = self._session.create_client("sts", region_name=self._region, config=config)
+            arn = str(sts.get_caller_identity()["Arn"])
+        except AWS_ERRORS:
+            return f"the role's name is too long for google.subject, {_HOW_TO_SHORTEN}"
+        role = arn.split("/")[1] if "/" in arn else arn
+        return (
+            f"google.subject is {arn} ({len(arn.encode())} bytes): the role's name, {role}, has {len(role)} characters"
+            f" and is too long, {_HOW_TO_SHORTEN}"
+        )
 
     def get_aws_region(self, context: object, request: object) -> str:
         return self._region
 
 
-def _no_credentials(message: str, *, retryable: bool) -> Exception:
+def _unusable(message: str, *, retryable: bool = False) -> Exception:
     error: Exception = google.auth.exceptions.RefreshError(  # type: ignore[no-untyped-call]
         message, retryable=retryable
     )
