@@ -102,8 +102,6 @@ class AwsLimits:
                 return await self._put_record(call)
         if (name := _CALLS.get(operation)) and self._meters.take((name, _ACCOUNT, 1)):
             return _error(_LIMIT_EXCEEDED, f"Rate exceeded for account {_ACCOUNT}.")
-        if operation in _RESHARDING:
-            self._ranges.clear()
         answer = await call.forward()
         if operation in _RESHARDING:
             self._ranges.clear()

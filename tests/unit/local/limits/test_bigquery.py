@@ -155,9 +155,10 @@ def test_bytes_a_second_are_a_quota_of_the_project() -> None:
 
 def test_the_bounds_of_partitions_are_days() -> None:
     google = BigQuery()
-    inside = [NOW - timedelta(days=3650), NOW + timedelta(days=366)]
+    midnight, night = NOW.replace(hour=0), NOW.replace(hour=23, minute=59)
+    inside = [midnight - timedelta(days=3650), night + timedelta(days=366)]
     assert google.insert(*({"n": 0, "time": time.isoformat()} for time in inside)) == (200, {})
-    outside = [NOW - timedelta(days=3651), NOW + timedelta(days=367)]
+    outside = [night - timedelta(days=3651), midnight + timedelta(days=367)]
     status, answer = google.insert(*({"n": 0, "time": time.isoformat()} for time in outside))
     assert status == 200
     assert [one["errors"][0]["reason"] for one in answer["insertErrors"]] == ["invalid", "invalid"]
