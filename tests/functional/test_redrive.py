@@ -30,6 +30,8 @@ from consumer.settings import PROJECT_ROOT, Backend, Settings, load
 from consumer.sinks.build import ShardContext, sink_module
 from consumer.sinks.dead_letters import DeadLetterPlace, DeadLetterSink
 
+pytestmark = pytest.mark.timeout(420)
+
 SHARDS = ("shardId-000000000000", "shardId-000000000001")
 FORMER = {"s3.max_depth": "500"}
 MENDED = {"s3.max_depth": "600"}
@@ -193,7 +195,7 @@ def redriven_with_kills(application: Application, scale: Scale) -> None:
     assert again == 1  # there is nothing to do
 
 
-SCALES = [SMALL, pytest.param(FULL, marks=pytest.mark.tools)]
+SCALES = [SMALL, pytest.param(FULL, marks=[pytest.mark.tools, pytest.mark.timeout(1800)])]
 
 
 @pytest.mark.parametrize("scale", SCALES, ids=["some", "10000"])

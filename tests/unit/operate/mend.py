@@ -14,3 +14,8 @@ def mend(payload: bytes) -> bytes | list[bytes] | None:
     if payload.startswith(b"oops"):
         return json.dumps({"mended": payload.decode()}).encode()
     return payload
+
+
+def date(payload: bytes) -> bytes:
+    """Gives a record a time."""
+    return payload.replace(b'{"n"', b'{"time":"2020-02-03T04:05:06Z","n"')

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from consumer.operate.dead_letters import lock
 from tests.unit.operate.fake_s3 import FakeS3, answer
+from tests.unit.operate.mend import date
 from tests.unit.operate.world import DEAD, FORMER, MENDED, World, deep
 
 MEND = "--transform=tests.unit.operate.mend:mend"
@@ -72,6 +73,16 @@ def test_an_object_that_was_never_written_is_made() -> None:
     assert world.lines() == Counter()
     world.run("redrive", "--yes")
     assert world.lines() == Counter([deep(1), deep(2)])
+
+
+def test_a_record_goes_where_its_own_time_files_it() -> None:
+    """By the same code as in delivery: each partition of a chunk is an object of its own."""
+    world = World([[b'{"n":1}', deep(2)]])
+    mend = "--transform=tests.unit.operate.mend:date"
+    assert world.run("redrive", "--yes", "--set=s3.partition_time=record", mend)[0] == 0
+    [key] = [key for key in world.delivered() if "dt=2020-02-03/hour=04/" in key]
+    assert key.endswith("/logs-shardId-000000000000-1000-2.ndjson.gz")
+    assert gzip.decompress(world.s3.body(key)).splitlines() == [date(deep(2))]
 
 
 def test_what_is_refused_again_is_kept_with_the_new_reason_beside_the_old_one() -> None:
