@@ -27,6 +27,9 @@ default)."""
 SHARD_PROCESS_NAME = "shard-process"
 """What ps shows of a shard process, however it was started; Linux takes 15 bytes."""
 
+RUNNING = "running"
+"""The state of a shard process that takes records."""
+
 _MAX_TEXT_CHARACTERS = 4 * 1024
 
 

@@ -9,6 +9,9 @@ EVENTS_VARIABLE = "CONSUMER_EVENTS"
 FORK_SERVER_VARIABLE = "CONSUMER_FORK_SERVER"
 """The socket on which a launcher finds the fork server."""
 
+PAUSED_FILE = "paused.json"
+"""Beside the settings' file, while the application is paused: shard processes look for it."""
+
 NATIVE_VARIABLE = "CONSUMER_NATIVE"
 """`off` makes a process and what it starts do without the C library."""
 

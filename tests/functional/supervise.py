@@ -10,6 +10,7 @@ from consumer.daemon.errors import StartFailed
 from consumer.daemon.prepare.preparation import NotReady, Patience, Stopped
 from consumer.daemon.report.leases import SHARD_END, Lease
 from consumer.daemon.report.log import Log
+from consumer.daemon.report.pause import Pause
 from consumer.daemon.supervise.service import serve
 from consumer.settings import Settings, load
 
@@ -38,6 +39,16 @@ def read_leases() -> list[Lease]:
     return [Lease(shard="shardId-000000000000", owner=None, counter=0, checkpoint=SHARD_END)]
 
 
+class NoFlag:
+    """An application that nobody pauses."""
+
+    def read(self) -> None:
+        return None
+
+    def stopped(self, pause: Pause, worker: str, at_ms: int) -> None:
+        raise AssertionError
+
+
 def main(java: str, assignments: list[str]) -> int:
     overrides = dict(word.split("=", 1) for word in assignments)
     own = {"s3.bucket": "bucket", "jvm.java": java, "http.port": "0", "shard.fork_server": "false"}
@@ -54,6 +65,7 @@ def main(java: str, assignments: list[str]) -> int:
             prepare=prepare,
             count_shards=count_shards,
             lease_reader=lambda _: read_leases,
+            flag_of=lambda _: NoFlag(),
         )
     except StartFailed as error:
         log.error(str(error))

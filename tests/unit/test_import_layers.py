@@ -74,6 +74,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.daemon.prepare.aws_probes",
             "consumer.daemon.prepare.dynamodb",
             "consumer.daemon.prepare.lease_table",
+            "consumer.daemon.prepare.pause_flag",
             "consumer.daemon.prepare.positions",
             "consumer.local",
         }

@@ -77,17 +77,18 @@ def assess(
     unread_shards: Collection[str] = (),
     kcl_error: str | None = None,
     paused: str | None = None,
+    resting: bool = False,
 ) -> Health:
     """The health at `now`, in seconds since the epoch. A worker without shards is well: others may hold them.
 
     `faults` is what keeps the preparation of the backend from its end until someone mends it, `unread` why nobody
-    reads which shards (`unread_shards`, by name), `kcl_error` what the KCL complains of meanwhile, `paused` who has
-    paused the application. Reading counts while the JVM runs only: before it does and while it stops, nobody is to
-    read.
+    reads which shards (`unread_shards`, by name), `kcl_error` what the KCL complains of meanwhile. `paused` is who has
+    paused the application, and why; while it is `resting`, paused or until a moment ago, what is not in flight may be
+    as old as it likes. Reading counts while the JVM runs only: before it does and while it stops, nobody is to read.
     """
     statuses = tuple(shards)
     faults = tuple(faults)
-    reasons = [*faults, *(reason for status in statuses for reason in _reasons(status, policy, now))]
+    reasons = [*faults, *(reason for status in statuses for reason in _reasons(status, policy, now, resting))]
     nobody_reads: set[str] = set()
     if phase is Phase.RUNNING:
         not_read = _not_read([*unread, *_uncalled(statuses, policy, now)], kcl_error)
@@ -97,6 +98,8 @@ def assess(
     if phase is Phase.RESTARTING:
         reasons.insert(0, "the JVM has ended and is not running again yet")
     notes = [note for status in statuses for note in _notes(status, policy, now)]
+    if paused is not None:
+        notes.insert(0, f"paused by {paused}")
     states = [shard_state(status, policy, now) for status in statuses]
     if phase is Phase.RUNNING and (nobody_reads or not_read):
         states.append(State.STUCK)
@@ -151,12 +154,14 @@ def hung_for(shards: Iterable[ReportedShard], *, now: float) -> float | None:
     return now - max(moments) if moments else None
 
 
-def _reasons(status: ReportedShard, policy: HealthPolicy, now: float) -> Iterator[str]:
+def _reasons(status: ReportedShard, policy: HealthPolicy, now: float, resting: bool) -> Iterator[str]:
     shard = status.event.shard
     if now - status.last_at > SILENT_AFTER_SECONDS:
         yield f"{shard}: no word from its process {status.event.pid} for {now - status.last_at:.0f} s"
     if status.event.held is not None:
         yield f"{shard}: held: {status.event.held}"
+    if resting and not status.event.in_flight_chunks:
+        return
     since = status.waiting_since()
     age = status.freshness_seconds(now)
     if since is not None and now - since > policy.undelivered_seconds:

@@ -12,6 +12,7 @@ import msgspec
 
 from consumer.daemon.report.complaints import Complaint
 from consumer.daemon.report.health import Health, Phase, State
+from consumer.daemon.report.pause import Pause
 from consumer.daemon.report.pressure import Pressure
 from consumer.daemon.report.shards import ReportedShard
 from consumer.daemon.report.tally import Totals
@@ -116,6 +117,7 @@ class Status:
     kcl_errors: int = 0
     last_kcl_error: Complaint | None = None
     totals: Totals = field(default_factory=Totals)
+    paused: Pause | None = None
     shards: tuple[ShardReport, ...] = field(default=())
 
     @property
@@ -146,6 +148,7 @@ def encode(status: Status) -> bytes:
             "freshness_seconds": status.freshness_seconds,
             "reasons": health.reasons,
             "notes": health.notes,
+            "paused": status.paused,
             "backend": status.identity.backend,
             "application": status.identity.application,
             "worker_id": status.identity.worker_id,

@@ -21,6 +21,7 @@ from consumer.daemon.metrics.memory import ProcessMemory
 from consumer.daemon.metrics.table import Snapshot
 from consumer.daemon.metrics.text import MetricsText
 from consumer.daemon.prepare.backend import count_open_shards, lease_reader_of, prepare_backend
+from consumer.daemon.prepare.pause_flag import PauseFlag
 from consumer.daemon.prepare.preparation import Patience, Stopped
 from consumer.daemon.report import http
 from consumer.daemon.report.channel import Channel
@@ -44,6 +45,7 @@ from consumer.daemon.supervise.java import (
 from consumer.daemon.supervise.jvm_command import Commands
 from consumer.daemon.supervise.lease_watch import ReadLeases, watching_leases
 from consumer.daemon.supervise.metrics_push import Pusher, Pushes, pushing
+from consumer.daemon.supervise.pause_watch import Flag, PauseFile, PauseWatch, watching_pause
 from consumer.daemon.supervise.restarts import RestartPolicy
 from consumer.daemon.supervise.state import StateDirectory, directory_of, locked
 from consumer.daemon.supervise.supervisor import EXIT_OK, Limits, Sources, Supervisor
@@ -63,6 +65,8 @@ type CountShards = Callable[[Settings], int | None]
 
 type LeaseReader = Callable[[Settings], ReadLeases]
 
+type FlagOf = Callable[[Settings], Flag]
+
 
 def serve(
     settings: Settings,
@@ -72,6 +76,7 @@ def serve(
     prepare: Prepare = prepare_backend,
     count_shards: CountShards = count_open_shards,
     lease_reader: LeaseReader = lease_reader_of,
+    flag_of: FlagOf = PauseFlag,
 ) -> int:
     """Runs the daemon in this process until it is told to stop; returns its exit code.
 
@@ -81,7 +86,9 @@ def serve(
     with locked(directory_of(settings, worker_id=worker_id(settings)), warn=log.warning) as state:
         command = render_files(settings, state, environment)
         with asyncio.Runner() as runner:
-            return runner.run(_serve(settings, state, command, prepare, count_shards, lease_reader, log))
+            return runner.run(
+                _serve(settings, state, command, prepare, count_shards, lease_reader, flag_of, log)
+            )
 
 
 def _refuse_few_descriptors() -> None:
@@ -110,6 +117,7 @@ async def _serve(
     prepare: Prepare,
     count_shards: CountShards,
     lease_reader: LeaseReader,
+    flag_of: FlagOf,
     log: Log,
 ) -> int:
     processes.adopt_orphans()
@@ -117,6 +125,14 @@ async def _serve(
     supervisor = _supervisor(settings, state, forked, log)
     pushes = _pushes(settings, log)
     snapshot = _snapshots(settings, supervisor, forked, pushes)
+    pauses = PauseWatch(
+        flag_of(settings),
+        PauseFile(state),
+        supervisor,
+        worker_id=worker_id(settings),
+        now_ms=lambda: int(time.time() * 1000),
+        log=log,
+    )
     async with AsyncExitStack() as stack:
         stack.enter_context(_signals_stop(supervisor))
         if settings.integer("http.port"):
@@ -155,6 +171,7 @@ async def _serve(
             lease_reader(settings), supervisor, now=time.time, seconds=_unread_seconds(settings) / 4
         )
         await stack.enter_async_context(looks)
+        await stack.enter_async_context(watching_pause(pauses))
         return await supervisor.run(commands)
 
 

@@ -18,6 +18,7 @@ from consumer.daemon.report.health import HealthPolicy, Phase, assess, hung_for,
 from consumer.daemon.report.health_log import HealthLog
 from consumer.daemon.report.leases import Lease, Leases
 from consumer.daemon.report.log import Log
+from consumer.daemon.report.pause import Pause
 from consumer.daemon.report.shards import ReportedShard, Shards
 from consumer.daemon.report.status import Identity, ShardReport, Status
 from consumer.daemon.report.tally import Tally
@@ -29,7 +30,7 @@ from consumer.daemon.supervise.jvm_command import Commands
 from consumer.daemon.supervise.logback import event_of, read_line, says_that_the_jvm_ends
 from consumer.daemon.supervise.restarts import RestartPolicy
 from consumer.daemon.supervise.session import describe_exit
-from consumer.domain.events import Event, LogEvent, StatusEvent
+from consumer.domain.events import RUNNING, Event, LogEvent, StatusEvent
 
 _ORDERLY_CODES = frozenset({0, 143, -signal.SIGTERM})
 """A JVM ended by SIGTERM reports 143 after its shutdown hooks, or the signal itself before it has any."""
@@ -94,6 +95,8 @@ class Supervisor:
         self._jvm: Jvm | None = None
         self._phase = Phase.PREPARING
         self._faults: tuple[str, ...] = ()
+        self._paused: Pause | None = None
+        self._resumed_at: float | None = None
         self._without_shards_since = sources.now()
         self._restart_count = 0
         self._started_at = sources.now()
@@ -116,6 +119,16 @@ class Supervisor:
         """The backend cannot be prepared until these are mended; none ends that. May be called from any thread."""
         self._faults = faults
 
+    def pause(self, pause: Pause | None) -> None:
+        """The application is paused by somebody, or goes on."""
+        if pause is None and self._paused is not None:
+            self._resumed_at = self._sources.now()
+        self._paused = pause
+
+    def has_stopped(self) -> bool:
+        """Whether no shard process takes records, as far as they have said so."""
+        return all(status.event.state != RUNNING for status in self._shards)
+
     @property
     def stopping(self) -> asyncio.Event:
         return self._stopping
@@ -136,6 +149,8 @@ class Supervisor:
         """Takes all rows of the lease table."""
         reading = {status.event.shard for status in self._shards}
         self._leases.seen(leases, reading=reading, now=self._sources.now())
+        if self._paused is not None:
+            self._end_paused_without_lease(leases)
 
     def missed_leases(self, trouble: str, *, asked_at: float) -> None:
         """Takes why the lease table could not be read, which was tried at that time."""
@@ -154,6 +169,8 @@ class Supervisor:
                 unread=self._unread(now),
                 unread_shards=self._leases.unread(now=now, limit_seconds=self._health.unread_seconds),
                 kcl_error=self._complaints.last(now=now),
+                paused=None if self._paused is None else str(self._paused),
+                resting=self._is_resting(now),
             ),
             kcl_errors=self._complaints.errors,
             last_kcl_error=self._complaints.last_error,
@@ -162,6 +179,7 @@ class Supervisor:
             jvm_pid=None if self._jvm is None else self._jvm.pid,
             restarts=self._restart_count,
             totals=self._tally.totals(),
+            paused=self._paused,
             shards=tuple(self._reported(status, now) for status in self._shards),
         )
 
@@ -285,6 +303,21 @@ class Supervisor:
         )
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay)
+
+    def _is_resting(self, now: float) -> bool:
+        """Paused, or resumed so lately that what came meanwhile cannot be delivered yet."""
+        if self._paused is not None:
+            return True
+        return self._resumed_at is not None and now - self._resumed_at <= self._health.undelivered_seconds
+
+    def _end_paused_without_lease(self, leases: Sequence[Lease]) -> None:
+        """A callback that waits for the end of a pause would not hear that its lease has gone to another worker; what
+        it waits with is the other's to deliver."""
+        owners = {lease.shard: lease.owner for lease in leases}
+        for status in self._shards:
+            owner = owners.get(status.event.shard, self._identity.worker_id)
+            if owner not in (None, self._identity.worker_id):
+                self._drain(status.event)
 
     def _drain(self, event: StatusEvent) -> None:
         """A process that has sent no status may not handle the signal yet, so only those that have get it,

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from consumer.domain.chunks import Chunk, Chunker, Footprint
 from consumer.domain.columns import Records
+from consumer.domain.events import RUNNING
 from consumer.domain.ledger import Ledger
 from consumer.shard.delivery.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointer, Checkpointing
 from consumer.shard.delivery.status import ShardStatus
@@ -76,6 +77,7 @@ class Pipeline:
         self._open_read_ms: int | None = None
         self._drain_until: float | None = None
         self._dropped = False
+        self._paused = False
         self._released_at = now()
         self._message_bytes = 0  # beyond what a usual message takes
         self._taking_records: int | None = None
@@ -88,7 +90,9 @@ class Pipeline:
     def state(self) -> str:
         if self._checkpoints.lease_lost:
             return "lease_lost"
-        return "running" if self._drain_until is None else "draining"
+        if self._drain_until is not None:
+            return "draining"
+        return "paused" if self._paused else RUNNING
 
     @property
     def in_flight_records(self) -> int:
@@ -154,6 +158,8 @@ class Pipeline:
             self._message_bytes = 0
 
     def _take(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer | None) -> None:
+        if self._paused:
+            self._wait(lambda: not self._paused, checkpointer)
         if self._takes_no_more():
             self._give_up(self._chunker.open_records + len(records))
             self._checkpoint_if_due(checkpointer)
@@ -234,6 +240,12 @@ class Pipeline:
         self._give_up_open_chunk()
         self._wakeup.set()
 
+    def pause(self, paused: bool) -> None:
+        """While paused, a callback that brings records waits before it takes them; what was taken is delivered, but for
+        the open chunk, whose end only further records can tell. Called at any moment; a drain ends the wait."""
+        self._paused = paused
+        self._wakeup.set()
+
     # Inside
 
     def _takes_no_more(self) -> bool:
@@ -269,13 +281,15 @@ class Pipeline:
         self._open_read_ms = None
 
     def _has_room(self) -> bool:
+        if self._paused:
+            return False
         held = self._ledger.in_flight_bytes + self._message_bytes
         has_bytes = self._is_idle() or held < self._limits.max_bytes
         return has_bytes and self._ledger.unsettled_chunks < self._limits.max_chunks
 
     def _has_room_for(self, chunk: Chunk) -> bool:
         held = self._ledger.in_flight_bytes + self._message_bytes + self._limits.footprint.of(chunk.records)
-        return self._is_idle() or (held <= self._limits.max_bytes and self._has_room())
+        return not self._paused and (self._is_idle() or (held <= self._limits.max_bytes and self._has_room()))
 
     def _is_idle(self) -> bool:
         return self._ledger.in_flight_chunks == 0

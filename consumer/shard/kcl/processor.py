@@ -26,6 +26,7 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
         self._tip = tip
         self._parts: tuple[Pipeline, ShardStatus] | None = None
         self.drain_asked = False
+        self._paused = False
 
     @property
     def pipeline(self) -> Pipeline | None:
@@ -41,6 +42,12 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
         if self.pipeline is not None:
             self.pipeline.drain()
 
+    def pause(self, paused: bool) -> None:
+        """At any moment: hold what the KCL brings until `pause(False)`."""
+        self._paused = paused
+        if self.pipeline is not None:
+            self.pipeline.pause(paused)
+
     def initialize(self, initialize_input: Any) -> None:
         start = initialize_input.sequence_number
         self._parts = self._build(
@@ -49,6 +56,7 @@ class ShardProcessor(v3.RecordProcessorBase):  # type: ignore[misc]
         self._parts[1].log(
             "INFO", f"shard process started, reading on from {start}", event="shard_started", position=start
         )
+        self._parts[0].pause(self._paused)
         if self.drain_asked:
             self._parts[0].drain()
 

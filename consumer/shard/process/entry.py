@@ -14,7 +14,7 @@ from typing import NoReturn
 import gevent
 
 from consumer.domain.events import SHARD_PROCESS_NAME, Event, LogEvent
-from consumer.domain.names import EVENTS_VARIABLE, NATIVE_VARIABLE, SETTINGS_VARIABLE
+from consumer.domain.names import EVENTS_VARIABLE, NATIVE_VARIABLE, PAUSED_FILE, SETTINGS_VARIABLE
 from consumer.native import library
 from consumer.settings import Settings
 from consumer.shard.delivery.status import EventSocket, say, send_to_stderr
@@ -51,7 +51,9 @@ def main() -> NoReturn:
     processor = ShardProcessor(partial(build_pipeline, settings, send), tip)
     _handle_signals(processor, drain_seconds(settings) * UNCLAIMED_DRAIN_FACTOR)
     reader = LineReader(descriptors[0])
-    gevent.spawn(_report_status, processor, reader)
+    paused_file = Path(os.environ[SETTINGS_VARIABLE]).with_name(PAUSED_FILE)
+    processor.pause(paused_file.exists())
+    gevent.spawn(_report_status, processor, reader, paused_file)
     # what is loaded by now lives as long as the process
     gc.collect()
     gc.freeze()
@@ -117,10 +119,11 @@ def _end_unclaimed(processor: ShardProcessor) -> NoReturn:
     _exit(1)
 
 
-def _report_status(processor: ShardProcessor, reader: LineReader) -> None:
+def _report_status(processor: ShardProcessor, reader: LineReader, paused_file: Path) -> None:
     memory = FreedMemory()
     while True:
         gevent.sleep(STATUS_SECONDS)
+        processor.pause(paused_file.exists())
         _report(processor, reader)
         if processor.status is not None:
             memory.look(processor.status.counters["bytes_read"])

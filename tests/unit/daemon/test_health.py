@@ -217,3 +217,40 @@ def test_what_keeps_the_backend_from_being_prepared_makes_ill() -> None:
     )
     assert found.reasons == ("no permission (table x)",)
     assert not found.healthy
+
+
+OLD = event(oldest_undelivered_ms=1, oldest_undelivered_read_ms=1)
+
+
+def test_what_waits_on_the_stream_of_a_paused_application_is_no_fault_and_the_pause_is_told() -> None:
+    result = assess(
+        phase=Phase.RUNNING,
+        shards=shards_with(OLD),
+        policy=POLICY,
+        now=NOW,
+        paused="ops@host: a migration",
+        resting=True,
+    )
+    assert result.healthy
+    assert result.notes[0] == "paused by ops@host: a migration"
+
+
+def test_a_backend_that_does_not_take_what_is_in_flight_is_ill_in_a_pause_as_well() -> None:
+    in_flight = event(oldest_undelivered_ms=1, oldest_undelivered_read_ms=1, in_flight_chunks=1)
+    result = assess(
+        phase=Phase.RUNNING, shards=shards_with(in_flight), policy=POLICY, now=NOW, paused="x", resting=True
+    )
+    assert not result.healthy
+
+
+def test_after_a_pause_the_age_counts_again() -> None:
+    assert not assess(phase=Phase.RUNNING, shards=shards_with(OLD), policy=POLICY, now=NOW).healthy
+
+
+def test_a_shard_that_is_held_or_silent_is_ill_in_a_pause_as_well() -> None:
+    shards = shards_with(event("a", held="the schema"), at=NOW - SILENT_AFTER_SECONDS - 1)
+    result = assess(phase=Phase.RUNNING, shards=shards, policy=POLICY, now=NOW, paused="x", resting=True)
+    assert [reason.split(":")[1] for reason in result.reasons][:2] == [
+        " no word from its process 7 for 31 s",
+        " held",
+    ]

@@ -202,6 +202,74 @@ def test_an_outage_blocks_the_callback_until_something_happens() -> None:
     assert shard.log == ["start 1-1", "wait"]
 
 
+# A pause
+
+
+def test_a_paused_shard_takes_no_record_until_it_goes_on() -> None:
+    shard = Shard(interval=60)
+    shard.pipeline.pause(True)
+    assert shard.pipeline.state == "paused"
+    shard.while_waiting(lambda: None, lambda: shard.pipeline.pause(False))
+    assert shard.accept(*numbered(1, 1)) == ["wait", "wait", "start 1-1"]
+    assert shard.pipeline.state == "running"
+
+
+def test_what_was_taken_before_a_pause_is_delivered_and_checkpointed_in_it() -> None:
+    shard = Shard(max_chunks=3)
+    shard.accept(*numbered(1, 2))
+    shard.pipeline.pause(True)
+    shard.while_waiting(shard.durable(1, 2))
+    with pytest.raises(Stuck):
+        shard.accept(*numbered(3, 3))
+    assert shard.log == ["start 1-1", "start 2-1", "wait", "durable 1", "durable 2", "checkpoint 2", "wait"]
+
+
+def test_a_pause_holds_what_is_left_of_a_message() -> None:
+    shard = Shard(max_chunks=1, interval=60)
+    shard.while_waiting(
+        lambda: shard.pipeline.pause(True),
+        shard.durable(1),
+        lambda: shard.pipeline.pause(False),
+        shard.durable(2),
+    )
+    assert shard.accept(*numbered(1, 2)) == [
+        "start 1-1",
+        "wait",
+        "wait",
+        "durable 1",
+        "checkpoint 1",
+        "wait",
+        "start 2-1",
+        "wait",
+        "durable 2",
+    ]
+
+
+def test_chunks_are_cut_alike_whenever_a_shard_was_paused() -> None:
+    """I2: the open chunk stays open however long the pause is."""
+    shard = Shard(chunk_records=3, max_chunks=9)
+    shard.accept(*numbered(1, 2))
+    shard.pipeline.pause(True)
+    shard.while_waiting(lambda: shard.passes(10 * WINDOW_MS), lambda: shard.pipeline.pause(False))
+    assert shard.accept(*numbered(3, 4)) == ["wait", "wait", "start 1-3"]
+
+
+def test_a_drain_ends_a_pause_and_what_waited_is_dropped() -> None:
+    shard = Shard()
+    shard.pipeline.pause(True)
+    shard.while_waiting(shard.pipeline.drain)
+    assert shard.accept(*numbered(1, 1)) == ["wait"]
+    assert shard.pipeline.state == "draining"
+    assert shard.shut_down() == []
+
+
+def test_a_lost_lease_ends_a_pause() -> None:
+    shard = Shard()
+    shard.pipeline.pause(True)
+    shard.while_waiting(shard.pipeline.lose_lease)
+    assert shard.accept(*numbered(1, 1)) == ["wait"]
+
+
 # Checkpoints
 
 
