@@ -203,6 +203,8 @@ close:
 EXPORT uint64_t json_lines(const byte *text, uint64_t text_bytes, const uint32_t *sizes, uint64_t count) {
     const byte *limit = text + text_bytes;
     for (uint64_t index = 0; index < count; index++) {
+        /* sizes that go beyond the text are a caller's mistake, which must not become a read beyond it */
+        if (UNLIKELY(sizes[index] >= (uint64_t)(limit - text))) return index;
         const byte *end = text + sizes[index];
         const byte *place = json_value(text, limit);
         if (UNLIKELY(!place)) return index;

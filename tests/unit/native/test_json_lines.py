@@ -227,6 +227,15 @@ def test_nothing_behind_the_end_counts(native: Any) -> None:
     assert native.json_lines(library.address(text), len(text) - 1, library.address(sizes), 1) == 0
 
 
+@pytest.mark.parametrize("fitting", [0, 1, 3])
+def test_sizes_beyond_the_text_are_not_followed(native: Any, fitting: int) -> None:
+    """Not even to a text that has no address."""
+    text = bytearray(b"{}\n" * fitting)
+    sizes = array("I", [2] * fitting + [2, 2_000_000_000])
+    address = library.address(text) if text else 0
+    assert native.json_lines(address, len(text), library.address(sizes), len(sizes)) == fitting
+
+
 def test_addresses_are_those_of_the_bytes() -> None:
     text = bytearray(b"0123456789")
     assert ctypes.string_at(library.address(memoryview(text)[3:]), 2) == b"34"
