@@ -186,6 +186,7 @@ def test_a_signal_during_preparation_ends_in_order(start: StartDaemon, prepare: 
     daemon = start(PREPARE=prepare)
     daemon.line("preparing")
     daemon.signal(signal.SIGTERM)
+    daemon.line("ended in order, before anything was read")
     assert daemon.end() == 0
 
 
