@@ -10,7 +10,7 @@ from consumer.daemon.errors import StartFailed
 from consumer.daemon.prepare.preparation import NotReady, Patience, Stopped
 from consumer.daemon.report.leases import SHARD_END, Lease
 from consumer.daemon.report.log import Log
-from consumer.daemon.report.pause import Pause
+from consumer.daemon.report.pause import Pause, Paused
 from consumer.daemon.supervise.service import serve
 from consumer.settings import Settings, load
 
@@ -35,18 +35,21 @@ def count_shards(settings: Settings) -> int | None:
 
 
 def read_leases() -> list[Lease]:
-    """Of a shard that nobody has to read."""
-    return [Lease(shard="shardId-000000000000", owner=None, counter=0, checkpoint=SHARD_END)]
+    """Of a shard that nobody has to read, or that LEASE_OWNER reads."""
+    owner = os.environ.get("LEASE_OWNER")
+    checkpoint = SHARD_END if owner is None else "123"
+    return [Lease(shard="shardId-000000000000", owner=owner, counter=0, checkpoint=checkpoint)]
 
 
-class NoFlag:
-    """An application that nobody pauses."""
+class Flag:
+    """An application that is paused as PAUSED says."""
 
-    def read(self) -> None:
-        return None
+    def read(self) -> Paused | None:
+        why = os.environ.get("PAUSED")
+        return None if why is None else Paused(Pause(who="ops@host", why=why, at_ms=1_000))
 
     def stopped(self, pause: Pause, worker: str, at_ms: int) -> None:
-        raise AssertionError
+        raise AssertionError("its shard process takes records")
 
 
 def main(java: str, assignments: list[str]) -> int:
@@ -65,7 +68,7 @@ def main(java: str, assignments: list[str]) -> int:
             prepare=prepare,
             count_shards=count_shards,
             lease_reader=lambda _: read_leases,
-            flag_of=lambda _: NoFlag(),
+            flag_of=lambda _: Flag(),
         )
     except StartFailed as error:
         log.error(str(error))

@@ -198,6 +198,24 @@ def test_a_hung_jvm_is_killed_and_started_again(start: StartDaemon, tmp_path: Pa
     assert again != jvm
 
 
+def test_a_paused_shard_process_whose_lease_has_gone_to_another_worker_is_drained(start: StartDaemon) -> None:
+    daemon = start(
+        "health.unread_after=1s", "failoverTimeMillis=1000", PAUSED="a migration", LEASE_OWNER="other"
+    )
+    daemon.line("paused by ops@host: a migration")
+    _, shard = daemon.running()
+    daemon.line("shardId-000000000000: draining")
+    assert runs(shard)
+
+
+def test_a_shard_process_is_left_alone_where_nothing_is_paused(start: StartDaemon) -> None:
+    daemon = start("health.unread_after=1s", "failoverTimeMillis=1000", LEASE_OWNER="other")
+    daemon.line("worker other has its lease and does not renew it")
+    daemon.signal(signal.SIGTERM)
+    asked = daemon.line("SIGTERM: ending in order|draining")
+    assert asked[0] == "SIGTERM: ending in order"
+
+
 def test_two_supervisors_of_one_application_refuse_each_other(start: StartDaemon) -> None:
     first = start()
     first.running()
