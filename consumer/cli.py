@@ -32,6 +32,8 @@ COMMANDS = {
     "check": Command("check a backend's settings, then what they point to", "consumer.cli:check"),
     "health": Command("ask the daemons that run here", "consumer.daemon.commands.health:health_main"),
     "deadletters": Command("list, redrive or discard dead letters", "consumer.cli:deadletters"),
+    "pause": Command("let an application take no more records", "consumer.cli:pause"),
+    "resume": Command("let a paused application go on", "consumer.cli:resume"),
     "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
     "put": Command("put records on a stream", "consumer.local.commands:put_main"),
     "demo": Command(
@@ -75,6 +77,18 @@ def deadletters(arguments: Sequence[str]) -> int:
     from consumer.operate.dead_letters.command import deadletters_main
 
     return deadletters_main(arguments, find_embedded=_find_embedded)
+
+
+def pause(arguments: Sequence[str]) -> int:
+    from consumer.operate.pause import pause_main
+
+    return pause_main(arguments, find_embedded=_find_embedded)
+
+
+def resume(arguments: Sequence[str]) -> int:
+    from consumer.operate.pause import resume_main
+
+    return resume_main(arguments, find_embedded=_find_embedded)
 
 
 def _find_embedded(backend: str) -> "Embedded":

@@ -42,7 +42,12 @@ NARROWED: dict[tuple[str, str], frozenset[str]] = {
         }
     ),  # the supervisor delivers nothing
     ("consumer.operate", "consumer.daemon"): frozenset(
-        {"consumer.daemon.commands.arguments", "consumer.daemon.errors", "consumer.daemon.prepare"}
+        {
+            "consumer.daemon.commands.arguments",
+            "consumer.daemon.errors",
+            "consumer.daemon.prepare",
+            "consumer.daemon.report.pause",
+        }
     ),  # an operator's command runs beside the daemon, wherever that runs
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from consumer.daemon.report.shards import ReportedShard
+from consumer.domain.events import RUNNING
 from consumer.domain.unread_times import COUNTER
 
 SILENT_AFTER_SECONDS = 30.0
@@ -127,9 +128,11 @@ def shard_state(status: ReportedShard, policy: HealthPolicy, now: float) -> Stat
         return State.SETUP_BLOCKED
     if event.held is not None:
         return State.HELD
+    if event.state == "paused":
+        return State.PAUSED
     if waits or status.freshness_seconds(now) > policy.undelivered_seconds:
         return State.LAGGING
-    return {"running": State.RUNNING, "paused": State.PAUSED}.get(event.state, State.DRAINING)
+    return State.RUNNING if event.state == RUNNING else State.DRAINING
 
 
 def _state(phase: Phase, states: Collection[State], *, blocked: bool) -> State:

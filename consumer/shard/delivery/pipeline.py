@@ -121,7 +121,7 @@ class Pipeline:
 
     @property
     def waited_seconds(self) -> float:
-        """How long callbacks have waited for deliveries, the wait that lasts included."""
+        """How long callbacks have waited for deliveries, the wait that lasts included; a pause is none."""
         since = self._waiting_since
         return self._waited_seconds + (0.0 if since is None else self._now() - since)
 
@@ -158,13 +158,14 @@ class Pipeline:
             self._message_bytes = 0
 
     def _take(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer | None) -> None:
+        self._taking_records = self._chunker.open_records + len(records)
         if self._paused:
             self._wait(lambda: not self._paused, checkpointer)
         if self._takes_no_more():
-            self._give_up(self._chunker.open_records + len(records))
+            untracked, self._taking_records = self._taking_records, None
+            self._give_up(untracked)
             self._checkpoint_if_due(checkpointer)
             return
-        self._taking_records = self._chunker.open_records + len(records)
         now_ms = self._status.now_ms()
         read_ms = now_ms if self._open_read_ms is None else self._open_read_ms
         left = records.held_bytes + self._chunker.open_held_bytes
@@ -309,9 +310,9 @@ class Pipeline:
                 return
             if self.is_draining() if until is None else self._now() >= until:
                 return
-            self._waiting_since = self._now()
+            self._waiting_since = None if self._paused else self._now()
             self._wakeup.wait(self._next_look(until, may_checkpoint=checkpointer is not None))
-            self._waited_seconds += self._now() - self._waiting_since
+            self._waited_seconds = self.waited_seconds
             self._waiting_since = None
 
     def _next_look(self, until: float | None, *, may_checkpoint: bool) -> float | None:
