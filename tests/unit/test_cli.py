@@ -45,7 +45,17 @@ def test_a_command_that_is_interrupted_ends_without_a_trace(monkeypatch: pytest.
 
 
 def test_every_command_has_an_entry_point() -> None:
-    assert {"start", "check", "health", "deadletters", "pause", "resume", "local", "put", "demo"} == cli.offered().keys()
+    assert {
+        "start",
+        "check",
+        "health",
+        "deadletters",
+        "pause",
+        "resume",
+        "local",
+        "put",
+        "demo",
+    } == cli.offered().keys()
     assert all(callable(command.load()) for command in cli.offered().values())
 
 

@@ -456,7 +456,7 @@ METRICS: tuple[Metric, ...] = (
         unit="1",
         meaning="1 while the application is paused",
         source=_SUPERVISOR,
-        read=lambda snapshot: _one(float(snapshot.status.health.state is State.PAUSED)),
+        read=lambda snapshot: _one(float(snapshot.status.paused is not None)),
     ),
     Metric(
         name="consumer_jvm_restarts_total",

@@ -12,8 +12,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from consumer.daemon.prepare.aws import FORBIDDEN, ask, client, code_of
-from consumer.daemon.prepare.lease_table import MISSING, dynamodb_service, kcl_tables
+from consumer.daemon.prepare.aws import ask, client, code_of
+from consumer.daemon.prepare.dynamodb import MISSING, dynamodb_service, refusal
+from consumer.daemon.prepare.lease_table import kcl_tables
 from consumer.daemon.prepare.preparation import Unusable
 from consumer.daemon.report.pause import Pause, Paused
 from consumer.settings import Settings
@@ -33,6 +34,7 @@ class PauseFlag:
     """Each call is one request; it blocks and raises Trouble. The client is made at the first."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._service = dynamodb_service(settings)
         self._table = kcl_tables(settings)[2].name
         self._client: Any = None
@@ -85,7 +87,7 @@ class PauseFlag:
         try:
             answer: dict[str, Any] = ask(lambda: call(TableName=self._table, **request), self._service)
         except ClientError as error:
-            raise _refusal(error, self._table) from error
+            raise _refusal(error, self._table, self._settings) from error
         return answer
 
 
@@ -93,17 +95,13 @@ class _Unmet(Exception):
     """The condition of a write does not hold."""
 
 
-def _refusal(error: ClientError, table: str) -> Exception:
+def _refusal(error: ClientError, table: str, settings: Settings) -> Exception:
     code = code_of(error)
     if code == _CONFLICT:
         return _Unmet()
     if code == MISSING:
         return NeverRun(f'no worker of this application has ever started: there is no table "{table}"')
-    if code in FORBIDDEN:
-        return Unusable(
-            f'table "{table}": not allowed: give the role dynamodb:{error.operation_name} (deploy/iam)'
-        )
-    return Unusable(f'table "{table}": {error}')
+    return refusal(error, f'table "{table}"', settings)
 
 
 def _paused(item: Mapping[str, Any]) -> Paused:

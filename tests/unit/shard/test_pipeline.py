@@ -668,3 +668,20 @@ def test_an_open_chunk_is_as_old_as_its_first_record() -> None:
     shard.passes(1)
     shard.accept(record(2))
     assert shard.pipeline.oldest_undelivered_read_ms == 1_000_000
+
+
+def test_what_waits_for_the_end_of_a_pause_is_in_flight_and_no_back_pressure() -> None:
+    shard = Shard(chunk_records=2, max_chunks=9)
+    shard.accept(*numbered(1, 1))
+    shard.pipeline.pause(True)
+    seen: list[tuple[int, float]] = []
+
+    def look() -> None:
+        shard.passes(100)
+        seen.append((shard.pipeline.in_flight_records, shard.pipeline.waited_seconds))
+
+    shard.while_waiting(look, shard.pipeline.drain)
+    shard.accept(*numbered(2, 4))
+    assert seen == [(4, 0.0)]
+    assert shard.pipeline.waited_seconds == 0.0
+    assert shard.pipeline.in_flight_records == 0
