@@ -51,6 +51,10 @@ def resources(on: str, application: str, backend: Backend) -> set[str]:
     }[on]
 
 
+OPERATOR = "operator"
+"""The policy of whoever runs the commands in consumer/operate."""
+
+
 def granted(name: str) -> set[tuple[str, str]]:
     return {
         (action, resource)
@@ -87,7 +91,8 @@ def test_what_a_setting_asks_for_has_a_policy_that_grants_it_and_nothing_else(pl
 def test_every_policy_of_deploy_is_in_the_table() -> None:
     named = {f"iam/{backend}.json" for backend in BACKENDS} | set(ADDED)
     policies = {f"iam/{path.name}" for path in (DEPLOY / "iam").glob("*.json")}
-    assert {one for one in policies if "trust-" not in one} == named | {"iam/stream-account.json"}
+    others = {"iam/stream-account.json", f"iam/{OPERATOR}.json"}
+    assert {one for one in policies if "trust-" not in one} == named | others
 
 
 def test_the_role_of_the_streams_account_may_read_it_and_nothing_else() -> None:
@@ -249,9 +254,12 @@ def names_in(folder: Path) -> Iterator[str]:
                 yield node.value
 
 
-def used_names() -> set[str]:
+def used_names(*, operator: bool) -> set[str]:
+    """By the daemon, or by the commands of an operator, whose rights are other ones."""
     shipped = [
-        path for path in (PROJECT_ROOT / "consumer").iterdir() if path.is_dir() and path.name != "local"
+        path
+        for path in (PROJECT_ROOT / "consumer").iterdir()
+        if path.is_dir() and path.name != "local" and (path.name == "operate") is operator
     ]
     return {name for folder in shipped for name in names_in(folder)}
 
@@ -261,8 +269,8 @@ def action_of(service: str, operation: str) -> str:
     return f"{service}:{permissions.get(operation, operation)}"
 
 
-def asked_of_aws() -> set[str]:
-    session, names = botocore.session.get_session(), used_names()
+def asked_of_aws(*, operator: bool = False) -> set[str]:
+    session, names = botocore.session.get_session(), used_names(operator=operator)
     return {
         action_of(service, operation)
         for service in SERVICES
@@ -315,6 +323,19 @@ def test_what_the_code_asks_of_aws_is_in_the_table() -> None:
     asked = asked_of_aws()
     assert {"s3:PutObject", "s3:ListBucket", "dynamodb:Query", "sts:AssumeRole"} <= asked
     assert asked - rows() == FREE
+
+
+def test_what_an_operators_commands_ask_of_aws_is_in_his_policy() -> None:
+    asked = asked_of_aws(operator=True)
+    assert {"s3:PutObject", "s3:DeleteObject", "s3:HeadObject"} <= asked
+    may = {action for action, _ in granted(OPERATOR)}
+    assert {"s3:GetObject" if one == "s3:HeadObject" else one for one in asked} - may == set()
+    flag = {
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:DeleteItem",
+    }  # PauseFlag, read and written by both
+    assert flag <= may
 
 
 def methods_of_the_client() -> set[str]:
