@@ -15,6 +15,7 @@ import msgspec
 
 from consumer.domain.errors import DeliveryError
 from consumer.operate.errors import Refused
+from consumer.operate.patience import PATIENCE, Patience
 from consumer.settings import Settings
 from consumer.sinks.aws import AWS_ERRORS, delivery_error, encryption_options
 
@@ -46,6 +47,7 @@ class AuditPlace:
     prefix: str
     application: str
     put_options: Mapping[str, str]
+    patience: Patience = PATIENCE
 
     @classmethod
     def of(cls, settings: Settings, client: Any) -> "AuditPlace":
@@ -65,11 +67,14 @@ class AuditPlace:
 
     def put(self, key: str, line: AuditLine) -> None:
         """Raises DeliveryError."""
+        self.patience.keep(lambda: self._put(key, msgspec.json.encode(line) + b"\n"))
+
+    def _put(self, key: str, body: bytes) -> None:
         try:
             self.client.put_object(
                 Bucket=self.bucket,
                 Key=key,
-                Body=msgspec.json.encode(line) + b"\n",
+                Body=body,
                 ContentType="application/json",
                 **self.put_options,
             )

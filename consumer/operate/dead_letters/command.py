@@ -26,10 +26,11 @@ from consumer.operate.dead_letters.places import Places
 from consumer.operate.dead_letters.redrive import Counts, Redrive
 from consumer.operate.dead_letters.rendering import Renderer
 from consumer.operate.dead_letters.settling import Settlement, settle
-from consumer.operate.dead_letters.store import Bucket, Patience
+from consumer.operate.dead_letters.store import Bucket
 from consumer.operate.dead_letters.transform import Transform, load_transform, unchanged
 from consumer.operate.errors import Refused
 from consumer.operate.moments import moment, span
+from consumer.operate.patience import Patience
 from consumer.sinks.aws import encryption_options
 
 _ACTIONS = ("list", "show", "redrive", "discard")

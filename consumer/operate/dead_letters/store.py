@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from consumer.domain.errors import DeliveryError, SetupError, TransientError
-from consumer.domain.retries import RetryPolicy
+from consumer.domain.errors import DeliveryError, SetupError
+from consumer.operate.patience import Patience
 from consumer.sinks.aws import AWS_ERRORS, delivery_error, error_code
 
 ABSENT = ""
@@ -19,8 +17,6 @@ ABSENT = ""
 _CONFLICTS = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _UNKNOWN = frozenset({"NotImplemented", "501"})
 _MISSING = frozenset({"NoSuchKey", "404"})
-_GIVE_UP_SECONDS = 300.0
-_POLICY = RetryPolicy(base_seconds=0.2, max_seconds=20)
 
 
 class Changed(Exception):
@@ -39,30 +35,6 @@ class Listed:
     key: str
     size: int
     modified: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """Repeats what failed for a reason that passes, for some minutes: then the command ends, to be started again."""
-
-    policy: RetryPolicy = _POLICY
-    sleep: Callable[[float], object] = time.sleep
-    monotonic: Callable[[], float] = time.monotonic
-    tell: Callable[[str], object] = lambda line: None
-
-    def keep[T](self, call: Callable[[], T]) -> T:
-        """What it returns; raises SetupError at once, and TransientError when it has lasted too long."""
-        began, attempt = self.monotonic(), 0
-        while True:
-            try:
-                return call()
-            except TransientError as error:
-                if self.monotonic() - began > _GIVE_UP_SECONDS:
-                    raise
-                if attempt == 3:
-                    self.tell(f"repeating: {error}")
-                self.sleep(self.policy.delay_seconds(error, attempt, random.random))
-                attempt += 1
 
 
 class Bucket:

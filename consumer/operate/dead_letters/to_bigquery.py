@@ -15,7 +15,7 @@ from consumer.domain.errors import RequestRefused, SetupError
 from consumer.operate.dead_letters.destination import Ready, SaveParcel
 from consumer.operate.dead_letters.letters import Letter, Refusal
 from consumer.operate.dead_letters.parcel import Entry, Parcel, Place
-from consumer.operate.dead_letters.store import Patience
+from consumer.operate.patience import Patience
 from consumer.settings import Settings
 from consumer.sinks.base import Outcome
 from consumer.sinks.bigquery.api.connection import HttpConnection

@@ -14,7 +14,8 @@ from consumer.operate.dead_letters.destination import Ready, SaveParcel, chunk_o
 from consumer.operate.dead_letters.letters import Letter, Unreadable
 from consumer.operate.dead_letters.merged_object import Addition, MergedObject
 from consumer.operate.dead_letters.parcel import Entry, Parcel, Place
-from consumer.operate.dead_letters.store import ABSENT, Bucket, Changed, Patience
+from consumer.operate.dead_letters.store import ABSENT, Bucket, Changed
+from consumer.operate.patience import Patience
 from consumer.settings import Settings
 from consumer.sinks.aws import object_options
 from consumer.sinks.json.lines import GZIP_WINDOW_BITS

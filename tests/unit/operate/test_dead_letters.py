@@ -25,8 +25,9 @@ from consumer.operate.dead_letters.lock import Holder, locked
 from consumer.operate.dead_letters.merged_object import Addition, MergedObject
 from consumer.operate.dead_letters.parcel import Entry, Parcel, Piece
 from consumer.operate.dead_letters.rendering import Renderer
-from consumer.operate.dead_letters.store import Bucket, Patience
+from consumer.operate.dead_letters.store import Bucket
 from consumer.operate.errors import Refused
+from consumer.operate.patience import Patience
 from tests.unit.builders import record
 from tests.unit.operate.fake_s3 import BEGIN, FakeS3
 from tests.unit.operate.world import World, deep

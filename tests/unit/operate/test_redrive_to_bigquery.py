@@ -14,7 +14,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.operate.action import Console
 from consumer.operate.dead_letters import command, lock
 from consumer.operate.dead_letters.letters import Letter, letters_of
-from consumer.operate.dead_letters.store import Patience
+from consumer.operate.patience import Patience
 from consumer.sinks.bigquery.api.connection import HttpConnection
 from consumer.sinks.dead_letters import DeadLetterPlace, DeadLetterSink
 from consumer.sinks.http.connection import Answer

@@ -1,14 +1,19 @@
 """Dead letters of an S3 application come back once: killed anywhere, repeated, beside replays of either kind."""
 
 import gzip
+import itertools
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.operate.dead_letters import lock
+from consumer.domain.errors import TransientError
+from consumer.operate.dead_letters import command, lock
+from consumer.operate.patience import Patience
 from tests.unit.operate.fake_s3 import FakeS3, answer
 from tests.unit.operate.mend import date
 from tests.unit.operate.world import DEAD, FORMER, MENDED, World, deep
@@ -207,6 +212,41 @@ def test_killed_at_any_request_and_started_again_it_loses_and_doubles_nothing() 
         assert world.s3.keys("deadletter/redriving/app/parcel") == []
         number += 1
     assert number > 50
+
+
+def test_a_request_that_fails_or_whose_answer_is_lost_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_patience", lambda action: Patience(sleep=lambda seconds: None))
+    for number in range(1, 50):
+        world = World(PAYLOADS)
+        for hook in ("before", "after"):
+            setattr(world.s3, hook, failing_once(number))
+        assert world.run("redrive", "--yes", MEND)[0] == 0
+        assert (number, world.lines(), world.dead()) == (number, ALL, [])
+
+
+def failing_once(number: int) -> Callable[[str, str], None]:
+    """A hook that fails when it is called for so many times."""
+    calls = itertools.count(1)
+
+    def fail(operation: str, key: str) -> None:
+        if next(calls) == number:
+            raise ConnectionClosedError(endpoint_url="https://s3")
+
+    return fail
+
+
+def test_a_store_that_does_not_answer_ends_the_command_after_some_minutes() -> None:
+    clock = itertools.count(0, 60)
+    patience = Patience(sleep=lambda seconds: None, monotonic=lambda: float(next(clock)))
+    attempts = []
+
+    def call() -> None:
+        attempts.append(1)
+        raise TransientError("no answer")
+
+    with pytest.raises(TransientError):
+        patience.keep(call)
+    assert len(attempts) == 6
 
 
 CHOICES = st.sampled_from(
