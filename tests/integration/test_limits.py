@@ -1,13 +1,17 @@
 """storage_write where Google's limits hold: tables quiet for days, stops of a week, crash loops of many shards."""
 
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+import urllib3
+from botocore.exceptions import ClientError
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
@@ -22,6 +26,7 @@ from consumer.local.stack import Stack
 from consumer.settings import Settings, load
 from tests.functional.harness.kcl import Kcl, Message, record
 
+APPEND = "/google.cloud.bigquery.storage.v1.BigQueryWrite/AppendRows"
 HOUR, DAY = 3600, 86_400
 TABLES, CRASHES = 16, 3
 AHEAD = Path(__file__).parents[1] / "functional" / "harness" / "ahead.py"
@@ -38,7 +43,9 @@ _SETTINGS = {
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with stacks.running(tmp_path_factory.mktemp("stack"), shards=1, limits=Limits()) as running:
+    # a byte a second, so that a shard is closed for long enough to be seen
+    limits = Limits(given={"kinesis.read_bytes": 1})
+    with stacks.running(tmp_path_factory.mktemp("stack"), shards=1, limits=limits) as running:
         yield running.stack
         running.check()
 
@@ -82,6 +89,44 @@ def counted(stack: Stack, shard: int) -> Counter[int]:
 
 def once(last: int) -> Counter[int]:
     return Counter(range(1, last + 1))
+
+
+def test_the_embedded_kinesis_closes_a_shard_until_an_answer_is_paid_for(stack: Stack) -> None:
+    client = stack.client("kinesis", retries={"total_max_attempts": 1})
+    client.put_record(StreamName=stack.stream, Data=bytes(100_000), PartitionKey="p")
+    shard = client.list_shards(StreamName=stack.stream)["Shards"][0]["ShardId"]
+    found = client.get_shard_iterator(
+        StreamName=stack.stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+    )
+    iterator = found["ShardIterator"]
+    assert len(client.get_records(ShardIterator=iterator)["Records"]) == 1
+    with pytest.raises(ClientError, match=f"Rate exceeded for shard {shard} in stream") as failure:
+        client.get_records(ShardIterator=iterator)
+    assert failure.value.response["Error"]["Code"] == "ProvisionedThroughputExceededException"
+    control.let_pass(stack.aws_endpoint, 100_000)
+    assert len(client.get_records(ShardIterator=iterator)["Records"]) == 1
+
+
+def test_the_embedded_bigquery_takes_no_rows_of_far_away_partitions(stack: Stack, settings: Settings) -> None:
+    rows = [
+        {"json": {"player_id": "0", "time": moment, "log": "{}"}} for moment in ("1999-01-01T00:00:00Z", None)
+    ]
+    path = f"/bigquery/v2/projects/{stack.project}/datasets/{stack.dataset}/tables/player_log_0/insertAll"
+    answer = urllib3.request("POST", f"{stack.bigquery_endpoint}{path}", json={"rows": rows}).json()
+    errors = [one["errors"][0] for one in answer["insertErrors"]]
+    assert [error["reason"] for error in errors] == ["invalid", "stopped"]
+    assert "for field time of the destination table" in errors[0]["message"]
+
+
+def test_the_embedded_bigquery_ends_calls_without_a_request(stack: Stack) -> None:
+    never = threading.Event()
+    with grpc.insecure_channel(stack.bigquery_grpc) as channel:
+        call = channel.stream_stream(APPEND)(iter(never.wait, True), timeout=60)
+        while call.is_active():
+            control.let_pass(stack.bigquery_endpoint, 601)
+        never.set()
+    assert call.code() is grpc.StatusCode.ABORTED
+    assert "inactive for 600 seconds" in call.details()
 
 
 def test_tables_that_see_a_row_every_three_days_hold_nobody(

@@ -81,7 +81,7 @@ def main() -> None:
     database.connection().execute("SET threads = 1")
     listener = socket.create_server((_HOST, 0), backlog=256)
     interceptors = [WriteLimits(meters, storage_write.resource_of)] if meters else []
-    grpc_server, grpc_port = storage_write.serve(_HOST, rules, interceptors)
+    grpc_server, grpc_port = storage_write.serve(_HOST, rules, interceptors=interceptors)
     child.ready(port=listener.getsockname()[1], grpc_port=grpc_port)
     limited: Any = app
     if meters and twice:

@@ -81,6 +81,17 @@ def _table(reference: tuple[str, str, str]) -> _Table:
     return known
 
 
+def resource_of(path: str) -> dict[str, Any]:
+    """The table of a path `projects/P/datasets/D/tables/T`, as the REST API shows it; empty where there is none."""
+    _, project, _, dataset, _, table = path.split("/")
+    try:
+        loaded = tables.load(project, dataset, table)
+    except BigQueryError:
+        return {}
+    resource: dict[str, Any] = loaded.model_dump(mode="json", exclude_none=True)
+    return resource
+
+
 def store(stream: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Insert all rows or none; returns the errors of those that are at fault. Of a stream that is still to be committed
     the rows are only looked at."""
@@ -213,19 +224,8 @@ def install() -> None:
     write.finalize = _one_at_a_time(write.finalize, lambda request: str(request.name))
 
 
-def resource_of(path: str) -> dict[str, Any]:
-    """The table of a path `projects/P/datasets/D/tables/T`, as the REST API shows it; empty where there is none."""
-    _, project, _, dataset, _, table = path.split("/")
-    try:
-        loaded = tables.load(project, dataset, table)
-    except BigQueryError:
-        return {}
-    resource: dict[str, Any] = loaded.model_dump(mode="json", exclude_none=True)
-    return resource
-
-
 def serve(
-    host: str, rules: Rules, interceptors: Sequence[grpc.ServerInterceptor] = ()
+    host: str, rules: Rules, *, interceptors: Sequence[grpc.ServerInterceptor] = ()
 ) -> tuple[grpc.Server, int]:
     """Read and write APIs on a free port."""
     faults = Faults(rules)
@@ -246,9 +246,7 @@ def serve(
         ),
     }
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=_MOST_CALLS)
-    running = grpc.server(
-        pool, options=[("grpc.max_receive_message_length", -1)], interceptors=list(interceptors)
-    )
+    running = grpc.server(pool, interceptors=interceptors, options=[("grpc.max_receive_message_length", -1)])
     running.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
     )
