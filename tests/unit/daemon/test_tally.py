@@ -35,6 +35,7 @@ def test_last_words_that_come_after_the_end_of_a_process_count() -> None:
     tally = Tally()
     tally.update(event(in_flight=5, records_read=5))
     tally.keep(lambda _: False, now=0)
+    tally.keep(lambda _: False, now=10)
     tally.update(event(in_flight=2, records_read=5, records_delivered=3))
     tally.keep(lambda _: False, now=11)
     totals = tally.totals()

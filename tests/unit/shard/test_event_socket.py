@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.domain.events import MAX_DATAGRAM_BYTES, LogEvent, decode
+from consumer.domain.events import MAX_DATAGRAM_BYTES, Event, LogEvent, decode
 from consumer.shard.delivery.status import EventSocket
 
 DEADLINE_SECONDS = 20.0
@@ -18,6 +18,21 @@ def listening(path: Path) -> Iterator[socket.socket]:
         listener.bind(str(path))
         listener.settimeout(DEADLINE_SECONDS)
         yield listener
+
+
+class Told:
+    """A socket that tells when something is about to be sent."""
+
+    def __init__(self, own: socket.socket, sends: threading.Event) -> None:
+        self._own = own
+        self._sends = sends
+
+    def sendto(self, data: bytes, address: str) -> int:
+        self._sends.set()
+        return self._own.sendto(data, address)
+
+    def close(self) -> None:
+        self._own.close()
 
 
 def event(message: str) -> LogEvent:
@@ -58,10 +73,18 @@ def test_last_words_wait_until_the_supervisor_has_taken_what_was_before_them(pat
         taken = fill(sender, listener)
         assert taken < 2000
         sender.wait_for_room()
-        last = threading.Thread(target=sender.send, args=(event("last"),))
-        last.start()
-        heard = [decode(listener.recv(MAX_DATAGRAM_BYTES)) for _ in range(taken + 1)]
-        last.join()
+        heard: list[Event] = []
+
+        def take() -> None:
+            sends.wait(DEADLINE_SECONDS)
+            heard.extend(decode(listener.recv(MAX_DATAGRAM_BYTES)) for _ in range(taken + 1))
+
+        sends = threading.Event()
+        taking = threading.Thread(target=take)
+        taking.start()
+        sender._socket = Told(sender._socket, sends)  # type: ignore[assignment]
+        sender.send(event("last"))
+        taking.join()
     assert [one.message for one in heard if isinstance(one, LogEvent)] == ["before"] * taken + ["last"]
 
 
