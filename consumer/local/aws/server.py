@@ -19,6 +19,7 @@ from hypercorn.middleware import AsyncioWSGIMiddleware
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from consumer.local.aws import connections, kinesis
+from consumer.local.aws.fan_out import FanOut
 from consumer.local.child import Child
 from consumer.local.faults.connection import App, Message, Receive, Scope, Send
 from consumer.local.faults.layer import FaultLayer
@@ -35,11 +36,11 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
-def application() -> Application:
-    """moto's WSGI application for all services, one request at a time."""
+def application(lock: threading.Lock | None = None) -> Application:
+    """moto's WSGI application for all services, one request at a time, which holds `lock`."""
     kinesis.install()
     moto = DomainDispatcherApplication(create_backend_app)
-    lock = threading.Lock()
+    lock = lock or threading.Lock()
 
     def one_at_a_time(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with lock:
@@ -92,8 +93,9 @@ async def _serve(listener: socket.socket, limits: Limits | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     connections.install()
-    moto: Any = AsyncioWSGIMiddleware(application(), MAX_BODY_BYTES)
-    layer: Any = FaultLayer(_limited(AnswerAtEnd(moto), limits), aws_request)
+    lock = threading.Lock()
+    moto: Any = AsyncioWSGIMiddleware(application(lock), MAX_BODY_BYTES)
+    layer: Any = FaultLayer(_limited(FanOut(AnswerAtEnd(moto), lock), limits), aws_request)
     await serve(layer, _config(listener), mode="asgi", shutdown_trigger=stop.wait)
 
 
