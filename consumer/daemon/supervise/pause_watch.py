@@ -93,7 +93,12 @@ class PauseWatch:
         self._trouble: str | None = None
         supervisor.pause(self._pause)
         if self._pause is not None:
-            self._log.warning(f"paused by {self._pause}: no record is taken")
+            self._log.warning(
+                f"paused by {self._pause}: no record is taken",
+                event="paused",
+                who=self._pause.who,
+                why=self._pause.why,
+            )
 
     async def look(self) -> None:
         """Reads the flag once and does what it says; what keeps it from doing so is logged once."""
@@ -115,9 +120,14 @@ class PauseWatch:
         self._pause, self._told = pause, None
         self._supervisor.pause(pause)
         if pause is None:
-            self._log.info("no longer paused: records are taken again")
+            self._log.info("no longer paused: records are taken again", event="resumed")
         else:
-            self._log.warning(f"paused by {pause}: no record is taken, what was taken is delivered")
+            self._log.warning(
+                f"paused by {pause}: no record is taken, what was taken is delivered",
+                event="paused",
+                who=pause.who,
+                why=pause.why,
+            )
 
     async def _acknowledge(self) -> None:
         pause = self._pause
@@ -130,7 +140,10 @@ class PauseWatch:
         said = str(error) if isinstance(error, Trouble | OSError) else repr(error)
         if said != self._trouble:
             state = "goes on" if self._pause is None else "stays paused"
-            self._log.warning(f"whether the application is paused cannot be read, so it {state}: {said}")
+            self._log.warning(
+                f"whether the application is paused cannot be read, so it {state}: {said}",
+                event="pause_unknown",
+            )
         self._trouble = said
 
 

@@ -163,7 +163,7 @@ async def _serve(
         try:
             open_shards = await _prepared(settings, prepare, supervisor, log)
         except Stopped:
-            log.info("ended in order, before anything was read")
+            log.info("ended in order, before anything was read", event="daemon_ended")
             return EXIT_OK
         commands = Commands(
             command, settings, open_shards=open_shards, count=lambda: count_shards(settings), log=log
