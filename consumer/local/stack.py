@@ -14,6 +14,7 @@ import boto3
 import msgspec
 from botocore.config import Config
 
+from consumer.local.bill.layer import TOOL
 from consumer.local.child import ROOT, ChildError, Process, tail
 from consumer.local.limits.options import for_child
 from consumer.local.limits.table import Limits
@@ -62,7 +63,7 @@ class Stack:
             region_name=self.region,
             aws_access_key_id="local",
             aws_secret_access_key="local",
-            config=Config(**config),
+            config=Config(user_agent_extra=TOOL, **config),
         )
 
 

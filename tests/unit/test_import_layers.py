@@ -102,6 +102,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
         {
             "consumer.local.bigquery.storage_write",
             "consumer.local.limits.storage_write",
+            "consumer.local.bill.appends",
             "consumer.shard.process.grpc_on_gevent",
             "consumer.sinks.bigquery.storage_write.calls",
             "consumer.sinks.bigquery.storage_write.packed",
@@ -118,6 +119,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.sinks.bigquery.storage_write.rows.cells",
             "consumer.local.bigquery",
             "consumer.local.limits.storage_write",
+            "consumer.local.bill.appends",
+            "consumer.local.bill.sizes",
         }
     ),
 }

@@ -7,6 +7,7 @@ so requests are let in one at a time; with one interpreter lock that costs nothi
 
 import argparse
 import asyncio
+import json
 import signal
 import socket
 import threading
@@ -16,10 +17,16 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from hypercorn.middleware import AsyncioWSGIMiddleware
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from consumer.local.aws import connections, kinesis
 from consumer.local.aws.fan_out import FanOut
+from consumer.local.bill.aws import Aws
+from consumer.local.bill.layer import MeterLayer
+from consumer.local.bill.meter import Meter
 from consumer.local.child import Child
 from consumer.local.faults.connection import App, Message, Receive, Scope, Send
 from consumer.local.faults.layer import FaultLayer
@@ -29,6 +36,7 @@ from consumer.local.limits.layer import LimitLayer
 from consumer.local.limits.meters import Meters
 from consumer.local.limits.options import add_child_option
 from consumer.local.limits.table import Limits
+from consumer.local.stack import REGION
 
 #: Above a PutRecords request at its limit: 10 MiB in base64.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -48,6 +56,12 @@ def application(lock: threading.Lock | None = None) -> Application:
             return [b"".join(moto(environ, start_response))]
 
     return one_at_a_time
+
+
+def stored_item(table: str, key: dict[str, Any]) -> dict[str, Any] | None:
+    """An item of moto's DynamoDB as it is at the moment; None where there is none under the key."""
+    found = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].get_item(table, key)
+    return None if found is None else json.loads(dynamo_json_dump(found))["Attributes"]
 
 
 class AnswerAtEnd:
@@ -95,7 +109,9 @@ async def _serve(listener: socket.socket, limits: Limits | None) -> None:
     connections.install()
     lock = threading.Lock()
     moto: Any = AsyncioWSGIMiddleware(application(lock), MAX_BODY_BYTES)
-    layer: Any = FaultLayer(_limited(FanOut(AnswerAtEnd(moto), lock), limits), aws_request)
+    bill = Meter()
+    faults = FaultLayer(_limited(FanOut(AnswerAtEnd(moto), lock), limits), aws_request)
+    layer: Any = MeterLayer(faults, bill, Aws(bill, stored_item).account)
     await serve(layer, _config(listener), mode="asgi", shutdown_trigger=stop.wait)
 
 

@@ -13,6 +13,11 @@ import uvicorn
 from local_bigquery.settings import settings
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from consumer.local.bill.appends import Appends
+from consumer.local.bill.bigquery import BigQuery, Tables
+from consumer.local.bill.layer import MeterLayer
+from consumer.local.bill.meter import Meter
+from consumer.local.bill.relay import Relay
 from consumer.local.child import Child
 from consumer.local.faults.connection import connected
 from consumer.local.faults.layer import FaultLayer
@@ -80,14 +85,18 @@ def main() -> None:
     # a request is one small statement: handing it to other threads costs more than they save
     database.connection().execute("SET threads = 1")
     listener = socket.create_server((_HOST, 0), backlog=256)
-    interceptors = [WriteLimits(meters, storage_write.resource_of)] if meters else []
+    meter, metered = Meter(), Tables()
+    interceptors: list[Any] = [Appends(meter, metered)]
+    interceptors += [WriteLimits(meters, storage_write.resource_of)] if meters else []
     grpc_server, grpc_port = storage_write.serve(_HOST, rules, interceptors=interceptors)
-    child.ready(port=listener.getsockname()[1], grpc_port=grpc_port)
+    relay = Relay(_HOST, grpc_port, meter)
+    child.ready(port=listener.getsockname()[1], grpc_port=relay.port)
     limited: Any = app
     if meters and twice:
         limited = LimitLayer(app, BigQueryLimits(meters), meters, lambda: {"stored_twice": twice.rows})
+    faults = FaultLayer(limited, bigquery_request, rules=rules)
     config = uvicorn.Config(
-        FaultLayer(limited, bigquery_request, rules=rules),
+        MeterLayer(faults, meter, BigQuery(meter, metered).account),
         http=_Connection,
         log_level="warning",
         access_log=False,
@@ -95,4 +104,5 @@ def main() -> None:
         timeout_graceful_shutdown=1,
     )
     uvicorn.Server(config).run(sockets=[listener])
+    relay.close()
     grpc_server.stop(None)

@@ -1,0 +1,1 @@
+"""What the real services would bill for what the embedded ones are asked."""
