@@ -17,6 +17,9 @@ from pathlib import Path
 from consumer.local import backends, look, report, tethered
 from consumer.local import stack as stacks
 from consumer.local.backends import BACKENDS, BackendError, settings_for
+from consumer.local.bill import prices
+from consumer.local.bill.ask import Bill, BillError
+from consumer.local.bill.prices import Prices, PricesError
 from consumer.local.child import ROOT, ChildError, tail
 from consumer.local.feeder import Feeder, FeedError, feeding
 from consumer.local.generate import Logs, midnight_today
@@ -103,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_method(parser)
     options.add_options(parser)
+    parser.add_argument(
+        "--prices", type=Path, metavar="FILE", help="prices in place of consumer/local/bill/prices.toml"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the stack running, to look around")
     parser.add_argument("--json", action="store_true", help="the summary as JSON, last line of stdout")
     return parser
@@ -115,8 +121,9 @@ def demo_main(argv: Sequence[str], progress: Progress) -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         _refuse_wrong_settings(dict(arguments.set))
+        table = prices.load(arguments.prices) if arguments.prices else prices.load()
         with _state_dir(arguments, progress) as state_dir:
-            demo = _Demo(arguments, state_dir, progress)
+            demo = _Demo(arguments, state_dir, progress, table)
             with progress.following(lambda: demo.doing):
                 verdict = demo.run()
             return 0 if verdict.clean else 1
@@ -127,7 +134,10 @@ def demo_main(argv: Sequence[str], progress: Progress) -> int:
         for finding in error.findings:
             print(f"bin/demo: {finding.key}: {finding.message}", file=sys.stderr)
         return 2
-    except (BackendError, ChildError, DemoError, FeedError, StackRunningError, OSError) as error:
+    except (
+        *(BackendError, BillError, ChildError, DemoError, FeedError, PricesError, StackRunningError),
+        OSError,
+    ) as error:
         print(f"bin/demo: {error}", file=sys.stderr)
         return 1
 
@@ -152,8 +162,11 @@ def _state_dir(arguments: argparse.Namespace, progress: Progress) -> Iterator[Pa
 class _Demo:
     """One run. `doing` is what it does or waits for, in a line; it is said again whenever nothing else is."""
 
-    def __init__(self, arguments: argparse.Namespace, state_dir: Path, progress: Progress) -> None:
+    def __init__(
+        self, arguments: argparse.Namespace, state_dir: Path, progress: Progress, table: Prices
+    ) -> None:
         self._arguments = arguments
+        self._prices = table
         self._state_dir = state_dir
         self._progress = progress
         self.doing = ""
@@ -188,12 +201,14 @@ class _Demo:
         witness = Witness(stack, settings)
         start = datetime.now(UTC)
         kept = self._deliver(witness, chosen, settings, records)
+        counts = Bill(stack).counts()
         self._begin("reading every object, row and dead letter, and what is left on the stream")
         verdict = witness.verdict(records, start=start, end=datetime.now(UTC) + timedelta(seconds=1))
         self.doing = "preparing what to look at"
         seconds = self._progress.seconds()
         told = [report.table(verdict, records=len(records), seconds=seconds)]
         told += report.causes(verdict, kept, look_up=self._look_up_records)
+        told += ["", *report.bill(counts, self._prices, records=len(records))]
         told += ["", *self._samples(stack, settings, verdict), self._where(stack, verdict)]
         out = sys.stderr if arguments.json else sys.stdout
         print("", *told, sep="\n", file=out, flush=True)

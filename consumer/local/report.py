@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from consumer.local.bill.invoice import at_list, derived
+from consumer.local.bill.prices import Prices
 from consumer.local.verify import Result
 from consumer.local.waits import Report
 from consumer.local.witness import Verdict
@@ -64,6 +66,24 @@ def causes(verdict: Verdict, kept: Mapping[Backend, Report], *, look_up: str) ->
             yield from (f"  because {reason}" for reason in report.reasons)
     if any(result.reasons or (result.waiting and backend in kept) for backend, result in results.items()):
         yield f"Which settings fit such records: {look_up}"
+
+
+def bill(counts: Mapping[str, float], prices: Prices, *, records: int) -> Iterator[str]:
+    """What the services would bill for what was counted, in a few lines; a demo's short windows make more requests
+    than production's."""
+    lines = at_list(derived(counts), prices)
+    total = sum(usd for price, _, usd in lines if price.kind == "delivery")
+    yield (
+        f"On AWS and Google this run would cost {total:.4f} {prices.currency} at {prices.described}"
+        + (
+            f", {total / records * 1e6:.2f} a million records; shards, hosts and storage aside:"
+            if records
+            else ":"
+        )
+    )
+    for price, quantity, usd in lines:
+        if price.kind == "delivery":
+            yield f"  {usd:.4f}  {price.label}: {price.units(quantity):,.4g} x {price.unit}"
 
 
 def _row(name: str, result: Result, records: int, where: str) -> tuple[str, ...]:

@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from consumer.local.backends import BackendError
+from consumer.local.bill import prices
+from consumer.local.bill.ask import BillError
+from consumer.local.bill.prices import PricesError
 from consumer.local.child import ChildError
 from consumer.local.progress import Progress
 from tests.bench import (
+    cost_level,
     flat_level,
     fork_level,
     hostile_level,
@@ -53,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         " without a fork server; scrape: CPU time of metrics, by the number of shards; workers: many shards, shared by"
         " one worker of the real KCL, by two and by four, and split while records flow; hostile: records made to break"
         " a shard process, by backend, method, row shape and size, each of which has to be delivered or to become a"
-        " dead letter within the limits of memory and CPU time (about three hours; --case, --only and --sizes choose)",
+        " dead letter within the limits of memory and CPU time (about three hours; --case, --only and --sizes choose);"
+        " cost: what AWS and Google would bill for a stream of 1,000 records a second, by backend and method, at the"
+        " list prices of consumer/local/bill/prices.toml",
     )
     parser.add_argument(
         "--runs",
@@ -68,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="records a run: 400000 (shard), fewer where they are large; 10000000 (flat); 200000 (originals);"
         " of all shards together 400000, or 50000 of each if that is more, and as many to warm up (kcl); 4000 of each"
-        " shard (forks)",
+        " shard (forks); 60000 (cost)",
     )
     parser.add_argument(
         "--only",
@@ -81,7 +87,13 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="S",
         help="originals: a run begins no batch after this time (20); latency: of records at each rate (30);"
-        " workers: of each state (15)",
+        " workers: of each state (15); cost: in which the KCL's requests are counted (60)",
+    )
+    parser.add_argument(
+        "--prices",
+        type=Path,
+        metavar="FILE",
+        help="level cost: prices in place of consumer/local/bill/prices.toml",
     )
     hostile = parser.add_argument_group("levels hostile and memory")
     hostile.add_argument(
@@ -155,11 +167,12 @@ def bench_main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     progress = Progress(sys.stderr)
     try:
+        table = prices.load(arguments.prices) if arguments.prices else prices.load()
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             rows = LEVELS[arguments.level](arguments, Path(folder), progress.say)
         if not rows:
             raise BenchError(f"level {arguments.level} has no case that matches {arguments.only!r}")
-    except (BackendError, BenchError, ChildError) as error:
+    except (BackendError, BenchError, BillError, ChildError, PricesError) as error:
         print(f"bin/bench: {error}", file=sys.stderr)
         return 1
     result = {
@@ -169,7 +182,7 @@ def bench_main(argv: Sequence[str]) -> int:
         "runs": arguments.runs if arguments.level in _REPEATED else 1,
         "rows": rows,
     }
-    print(json.dumps(result, indent=1) if arguments.json else report(result))
+    print(json.dumps(result, indent=1) if arguments.json else report(result, table))
     failed = [row for row in rows if row.get("faults")]
     if failed:
         print(f"bin/bench: {len(failed)} of {len(rows)} rows have faults", file=sys.stderr)
@@ -279,6 +292,17 @@ def _workers(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict
     return workers_level.measure(conditions, folder=folder, say=say)
 
 
+def _cost(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    chosen = [case for case in cost_level.CASES if re.search(arguments.only or "", case.name)]
+    return cost_level.measure(
+        chosen,
+        records=arguments.records or cost_level.RECORDS,
+        seconds=arguments.seconds or cost_level.SECONDS,
+        folder=folder,
+        say=say,
+    )
+
+
 _REPEATED = frozenset({"shard", "flat", "originals", "kcl", "recovery"})
 LEVELS = {
     "shard": _shard,
@@ -292,6 +316,7 @@ LEVELS = {
     "scrape": _scrape,
     "workers": _workers,
     "hostile": _hostile,
+    "cost": _cost,
 }
 
 

@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from consumer.local.bill import prices
 from consumer.settings import PROJECT_ROOT
+from tests.bench import cost_report
 
 _RESULTS = PROJECT_ROOT / "docs/benchmarks"
 
@@ -131,11 +133,15 @@ _COLUMNS: dict[str, Columns] = {
 _MANY_ROWS = 100
 
 
-def report(result: dict[str, Any]) -> str:
-    """The table of one run, under the command that made it."""
+def report(result: dict[str, Any], table_of_prices: prices.Prices | None = None) -> str:
+    """The table of one run, under the command that made it; of level `cost` at these prices, or else at our own."""
     rows = result["rows"]
-    is_brief = "kind" in rows[0] and len(rows) > _MANY_ROWS
-    table = _table(_BRIEF, list(_brief(rows))) if is_brief else _table(_COLUMNS[result["level"]], rows)
+    if result["level"] == "cost":
+        table = cost_report.tables(rows, table_of_prices or prices.load())
+    elif "kind" in rows[0] and len(rows) > _MANY_ROWS:
+        table = _table(_BRIEF, list(_brief(rows)))
+    else:
+        table = _table(_COLUMNS[result["level"]], rows)
     return "\n".join(
         [f"`{result['command']}`, {result['runs']} runs; {_described(result['machine'])}", "", *table]
     )

@@ -79,7 +79,7 @@ def test_kinesis_bills_puts_of_tools_too_and_polling_not_at_all(aws: Aws) -> Non
         StreamName="s", ShardId="shardId-000000000000", ShardIteratorType="TRIM_HORIZON"
     )
     daemon.get_records(ShardIterator=at["ShardIterator"])
-    assert aws.meter.counts() == put | {"kinesis_get_requests": 1}
+    assert aws.meter.counts() == put | {"kinesis_get_requests": 1.0}
 
 
 def test_kinesis_bills_no_record_that_it_refuses() -> None:
@@ -102,7 +102,7 @@ def test_fan_out_is_billed_by_consumer(aws: Aws) -> None:
     assert aws.counted("kinesis_fanout_consumers") == 2
 
 
-METRICS = [
+METRICS: list[dict[str, Any]] = [
     {"MetricName": "Lag", "Dimensions": [{"Name": "Shard", "Value": "0"}, {"Name": "Op", "Value": "Get"}]},
     {"MetricName": "Lag", "Dimensions": [{"Name": "Op", "Value": "Get"}, {"Name": "Shard", "Value": "0"}]},
     {"MetricName": "Lag", "Dimensions": [{"Name": "Shard", "Value": "1"}]},
