@@ -69,21 +69,16 @@ def causes(verdict: Verdict, kept: Mapping[Backend, Report], *, look_up: str) ->
 
 
 def bill(counts: Mapping[str, float], prices: Prices, *, records: int) -> Iterator[str]:
-    """What the services would bill for what was counted, in a few lines; a demo's short windows make more requests
-    than production's."""
-    lines = at_list(derived(counts), prices)
-    total = sum(usd for price, _, usd in lines if price.kind == "delivery")
-    yield (
-        f"On AWS and Google this run would cost {total:.4f} {prices.currency} at {prices.described}"
-        + (
-            f", {total / records * 1e6:.2f} a million records; shards, hosts and storage aside:"
-            if records
-            else ":"
-        )
-    )
+    """What the services would bill for what was counted, a million records, in a few lines."""
+    lines = [line for line in at_list(derived(counts), prices) if line[0].kind == "delivery"]
+    if not records or not lines:
+        return
+    millions = records / 1e6
+    total = sum(usd for _, _, usd in lines) / millions
+    yield f"At {prices.described}, a million of these records would cost {total:.2f} without shards, hosts and storage:"
     for price, quantity, usd in lines:
-        if price.kind == "delivery":
-            yield f"  {usd:.4f}  {price.label}: {price.units(quantity):,.4g} x {price.unit}"
+        unit = " bytes" if price.item.endswith("_bytes") else ""
+        yield f"  {usd / millions:.4f}  {price.label} ({quantity:,.0f}{unit} in this run)"
 
 
 def _row(name: str, result: Result, records: int, where: str) -> tuple[str, ...]:

@@ -81,6 +81,14 @@ def test_a_demo_says_what_it_does_and_what_it_waits_for(run: Demo) -> None:
     assert any("waiting for the KCL's first leases" in line for line in said)
 
 
+def test_a_demo_ends_with_its_bill(run: Demo) -> None:
+    _, _, bill = run.out.partition("a million of these records would cost")
+    lines = [line.split("  ", 2)[1:] for line in bill.splitlines() if line.startswith("  0.")]
+    usd = {label.partition(" (")[0]: float(amount) for amount, label in lines}
+    assert usd["AWS: data transfer out to Google"] > usd["Kinesis: PUT payload units"] > 0
+    assert usd["DynamoDB: write request units"] > 0
+
+
 def test_the_lines_of_a_demo_work_as_they_are_printed(run: Demo) -> None:
     shown = run.shown()
     assert [line.split()[1:3] for line in shown] == [
