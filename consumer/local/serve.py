@@ -36,6 +36,9 @@ Break (the same on the BigQuery port; rules in consumer/local/faults/rules.py):
   curl -X PUT {aws_endpoint}/_faults/slow -d '{{"service": "s3", "action": {{"type": "delay", "seconds": 2}}}}'
   curl -X DELETE {aws_endpoint}/_faults/slow
 
+Count what AWS and Google would bill (the same on the BigQuery port; DELETE begins anew):
+  curl {aws_endpoint}/_bill
+
 Stop: Ctrl-C (twice to kill), or kill {pid}
 """
 

@@ -3,22 +3,27 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from consumer.settings import PROJECT_ROOT
 from tests.bench.report import committed, report
 
 PAGE = PROJECT_ROOT / "docs/benchmarks.md"
+COST_PAGE = PROJECT_ROOT / "docs/cost.md"
 MACHINE = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
 
 
-def test_the_tables_of_the_page_are_those_of_the_results() -> None:
-    cog = [sys.executable, "-m", "cogapp", "--check", "--diff", str(PAGE.relative_to(PROJECT_ROOT))]
+@pytest.mark.parametrize("page", [PAGE, COST_PAGE], ids=lambda page: str(page.name))
+def test_the_tables_of_the_page_are_those_of_the_results(page: Path) -> None:
+    cog = [sys.executable, "-m", "cogapp", "--check", "--diff", str(page.relative_to(PROJECT_ROOT))]
     done = subprocess.run(cog, cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert done.returncode == 0, f"fill them in as the page says:\n{done.stdout}{done.stderr}"
 
 
-def test_the_page_has_every_result() -> None:
-    page = PAGE.read_text()
+def test_the_pages_have_every_result() -> None:
+    page = PAGE.read_text() + COST_PAGE.read_text()
     results = [json.loads(path.read_text()) for path in PAGE.with_suffix("").glob("*.json")]
     assert len(results) > 5
     for result in results:

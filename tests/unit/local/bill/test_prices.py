@@ -80,7 +80,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_requests_grow_with_records_and_leases_with_the_clock() -> None:
     month = a_month(
-        {"s3_put_requests": 3, "dynamodb_write_units": 7},
+        {"s3_put_requests": 3, "dynamodb_write_units": 7, "dynamodb_read_units": 7},
         {"s3_put_requests": 99, "dynamodb_write_units": 5, "cloudwatch_metrics": 12},
         records=1000,
         seconds=60,
