@@ -85,18 +85,18 @@ def main() -> None:
     # a request is one small statement: handing it to other threads costs more than they save
     database.connection().execute("SET threads = 1")
     listener = socket.create_server((_HOST, 0), backlog=256)
-    meter, metered = Meter(), Tables()
-    interceptors: list[Any] = [Appends(meter, metered)]
+    bill, known = Meter(), Tables()
+    interceptors: list[Any] = [Appends(bill, known)]
     interceptors += [WriteLimits(meters, storage_write.resource_of)] if meters else []
     grpc_server, grpc_port = storage_write.serve(_HOST, rules, interceptors=interceptors)
-    relay = Relay(_HOST, grpc_port, meter)
+    relay = Relay(_HOST, grpc_port, bill)
     child.ready(port=listener.getsockname()[1], grpc_port=relay.port)
     limited: Any = app
     if meters and twice:
         limited = LimitLayer(app, BigQueryLimits(meters), meters, lambda: {"stored_twice": twice.rows})
     faults = FaultLayer(limited, bigquery_request, rules=rules)
     config = uvicorn.Config(
-        MeterLayer(faults, meter, BigQuery(meter, metered).account),
+        MeterLayer(faults, bill, BigQuery(bill, known).account),
         http=_Connection,
         log_level="warning",
         access_log=False,

@@ -7,7 +7,6 @@ import zlib
 
 import msgspec
 
-from consumer.local.bigquery import ROWS_PATH
 from consumer.local.bill.layer import Exchange
 from consumer.local.bill.meter import Meter
 from consumer.local.bill.sizes import Columns, Field, columns, json_row_bytes
@@ -15,8 +14,8 @@ from consumer.local.bill.sizes import Columns, Field, columns, json_row_bytes
 ROW_MINIMUM_BYTES = 1024
 """Of insertAll: https://cloud.google.com/bigquery/pricing#data_ingestion_pricing"""
 
-_OURS = re.compile(rf"{ROWS_PATH}|.*/queries(/[^/]+)?")
-"""What the tools ask; the daemon asks for neither."""
+_QUERY = re.compile(r".*/queries(/[^/]+)?")
+"""What the tools ask, and the daemon does not."""
 
 _INSERT = re.compile(r".*/tables/(?P<table>[^/]+)/insertAll")
 _UPLOAD = re.compile(r"/upload/.*")
@@ -87,7 +86,7 @@ class BigQuery:
         """Tables by the uploads in which their files are to come."""
 
     def account(self, exchange: Exchange) -> None:
-        if _OURS.fullmatch(exchange.path):
+        if _QUERY.fullmatch(exchange.path):
             return
         self._meter.add(
             google_sent_bytes=exchange.sent_bytes(),

@@ -16,7 +16,8 @@ CONTROL_PATH = "/_bill"
 TOOL = "consumer-local"
 """In the User-Agent of clients that are no part of the daemon."""
 
-_FAULTS_PATH = "/_faults"
+_OURS = "/_"
+"""How the paths begin that only the embedded services know: faults, limits, counts."""
 
 
 @dataclass(slots=True)
@@ -86,10 +87,10 @@ class MeterLayer:
         self._account = account
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_FAULTS_PATH):
-            await self._app(scope, receive, send)
-        elif scope["path"] == CONTROL_PATH:
+        if scope["type"] == "http" and scope["path"] == CONTROL_PATH:
             await self._control(scope, send)
+        elif scope["type"] != "http" or scope["path"].startswith(_OURS):
+            await self._app(scope, receive, send)
         else:
             await self._counted(scope, receive, send)
 

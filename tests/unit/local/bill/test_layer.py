@@ -69,7 +69,7 @@ def test_counts_are_told_and_begun_anew() -> None:
     assert meter.counts() == {}
 
 
-def test_faults_and_what_is_no_request_pass_uncounted() -> None:
+def test_what_only_the_embedded_services_know_and_what_is_no_request_pass_uncounted() -> None:
     seen: list[Exchange] = []
     passed: list[Any] = []
 
@@ -80,7 +80,10 @@ def test_faults_and_what_is_no_request_pass_uncounted() -> None:
         raise AssertionError
 
     layer = MeterLayer(application, Meter(), seen.append)
-    faults = scope("PUT", "/_faults/slow")
-    for asked in ({"type": "lifespan"}, faults):
+    asked_for = [
+        {"type": "lifespan"},
+        *(scope(path=path) for path in ("/_faults/slow", "/_limits", "/_rows")),
+    ]
+    for asked in asked_for:
         asyncio.run(layer(asked, nothing, lambda message: nothing()))  # type: ignore[arg-type, return-value]
-    assert (passed, seen) == ([{"type": "lifespan"}, faults], [])
+    assert (passed, seen) == (asked_for, [])
