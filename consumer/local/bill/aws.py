@@ -89,8 +89,6 @@ class Aws:
         elif operation == "RegisterStreamConsumer" and exchange.status == 200:
             name = msgspec.json.decode(exchange.body)["ConsumerName"]
             self._meter.note("kinesis_fanout_consumers", name)
-        elif operation == "SubscribeToShard":
-            self._meter.add(kinesis_fanout_bytes=sum(map(len, exchange.answer)))
         elif operation in ("PutRecord", "PutRecords") and exchange.status == 200:
             sizes = [len(put.data) * 3 // 4 - put.data[-2:].count("=") for put in _puts(operation, exchange)]
             self._meter.add(

@@ -75,6 +75,9 @@ class Exchange:
         return len("HTTP/1.1 200 OK\r\n") + _header_bytes(self.answer_headers) + sum(map(len, self.answer))
 
 
+_EVENT_STREAM = "application/vnd.amazon.eventstream"
+"""An answer that lasts for minutes."""
+
 type Account = Callable[[Exchange], None]
 
 
@@ -108,13 +111,20 @@ class MeterLayer:
                 exchange.status = message["status"]
                 exchange.answer_headers = list(message.get("headers", ()))
             elif message["type"] == "http.response.body":
-                exchange.answer.append(message.get("body", b""))
+                self._answered(exchange, message.get("body", b""))
             await send(message)
 
         try:
             await self._app(scope, hear, tell)
         finally:
             self._account(exchange)
+
+    def _answered(self, exchange: Exchange, piece: bytes) -> None:
+        """A piece of an answer, kept until its end; a stream of events has none to wait for."""
+        if exchange.answer_header(b"content-type") == _EVENT_STREAM:
+            self._meter.add(kinesis_fanout_bytes=len(piece))
+        else:
+            exchange.answer.append(piece)
 
     async def _control(self, scope: Scope, send: Send) -> None:
         counts = self._meter.counts()

@@ -87,3 +87,20 @@ def test_what_only_the_embedded_services_know_and_what_is_no_request_pass_uncoun
     for asked in asked_for:
         asyncio.run(layer(asked, nothing, lambda message: nothing()))  # type: ignore[arg-type, return-value]
     assert (passed, seen) == (asked_for, [])
+
+
+def test_a_stream_of_events_counts_piece_by_piece_and_is_not_kept() -> None:
+    meter = Meter()
+    seen: list[Exchange] = []
+    counted: list[float] = []
+
+    async def events(asked: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"application/vnd.amazon.eventstream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for _ in range(3):
+            await send({"type": "http.response.body", "body": b"event", "more_body": True})
+            counted.append(meter.counts()["kinesis_fanout_bytes"])
+
+    asyncio.run(ask(MeterLayer(events, meter, seen.append), scope(), b""))
+    assert counted == [5, 10, 15]
+    assert [exchange.answer for exchange in seen] == [[]]
