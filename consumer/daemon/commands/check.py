@@ -19,8 +19,9 @@ from consumer.daemon.commands.arguments import (
     find_embedded_stack,
     load_settings,
     placeholders,
+    properties_of,
 )
-from consumer.daemon.commands.questions import ask_all, checks_of
+from consumer.daemon.commands.questions import ask_all, checks_of, other_readers
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.prepare.proxies import exempt_metadata
 from consumer.daemon.prepare.question import Answer
@@ -117,7 +118,8 @@ def _report(options: argparse.Namespace, embedded: Embedded, ask_world: AskWorld
         return Report(backend=options.backend, findings=settings.warnings)
     os.environ.update(embedded.environment)
     os.environ.update(exempt_metadata(os.environ))
-    return Report(backend=options.backend, findings=settings.warnings, world=tuple(ask_world(settings)))
+    world = (*ask_world(settings), *other_readers(settings, properties_of(options)))
+    return Report(backend=options.backend, findings=settings.warnings, world=world)
 
 
 def _sample_report(options: argparse.Namespace, embedded: Embedded) -> Report:

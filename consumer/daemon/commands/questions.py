@@ -17,9 +17,11 @@ from consumer.daemon.supervise.own_directory import NotOurs, refuse_foreign
 from consumer.daemon.supervise.state import directory_of
 from consumer.domain.errors import MESSAGE_CHARACTERS, SetupError
 from consumer.domain.excerpts import excerpt
-from consumer.settings import Settings
+from consumer.settings import Backend, Settings
+from consumer.settings.loading import display_path, look_up
 
 _AT_ONCE = 8
+_OTHER: dict[Backend, Backend] = {"s3": "bigquery", "bigquery": "s3"}
 
 
 def checks_of(settings: Settings, *, now: Callable[[], float]) -> list[Check]:
@@ -35,6 +37,26 @@ def checks_of(settings: Settings, *, now: Callable[[], float]) -> list[Check]:
 
     quotas = stream_quota_checks(settings, lambda: count_open_shards(settings))
     return [*proxies, *aws_checks(settings, now=now), *bigquery_checks(settings), *quotas, here]
+
+
+def other_readers(settings: Settings, properties: Path) -> list[Answer]:
+    """A note where the other backend's file beside ours polls the same stream, as we do; it is no fault."""
+    file = properties.with_name(f"{_OTHER[settings.backend]}.properties")
+    if settings["retrievalMode"] != "POLLING" or not file.is_file():
+        return []
+    theirs = {
+        key: look_up(_OTHER[settings.backend], key, file=file)
+        for key in ("streamName", "streamArn", "regionName", "retrievalMode")
+    }
+    ours = {key: settings.optional_text(key) for key in theirs}
+    if theirs != ours:
+        return []
+    note = (
+        f"{display_path(file)} polls this stream too, and all that poll a shard share 2 MB/s and 5 reads a second:"
+        " two that lag on a full shard get 1 MB/s each, and neither catches up. retrievalMode = FANOUT gives an"
+        " application 2 MB/s of its own, and is billed (docs/services.md)"
+    )
+    return [Answer(name="other readers", ok=True, message=note)]
 
 
 def check_proxies(settings: Settings) -> str:

@@ -19,6 +19,12 @@ _VARIABLE = re.compile(r"\b(?=[\w-]*[0-9])[\w-]+")
 _FRAME = re.compile(r"\s+at [\w.$/]+\([^)]*\)")
 """Of a Java stack trace, which helps in the log; beside a reason the words of the exceptions are enough."""
 _ERROR_CHARACTERS = 600
+_THROTTLED = re.compile(
+    r"(shardId-\d+) : ProvisionedThroughputExceededException thrown while fetching"
+    r"|Shard '(?:.*:)?(shardId-\d+)' has been throttled"
+)
+"""PrefetchRecordsPublisher and ThrottlingReporter of KCL 3.1.3, of GetRecords; DynamoDB's are told in other words."""
+_THROTTLED_SECONDS = 60.0
 
 
 def kind_of(message: str) -> str:
@@ -47,6 +53,7 @@ class Complaints:
     def __init__(self) -> None:
         self._kinds: OrderedDict[str, _Kind] = OrderedDict()
         self._errors: deque[float] = deque(maxlen=_LASTING)
+        self._throttled: dict[str, float] = {}
         self.errors = 0
         self.last_error: Complaint | None = None
 
@@ -56,6 +63,8 @@ class Complaints:
             self.errors += 1
             self._errors.append(now)
             self.last_error = Complaint(now, excerpt(_FRAME.sub("", message), _ERROR_CHARACTERS))
+        if throttled := _THROTTLED.search(message):
+            self._throttled[throttled[1] or throttled[2]] = now
         kind = self._kind(message, now)
         kind.count += 1
         kind.last_at = now
@@ -71,6 +80,12 @@ class Complaints:
         """The last error, while errors go on: several within the last minute."""
         lasts = len(self._errors) == _LASTING and now - self._errors[0] <= _LASTING_SECONDS
         return self.last_error.message if lasts and self.last_error is not None else None
+
+    def throttled(self, *, now: float) -> frozenset[str]:
+        """The shards of which a read was throttled within the last minute."""
+        return frozenset(
+            shard for shard, moment in self._throttled.items() if now - moment <= _THROTTLED_SECONDS
+        )
 
     def _kind(self, message: str, now: float) -> _Kind:
         name = kind_of(message[:300])

@@ -77,15 +77,17 @@ def assess(
     unread: Iterable[str] = (),
     unread_shards: Collection[str] = (),
     kcl_error: str | None = None,
+    throttled: Collection[str] = (),
     paused: str | None = None,
     resting: bool = False,
 ) -> Health:
     """The health at `now`, in seconds since the epoch. A worker without shards is well: others may hold them.
 
     `faults` is what keeps the preparation of the backend from its end until someone mends it, `unread` why nobody
-    reads which shards (`unread_shards`, by name), `kcl_error` what the KCL complains of meanwhile. `paused` is who has
-    paused the application, and why; while it is `resting`, paused or until a moment ago, what is not in flight may be
-    as old as it likes. Reading counts while the JVM runs only: before it does and while it stops, nobody is to read.
+    reads which shards (`unread_shards`, by name), `kcl_error` what the KCL complains of meanwhile, `throttled` shards
+    whose reads are throttled. `paused` is who has paused the application, and why; while it is `resting`, paused or
+    until a moment ago, what is not in flight may be as old as it likes. Reading counts while the JVM runs only: before
+    it does and while it stops, nobody is to read.
     """
     statuses = tuple(shards)
     faults = tuple(faults)
@@ -99,6 +101,7 @@ def assess(
     if phase is Phase.RESTARTING:
         reasons.insert(0, "the JVM has ended and is not running again yet")
     notes = [note for status in statuses for note in _notes(status, policy, now)]
+    notes += _throttled_notes(statuses, policy, now, throttled)
     if paused is not None:
         notes.insert(0, f"paused by {paused}")
     states = [shard_state(status, policy, now) for status in statuses]
@@ -171,8 +174,8 @@ def _reasons(status: ReportedShard, policy: HealthPolicy, now: float, resting: b
         yield f"{shard}: a record has waited for {now - since:.0f} s{_cause(status)}"
     elif age > policy.undelivered_seconds and not status.trend.catching_up:
         yield (
-            f"{shard}: the oldest record not delivered is {age:.0f} s old, and the shard does not catch up: the backend"
-            f" takes less than the stream brings{_cause(status)}"
+            f"{shard}: the oldest record not delivered is {age:.0f} s old, and the shard does not catch up: less is"
+            f" delivered than the stream brings{_cause(status)}"
         )
 
 
@@ -186,6 +189,17 @@ def _notes(status: ReportedShard, policy: HealthPolicy, now: float) -> Iterator[
         yield f"{shard}: {unread} records hold no time that record.time_format reads, and have that of their arrival"
     if status.event.retrying is not None:
         yield f"{shard}: trying again: {status.event.retrying}"
+
+
+def _throttled_notes(
+    statuses: Iterable[ReportedShard], policy: HealthPolicy, now: float, throttled: Collection[str]
+) -> Iterator[str]:
+    for status in statuses:
+        if status.event.shard in throttled and status.freshness_seconds(now) > policy.undelivered_seconds:
+            yield (
+                f"{status.event.shard}: behind, and reads are throttled: all applications that poll a shard share its"
+                " 2 MB/s and 5 reads a second (docs/services.md)"
+            )
 
 
 def _uncalled(statuses: Iterable[ReportedShard], policy: HealthPolicy, now: float) -> Iterator[str]:

@@ -169,6 +169,7 @@ class Supervisor:
                 unread=self._unread(now),
                 unread_shards=self._leases.unread(now=now, limit_seconds=self._health.unread_seconds),
                 kcl_error=self._complaints.last(now=now),
+                throttled=self._complaints.throttled(now=now),
                 paused=None if self._paused is None else str(self._paused),
                 resting=self._is_resting(now),
             ),

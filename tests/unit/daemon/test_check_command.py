@@ -96,6 +96,31 @@ def test_the_embedded_stack_counts_less_than_set_and_only_with_local(
     assert seen == ["bucket set", "embedded set"]
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"),
+    [
+        ("", "", True),
+        ("streamName = logs", "streamName = logs", True),
+        ("streamName = logs", "", False),
+        ("regionName = eu-west-1", "", False),
+        ("retrievalMode = FANOUT", "", False),
+        ("", "retrievalMode = FANOUT", False),
+        ("", None, False),
+    ],
+)
+def test_another_application_that_polls_the_stream_is_a_note_and_no_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ours: str, theirs: str | None, told: bool
+) -> None:
+    properties = tmp_path / "s3.properties"
+    properties.write_text(f"s3.bucket = bucket\n{ours}\n")
+    if theirs is not None:
+        (tmp_path / "bigquery.properties").write_text(f"{theirs}\n")
+    assert check_main(["s3", "--properties", str(properties)], ask_world=lambda _: []) == 0
+    said = capsys.readouterr().out
+    assert ("ok     other readers: " in said) is told
+    assert ("bigquery.properties polls this stream too" in said) is told
+
+
 def test_a_stack_that_does_not_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def find(backend: str) -> Embedded:
         raise StartFailed("--local: no embedded stack is running")

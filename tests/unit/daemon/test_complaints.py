@@ -41,6 +41,28 @@ def test_identifiers_and_numbers_make_no_other_kind(changing: str) -> None:
     )
 
 
+FETCHING = (
+    "PrefetchRecordsPublisher: player-logs:shardId-000000000003 : ProvisionedThroughputExceededException thrown while"
+    " fetching records from Kinesis"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "shards"),
+    [
+        (FETCHING, {"shardId-000000000003"}),
+        ("Shard 'shardId-000000000003' has been throttled 7 consecutively", {"shardId-000000000003"}),
+        ("ProvisionedThroughputExceededException: of the table player-log-s3", set()),
+        ("player-logs:shardId-000000000003 : Exception thrown while fetching records from Kinesis", set()),
+    ],
+)
+def test_shards_whose_reads_are_throttled_are_known_for_a_minute(message: str, shards: set[str]) -> None:
+    complaints = Complaints()
+    complaints.heard("ERROR", message, now=0.0)
+    assert complaints.throttled(now=60.0) == shards
+    assert complaints.throttled(now=61.0) == set()
+
+
 def test_the_error_beside_a_reason_has_no_frames_of_a_stack_trace() -> None:
     complaints = Complaints()
     message = "KCL Task: Caught a.b.Denied: no at a.b.C$D.e(F.java:1) at a.g(Unknown Source) Caused by: h: i"

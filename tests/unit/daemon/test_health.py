@@ -114,7 +114,17 @@ def test_catching_up_on_old_records_is_well() -> None:
 def test_a_backend_slower_than_the_stream_makes_ill_though_each_record_was_read_lately(growth: float) -> None:
     result = following([343 + growth * second + second % 7 for second in range(600)])
     assert not result.healthy
-    assert "does not catch up: the backend takes less than the stream brings" in result.reasons[0]
+    assert "does not catch up: less is delivered than the stream brings" in result.reasons[0]
+
+
+@pytest.mark.parametrize(("age", "throttled", "told"), [(61, SHARD, 1), (59, SHARD, 0), (61, "another", 0)])
+def test_a_shard_that_is_behind_while_its_reads_are_throttled_says_so(
+    age: float, throttled: str, told: int
+) -> None:
+    behind = event(millis_behind_latest=ms(age), last_callback_ms=ms(NOW))
+    shards = shards_with(behind)
+    result = assess(phase=Phase.RUNNING, shards=shards, policy=POLICY, now=NOW, throttled=[throttled])
+    assert len([note for note in result.notes if "behind, and reads are throttled" in note]) == told
 
 
 def test_health_does_not_turn_to_and_fro_while_a_shard_falls_behind() -> None:
