@@ -192,6 +192,7 @@ class Pipeline:
         last = None if self._takes_no_more() else self._chunker.seal()
         if last is not None:
             self._start(last, read_ms)
+            self._open_read_ms = None
         self._wait(self._is_idle, checkpointer)
         if not self._is_idle() and self._drain_until is not None:
             self._wait(self._is_idle, checkpointer, until=self._drain_until)

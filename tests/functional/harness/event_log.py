@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from consumer.domain.event_names import EventName
 from consumer.domain.events import MAX_DATAGRAM_BYTES, Event, LogEvent, StatusEvent, decode
 from tests.functional.harness.kcl import SAFETY_SECONDS
 
@@ -56,6 +57,18 @@ class EventLog:
         with self._changed:
             found = self._changed.wait_for(find, SAFETY_SECONDS)
             assert found is not None, f"nothing logged with {text!r}"
+            return found
+
+    def named(self, name: EventName) -> LogEvent:
+        """The first log event of that name, whenever it came; blocks until it is there."""
+
+        def find() -> LogEvent | None:
+            lines = (event for event in self._events if isinstance(event, LogEvent))
+            return next((event for event in lines if event.name == name), None)
+
+        with self._changed:
+            found = self._changed.wait_for(find, SAFETY_SECONDS)
+            assert found is not None, f"no {name} was logged"
             return found
 
     def close(self) -> None:

@@ -662,6 +662,15 @@ def test_the_oldest_record_is_known_by_its_arrival_and_by_when_it_was_read() -> 
     assert oldest() == (None, None)
 
 
+def test_nothing_waits_once_a_shard_has_ended() -> None:
+    shard = Shard(chunk_records=9)
+    shard.accept(record(1))
+    shard.while_waiting(shard.durable(1))
+    shard.end()
+    assert shard.pipeline.oldest_undelivered_ms is None
+    assert shard.pipeline.oldest_undelivered_read_ms is None
+
+
 def test_an_open_chunk_is_as_old_as_its_first_record() -> None:
     shard = Shard(chunk_records=3)
     shard.accept(record(1))
