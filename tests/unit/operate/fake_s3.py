@@ -83,6 +83,9 @@ class FakeS3:
     def delete_object(self, **request: Any) -> dict[str, Any]:
         key = request["Key"]
         self._begin("delete", key)
+        match = request.get("IfMatch")
+        if match is not None and self._stored(key).etag != match:
+            raise answer("PreconditionFailed", 412, "DeleteObject")
         self.objects.pop(key, None)
         self.after("delete", key)
         return {}

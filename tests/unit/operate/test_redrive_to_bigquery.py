@@ -167,18 +167,34 @@ def test_a_dead_letter_that_comes_up_again_is_not_loaded_again(monkeypatch: pyte
 def test_killed_at_any_request_and_started_again_it_loses_and_doubles_nothing(
     monkeypatch: pytest.MonkeyPatch, blind: bool, mended: bool
 ) -> None:
-    """`mended` are the tables between the two. Each of the four takes every fourth request."""
+    """With another choice, which would make other jobs. `mended` are the tables between the two. Each of the four takes
+    every fourth request."""
     killed, number = True, 2 * blind + mended
     while killed:
         world = World(monkeypatch, blind=blind)
         killed = world.redrive(kill=number)
         if mended:
             world.mend()
-        world.redrive()
+        world.redrive("--limit=4")
         world.mend()
         world.redrive()
         assert (number, world.loaded(), numbers(world.dead())) == (number, LOADED, [3])
         number += 4
+    assert number > 60
+
+
+def test_killed_while_every_row_is_taken_it_doubles_nothing_whatever_is_chosen_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed, number = True, 0
+    while killed:
+        world = World(monkeypatch)
+        world.mend()
+        killed = world.redrive(kill=number)
+        world.redrive("--limit=4")
+        world.redrive()
+        assert (number, world.loaded(), numbers(world.dead())) == (number, LOADED, [3])
+        number += 2
     assert number > 60
 
 

@@ -307,13 +307,19 @@ def beside(world: World, at: int, replay: tuple[int, str], *arguments: str) -> N
         world.s3.before = lambda operation, key: None
 
 
-def test_a_replay_between_any_two_requests_loses_and_doubles_nothing() -> None:
-    for settings in (FORMER, MENDED):
-        for at in range(1, 60):
-            world = World(PAYLOADS)
-            beside(world, at, (0, settings), "redrive", "--yes", MEND)
-            world.run("redrive", "--yes", MEND)
-            assert (at, world.lines(), world.dead()) == (at, ALL, [])
+@pytest.mark.parametrize("settings", [FORMER, MENDED])
+@pytest.mark.parametrize(("before", "mends"), [([], True), (["--limit=3"], True), (["--limit=3"], False)])
+def test_a_replay_between_any_two_requests_loses_and_doubles_nothing(
+    settings: str, before: list[str], mends: bool
+) -> None:
+    """`before` has delivered some of the chunk's dead letters already; what is not mended is refused and kept."""
+    for at in range(1, 45):
+        world = World(PAYLOADS)
+        if before:
+            world.run("redrive", "--yes", MEND, *before)
+        beside(world, at, (2, settings), "redrive", "--yes", *([MEND] if mends else []))
+        world.run("redrive", "--yes", MEND)
+        assert (at, world.lines(), world.dead()) == (at, ALL, [])
 
 
 def test_only_the_days_of_the_range_are_read_page_by_page() -> None:
