@@ -13,6 +13,7 @@ import urllib3
 from google.auth.exceptions import TransportError
 
 from consumer.daemon.prepare import aws as of_the_daemon
+from consumer.daemon.prepare.bigquery_api import token_request
 from consumer.domain.errors import TransientError
 from consumer.sinks.aws import dynamodb_client, s3_client_of
 from consumer.sinks.bigquery.api.token import TokenRequest
@@ -209,6 +210,7 @@ def test_the_times_that_are_set_replace_a_frozen_connection_soon_enough(
     for each in configurations:
         assert each.connect_timeout + each.read_timeout < REPLACED_SECONDS
         assert each.retries["total_max_attempts"] == 1
+    assert token_request().keywords["timeout"] < REPLACED_SECONDS
     options = dict(CHANNEL_OPTIONS)
     assert options["grpc.keepalive_time_ms"] + options["grpc.keepalive_timeout_ms"] < REPLACED_SECONDS * 1000
     assert options["grpc.keepalive_permit_without_calls"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import google.auth.exceptions
@@ -30,6 +31,7 @@ _TRANSIENT = (
     requests.exceptions.Timeout,
 )
 _TOKEN_RETRIES = 3
+_TOKEN_SECONDS = 20
 _RATE_REASONS = ("rateLimitExceeded", "quotaExceeded")
 
 
@@ -123,12 +125,13 @@ def _session(credentials: Any) -> AuthorizedSession:
     return session
 
 
-def token_request() -> Request:
-    """google-auth's way to ask for a token, which follows no redirect: what a token is given for would go along."""
+def token_request() -> partial[Any]:
+    """google-auth's way to ask for a token, which follows no redirect: what a token is given for would go along. By
+    itself it waits for two minutes where nothing comes back."""
     session = requests.Session()
     session.max_redirects = 0
     session.mount("https://", requests.adapters.HTTPAdapter(max_retries=_TOKEN_RETRIES))
-    return Request(session)
+    return partial(Request(session), timeout=_TOKEN_SECONDS)
 
 
 def _one_line(error: Exception) -> str:
