@@ -34,7 +34,7 @@ SCALED = {
     "bigquery.connect_timeout": "500ms",
     "chunk.max_records": "1",
 }
-SCALED_S3 = {"s3.read_timeout": "500ms", "s3.connect_timeout": "500ms", "chunk.max_records": "1"}
+SCALED_S3 = {"s3.read_timeout": "2s", "s3.connect_timeout": "2s", "chunk.max_records": "1"}
 REPLACED_SECONDS = 70
 SIDE_BY_SIDE = 3
 
@@ -149,7 +149,7 @@ def ask_side_by_side(ask: Callable[[], object]) -> None:
 
 def test_one_time_out_gives_up_all_idle_connections_to_bigquery(meeting: Meeting) -> None:
     with freezing_proxy(meeting.url) as proxy:
-        client = HttpClient(connections=SIDE_BY_SIDE, connect_timeout_seconds=0.5, read_timeout_seconds=0.5)
+        client = HttpClient(connections=SIDE_BY_SIDE, connect_timeout_seconds=2, read_timeout_seconds=2)
         ask_around_a_freeze(proxy, lambda: client.request("POST", proxy.url, {}, b"{}"), TransientError)
 
 
@@ -175,7 +175,7 @@ def test_a_token_is_fetched_over_a_fresh_connection() -> None:
     tokens = Tokens()
     try:
         with freezing_proxy(tokens.url) as proxy:
-            request = TokenRequest(urllib3.Timeout(connect=0.5, read=0.5))
+            request = TokenRequest(urllib3.Timeout(connect=2, read=2))
 
             def ask() -> Any:
                 return request(proxy.url, method="POST", body=b"{}")

@@ -48,10 +48,17 @@ def writer(google: StorageWriteStub) -> GrpcWriter:
     return writer_to(google.url)
 
 
+@pytest.fixture
+def hasty_writer(google: StorageWriteStub) -> GrpcWriter:
+    """For what is never answered."""
+    google.fault = lambda append: None
+    return writer_to(google.url, seconds=1.0)
+
+
 def writer_to(
-    url: str, *, idle_seconds: float = 540.0, compresses: bool = False, connect_seconds: float = 5.0
+    url: str, *, idle_seconds: float = 540.0, compresses: bool = False, seconds: float = 30.0
 ) -> GrpcWriter:
-    timeouts = {"connect_timeout_seconds": connect_seconds, "read_timeout_seconds": 0.5}
+    timeouts = {"connect_timeout_seconds": seconds, "read_timeout_seconds": seconds}
     return GrpcWriter(
         endpoint=url,
         token=BearerToken(AnonymousCredentials, **timeouts),
@@ -131,8 +138,9 @@ def test_many_streams_are_finalized_at_once(writer: GrpcWriter) -> None:
     ],
 )
 def test_a_failure_is_told_by_its_codes_and_the_next_append_goes_through(
-    fault: Fault, code: str, storage_code: int, writer: GrpcWriter, google: StorageWriteStub
+    fault: Fault, code: str, storage_code: int, hasty_writer: GrpcWriter, google: StorageWriteStub
 ) -> None:
+    writer = hasty_writer
     stream = writer.create(TABLE)
     google.fault = lambda append: fault
     with pytest.raises(CallFailed) as failure:
@@ -167,7 +175,10 @@ def test_an_idle_call_is_closed_and_the_next_append_opens_another(google: Storag
     assert len(google.streams[stream].rows) == 2
 
 
-def test_after_a_time_out_another_connection_is_made(writer: GrpcWriter, google: StorageWriteStub) -> None:
+def test_after_a_time_out_another_connection_is_made(
+    hasty_writer: GrpcWriter, google: StorageWriteStub
+) -> None:
+    writer = hasty_writer
     stream = writer.create(TABLE)
     append(writer, stream, 0, "a")
     before = writer._channels[0]
@@ -182,7 +193,7 @@ def test_after_a_time_out_another_connection_is_made(writer: GrpcWriter, google:
 
 def test_a_stream_is_made_over_another_connection_where_one_is_frozen(google: StorageWriteStub) -> None:
     with freezing_proxy(google.url) as proxy:
-        writer = writer_to(proxy.url, connect_seconds=0.5)
+        writer = writer_to(proxy.url, seconds=1.0)
         stream = writer.create(TABLE)
         proxy.freeze()
         with pytest.raises(CallFailed, match="DEADLINE_EXCEEDED"):
