@@ -140,7 +140,7 @@ def _stream(settings: Settings) -> str:
     if "not allowed" in line:
         raise Unusable(f"{line}: {advice(settings, 'kinesis:DescribeStreamSummary')}")
     role = settings.optional_text("kinesis.role_arn")
-    return f"{line}, and can be read{f' as {role}' if role else ''}{_encryption(summary)}"
+    return f"{line}, and can be read{f' as {role}' if role else ''}{encryption_note(summary)}"
 
 
 def _describe_consumer(kinesis: Any, stream_arn: str, settings: Settings) -> None:
@@ -154,7 +154,7 @@ def _describe_consumer(kinesis: Any, stream_arn: str, settings: Settings) -> Non
             raise
 
 
-def _encryption(summary: Mapping[str, Any]) -> str:
+def encryption_note(summary: Mapping[str, Any]) -> str:
     """The role's right to decrypt shows only where there are records, so it is told of in any case."""
     key = summary.get("KeyId")
     if summary.get("EncryptionType") != "KMS" or key is None or key.endswith("alias/aws/kinesis"):

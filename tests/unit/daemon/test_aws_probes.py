@@ -4,7 +4,13 @@ from unittest.mock import Mock
 import pytest
 from botocore.exceptions import ClientError
 
-from consumer.daemon.prepare.aws_probes import check_clock, check_identity, check_objects, check_table
+from consumer.daemon.prepare.aws_probes import (
+    check_clock,
+    check_identity,
+    check_objects,
+    check_table,
+    encryption_note,
+)
 from consumer.daemon.prepare.preparation import NotReady, Unusable
 from consumer.settings import load
 
@@ -147,6 +153,22 @@ def test_what_delivery_does_not_need_may_be_refused() -> None:
 def test_other_bytes_than_were_put_are_a_fault() -> None:
     with pytest.raises(Unusable, match="other bytes"):
         check_objects(FakeS3(gives=b"other"), "s3.bucket", PLACE, {}, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("summary", "told"),
+    [
+        ({"EncryptionType": "NONE"}, False),
+        ({}, False),
+        ({"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}, False),
+        ({"EncryptionType": "KMS", "KeyId": "arn:aws:kms:eu-west-1:1:alias/aws/kinesis"}, False),
+        ({"EncryptionType": "KMS", "KeyId": "arn:aws:kms:eu-west-1:1:key/k"}, True),
+    ],
+)
+def test_a_stream_encrypted_with_a_key_of_ones_own_tells_of_the_right_to_decrypt(
+    summary: dict[str, str], told: bool
+) -> None:
+    assert ("which takes kms:Decrypt" in encryption_note(summary)) is told
 
 
 def test_a_role_whose_name_is_too_long_for_google_is_told_before_the_exchange_fails() -> None:
