@@ -234,9 +234,13 @@ _LEASES = (
         trap="Shards beyond what all workers may take together are read by nobody",
     ),
     _key("maxLeasesToStealAtOneTime", _COUNT, "most leases taken from another worker at once", "1", zero="1"),
-    _key("initialLeaseTableReadCapacity", _COUNT, "read capacity of a created lease table", "10", zero="10"),
-    _key(
-        "initialLeaseTableWriteCapacity", _COUNT, "write capacity of a created lease table", "10", zero="10"
+    *(
+        _key(
+            f"initialLeaseTable{kind}Capacity",
+            _COUNT,
+            "without effect in this version: a created lease table is billed by request",
+        )
+        for kind in ("Read", "Write")
     ),
     _key("maxLeaseRenewalThreads", _COUNT, "threads that renew leases", "20", zero="20"),
     _key(

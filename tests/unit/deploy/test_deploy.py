@@ -12,6 +12,7 @@ import botocore.model
 import botocore.session
 import botocore.validate
 import pytest
+from botocore import xform_name
 
 from consumer.cli import COMMANDS
 from consumer.daemon.prepare.aws_probes import PROBE_FOLDER
@@ -178,6 +179,17 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     )
     ours = [line for line in done.stderr.splitlines() if "consumer@" in line]
     assert ours == []
+
+
+def test_the_guide_raises_the_hop_limit_of_the_metadata_service_for_containers() -> None:
+    guide = (PROJECT_ROOT / "docs/ec2.md").read_text()
+    (command,) = re.findall(
+        r"`aws ec2 (modify-[a-z-]+) --instance-id … --http-put-response-hop-limit 2`", guide
+    )
+    model = botocore.session.get_session().get_service_model("ec2")
+    operations = {xform_name(name, "-"): name for name in model.operation_names}
+    members = model.operation_model(operations[command]).input_shape.members
+    assert "HttpPutResponseHopLimit" in members
 
 
 def test_google_takes_the_role() -> None:
