@@ -258,13 +258,18 @@ _PROCESS = (
         name="http.host",
         kind=Text(form="a host name or address", pattern=r"[A-Za-z0-9_.:-]+"),
         default="127.0.0.1",
-        meaning="address on which health and metrics are served",
+        meaning="address on which the status page, health and metrics are served",
     ),
     Setting(
         name="http.port",
         kind=Integer(at_least=0, at_most=65535),
         default={"s3": "8080", "bigquery": "8081"},
-        meaning="port on which health and metrics are served; 0 serves none",
+        meaning="port on which the status page, health and metrics are served; 0 serves none",
+    ),
+    Setting(
+        name="http.runbook_url",
+        kind=URL,
+        meaning="where docs/runbook.md is to be read: the status page links there",
     ),
     Setting(
         name="shard.fork_server",

@@ -20,6 +20,7 @@ from consumer.daemon.metrics.emf import EmfLines
 from consumer.daemon.metrics.memory import ProcessMemory
 from consumer.daemon.metrics.table import Snapshot
 from consumer.daemon.metrics.text import MetricsText
+from consumer.daemon.page.site import Page
 from consumer.daemon.prepare.backend import count_open_shards, lease_reader_of, prepare_backend
 from consumer.daemon.prepare.pause_flag import PauseFlag
 from consumer.daemon.prepare.preparation import Patience, Stopped
@@ -122,7 +123,8 @@ async def _serve(
 ) -> int:
     processes.adopt_orphans()
     forked = Forked()
-    supervisor = _supervisor(settings, state, forked, log)
+    page = Page(settings, state_directory=state.path)
+    supervisor = _supervisor(settings, state, forked, log, page)
     pushes = _pushes(settings, log)
     snapshot = _snapshots(settings, supervisor, forked, pushes)
     pauses = PauseWatch(
@@ -138,9 +140,9 @@ async def _serve(
         if settings.integer("http.port"):
             host, port = settings.text("http.host"), settings.integer("http.port")
             text = MetricsText(snapshot, monotonic=time.monotonic)
-            routes = probes(supervisor.status, text.metrics_text)
+            site = page.site(supervisor.status, probes(supervisor.status, text.metrics_text))
             await stack.enter_async_context(
-                http.serving(host, port, routes, partial(log.warning, event="http_trouble"))
+                http.serving(host, port, site, partial(log.warning, event="http_trouble"))
             )
         await stack.enter_async_context(_events(state, supervisor, log))
         log.info(
@@ -176,7 +178,9 @@ async def _serve(
         return await supervisor.run(commands)
 
 
-def _supervisor(settings: Settings, state: StateDirectory, forked: Forked, log: Log) -> Supervisor:
+def _supervisor(
+    settings: Settings, state: StateDirectory, forked: Forked, log: Log, page: Page
+) -> Supervisor:
     grace = settings.integer("shutdownGraceMillis") / 1000 + settings.seconds("supervisor.grace_margin")
     open_chunk_seconds = settings.seconds("chunk.window") + settings.seconds("chunk.grace")
     return Supervisor(
@@ -196,7 +200,7 @@ def _supervisor(settings: Settings, state: StateDirectory, forked: Forked, log: 
         ),
         sources=Sources(now=time.time, monotonic=time.monotonic, random=random.random),
         log=log,
-        publish=_publisher(state, log),
+        publish=_publisher(state, page, log),
     )
 
 
@@ -291,14 +295,16 @@ async def _fork_server(
                 await keeping
 
 
-def _publisher(state: StateDirectory, log: Log) -> Callable[[Status], None]:
-    """Writes status.json; a full disk is worth a line each time it begins, and no more."""
+def _publisher(state: StateDirectory, page: Page, log: Log) -> Callable[[Status], None]:
+    """Tells the page and writes status.json; a full disk is worth a line each time it begins, and no more."""
     failing = False
 
     def publish(status: Status) -> None:
         nonlocal failing
+        content = encode(status)
+        page.saw(content)
         try:
-            state.write(state.status_file, encode(status))
+            state.write(state.status_file, content)
             failing = False
         except OSError as error:
             if not failing:

@@ -5,51 +5,45 @@ import errno
 import os
 import resource
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.report import http
-from consumer.daemon.report.health import Health, Phase
-from consumer.daemon.report.probes import probes
-from consumer.daemon.report.shards import Shards
-from consumer.daemon.report.status import Identity, ShardReport, Status
-from consumer.domain.events import StatusEvent
+from consumer.daemon.report.http import Answer, Request, Route, Site, Stream
 
 HOST = "127.0.0.1"
-PROBE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+PROBE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LISTENER = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 MANY = 3 * http._CONNECTIONS
 
 
-def shard() -> ShardReport:
-    known = Shards(trend_seconds=60)
-    known.update(StatusEvent(shard="x" * 1000, pid=1, state="running"), 2.0)
-    return ShardReport.of(next(iter(known)), now=2.0, catching_up=False)
-
-
-def status(*, healthy: bool = True, shards: int = 0) -> Status:
-    return Status(
-        identity=Identity(backend="s3", application="app", worker_id="me", pid=1),
-        health=Health(phase=Phase.RUNNING, healthy=healthy, reasons=()),
-        updated_at=2.0,
-        started_at=1.0,
-        shards=(shard(),) * shards,
-    )
+def healthz(request: Request) -> Answer:
+    return Answer(body=b"well")
 
 
 type Scenario = Callable[[int], Awaitable[None]]
 
 
-def serve(scenario: Scenario, *, told: list[str] | None = None, current: Status | None = None) -> None:
+def serve(
+    scenario: Scenario,
+    *,
+    told: list[str] | None = None,
+    route: Route = healthz,
+    stream: Stream | None = None,
+    host: str = HOST,
+) -> None:
     """Runs the scenario, which gets the port, while the port is served."""
     port = free_port()
+    streams = {} if stream is None else {"/events": stream}
+    site = Site(routes={"/healthz": route}, streams=streams)
 
     async def run() -> None:
         lines: list[str] = [] if told is None else told
-        routes = probes(lambda: current or status(), lambda: b"")
-        async with http.serving(HOST, port, routes, lines.append):
+        async with http.serving(host, port, site, lines.append):
             await scenario(port)
 
     asyncio.run(run())
@@ -130,13 +124,188 @@ def test_each_request_has_its_answer(request_head: bytes, first_line: bytes) -> 
     serve(scenario)
 
 
-def test_what_is_not_well_is_a_503_with_the_status() -> None:
+def test_an_answer_names_its_kind_and_length_and_is_not_kept() -> None:
     async def scenario(port: int) -> None:
         head, _, body = (await ask(port)).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 503 ")
-        assert b'"healthy":false' in body
+        assert body == b"well"
+        lines = head.split(b"\r\n")
+        assert b"Content-Length: 4" in lines
+        assert b"Content-Type: text/html" in lines
+        assert b"X-Own: yes" in lines
+        assert b"Cache-Control: no-store" in lines
+        assert b"X-Content-Type-Options: nosniff" in lines
+        head_only = await ask(port, PROBE.replace(b"GET", b"HEAD"))
+        assert head_only == head + b"\r\n\r\n"
 
-    serve(scenario, current=status(healthy=False))
+    serve(scenario, route=lambda _: Answer(body=b"well", content_type="text/html", headers={"X-Own": "yes"}))
+
+
+def test_a_route_is_told_the_query_and_the_host() -> None:
+    asked: list[Request] = []
+
+    def route(request: Request) -> Answer:
+        asked.append(request)
+        return Answer(body=b"")
+
+    async def scenario(port: int) -> None:
+        await ask(port, b"GET /healthz?a=b HTTP/1.1\r\nAccept: x\r\nHOST:  localhost:8080 \r\n\r\n")
+        await ask(port, b"GET /healthz HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n")
+        await ask(port, b"GET /healthz HTTP/1.0\r\n\r\n")
+
+    serve(scenario, route=route)
+    assert [(request.query, request.host) for request in asked] == [
+        ("a=b", "localhost"),
+        ("", "::1"),
+        ("", None),
+    ]
+
+
+def test_an_answer_that_cannot_be_made_is_a_500_and_one_line() -> None:
+    told: list[str] = []
+
+    async def scenario(port: int) -> None:
+        for _ in range(2):
+            assert (await ask(port)).startswith(b"HTTP/1.1 500 ")
+
+    def route(_: Request) -> Answer:
+        raise ValueError("broken")
+
+    serve(scenario, told=told, route=route)
+    assert told == ["http.port: the answer for /healthz could not be made: ValueError('broken')"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "host", "code"),
+    [
+        ("127.0.0.1", b"127.0.0.1:8080", b"200"),
+        ("127.0.0.1", b"LOCALHOST", b"200"),
+        ("127.0.0.1", b"127.8.9.10", b"200"),
+        ("127.0.0.1", b"[::1]", b"200"),
+        ("127.0.0.1", b"s3.localhost:1", b"200"),
+        ("127.0.0.1", b"evil.example:8080", b"421"),
+        ("127.0.0.1", b"127.0.0.1.evil.example", b"421"),
+        ("127.0.0.1", b"192.0.2.7", b"421"),
+        ("127.0.0.1", b"", b"421"),
+        ("0.0.0.0", b"consumer.example", b"200"),
+    ],
+)
+def test_on_a_loopback_address_a_foreign_name_is_refused(bound: str, host: bytes, code: bytes) -> None:
+    async def scenario(port: int) -> None:
+        answer = await ask(port, b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+        assert answer.split(b" ")[1] == code
+
+    serve(scenario, host=bound)
+
+
+class Events:
+    """A stream whose events come when the test says so."""
+
+    def __init__(self, event: bytes = b"data: x\n\n") -> None:
+        self.open = 0
+        self.more = asyncio.Event()
+        self._event = event
+
+    async def __call__(self) -> AsyncGenerator[bytes]:
+        self.open += 1
+        try:
+            yield self._event
+            while True:
+                await self.more.wait()
+                yield self._event
+        finally:
+            self.open -= 1
+
+
+async def listen(port: int) -> socket.socket:
+    """A connection on which the first event has come."""
+    connection = await connect(port)
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connection, LISTENER)
+    received = b""
+    while b"data: x\n\n" not in received:
+        some = await loop.sock_recv(connection, 65536)
+        assert some, received
+        received += some
+    assert b"Content-Type: text/event-stream\r\n" in received
+    return connection
+
+
+def test_a_stream_goes_on_for_longer_than_a_request_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_SECONDS", 0.05)
+    events = Events()
+
+    async def scenario(port: int) -> None:
+        with await listen(port) as connection:
+            await asyncio.sleep(0.1)
+            events.more.set()
+            assert await asyncio.get_running_loop().sock_recv(connection, 9) == b"data: x\n\n"
+            events.more.clear()
+
+    serve(scenario, stream=events)
+    assert events.open == 0
+
+
+def test_streams_leave_the_places_to_others_and_beyond_their_number_have_one_event() -> None:
+    events = Events()
+
+    async def scenario(port: int) -> None:
+        with ExitStack() as stack:
+            lasting = [stack.enter_context(await listen(port)) for _ in range(http._STREAMS)]
+            late = await ask(port, LISTENER)
+            assert late.endswith(b"retry: 5000\n\ndata: x\n\n")
+            for _ in range(MANY):
+                stack.enter_context(await connect(port))
+            assert (await ask(port)).startswith(b"HTTP/1.1 200 ")
+            assert all(is_open(connection) for connection in lasting)
+            assert events.open == http._STREAMS
+
+    serve(scenario, stream=events)
+
+
+def test_an_event_that_cannot_be_made_is_one_line_and_ends_the_stream() -> None:
+    told: list[str] = []
+
+    async def broken() -> AsyncGenerator[bytes]:
+        yield b"data: x\n\n"
+        raise ValueError("broken")
+
+    async def scenario(port: int) -> None:
+        for _ in range(2):
+            assert (await ask(port, LISTENER)).endswith(b"data: x\n\n")
+
+    serve(scenario, told=told, stream=broken)
+    assert told == ["http.port: an event could not be made: ValueError('broken')"]
+
+
+def test_a_stream_that_its_reader_leaves_frees_its_place() -> None:
+    events = Events()
+
+    async def scenario(port: int) -> None:
+        for _ in range(2 * http._STREAMS):
+            with await listen(port):
+                pass
+            events.more.set()
+            while events.open:
+                await asyncio.sleep(0)
+            events.more.clear()
+
+    serve(scenario, stream=events)
+
+
+def test_a_reader_who_does_not_take_his_events_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_SECONDS", 0.05)
+    events = Events(b"data: x\n\n" * 2_000_000)
+
+    async def scenario(port: int) -> None:
+        with await connect(port) as connection:
+            await asyncio.get_running_loop().sock_sendall(connection, LISTENER)
+            while not events.open:
+                await asyncio.sleep(0)
+            while events.open:
+                await asyncio.sleep(0.01)
+            assert len(await rest(connection)) < 18_000_000
+
+    serve(scenario, stream=events)
 
 
 def test_a_request_may_come_in_pieces() -> None:
@@ -205,17 +374,16 @@ def test_a_client_that_takes_its_time_loses_its_place(monkeypatch: pytest.Monkey
 
 def test_a_client_that_does_not_read_its_answer_loses_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "_SECONDS", 0.05)
-    large = status(shards=20_000)
 
     async def scenario(port: int) -> None:
         ended = asyncio.Event()
-        attend = http._attend
+        free = http._Places._free
 
-        async def attend_and_tell(*arguments: object) -> None:
-            await attend(*arguments)  # type: ignore[arg-type]
+        def free_and_tell(*arguments: Any) -> None:
+            free(*arguments)
             ended.set()
 
-        monkeypatch.setattr(http, "_attend", attend_and_tell)
+        monkeypatch.setattr(http._Places, "_free", free_and_tell)
         with await connect(port) as connection:
             await asyncio.get_running_loop().sock_sendall(connection, PROBE)
             await ended.wait()
@@ -224,7 +392,7 @@ def test_a_client_that_does_not_read_its_answer_loses_its_place(monkeypatch: pyt
         assert b"Content-Length" in part
         assert len(part) < 20_000_000
 
-    serve(scenario, current=large)
+    serve(scenario, route=lambda _: Answer(body=b"x" * 20_000_000))
 
 
 def test_without_descriptors_it_waits_says_so_once_and_then_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +430,7 @@ def test_the_end_does_not_wait_for_clients() -> None:
 def test_an_address_that_cannot_be_had_is_said() -> None:
     async def scenario(port: int) -> None:
         with pytest.raises(StartFailed, match="another process has it"):
-            async with http.serving(HOST, port, {}, print):
+            async with http.serving(HOST, port, Site(routes={}), print):
                 pass
 
     serve(scenario)
@@ -270,7 +438,7 @@ def test_an_address_that_cannot_be_had_is_said() -> None:
 
 def test_an_address_that_this_host_does_not_have_names_the_host_and_not_the_port() -> None:
     async def run() -> None:
-        async with http.serving("192.0.2.1", 8080, {}, print):
+        async with http.serving("192.0.2.1", 8080, Site(routes={}), print):
             pass
 
     with pytest.raises(StartFailed, match=r"^http\.host: cannot listen on 192\.0\.2\.1 port 8080: "):

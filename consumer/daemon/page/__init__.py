@@ -1,0 +1,1 @@
+"""The status for people: a page, and words for what is told elsewhere in figures."""

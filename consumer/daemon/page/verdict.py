@@ -1,0 +1,173 @@
+"""Whether all is well, what is wrong and what to do, in a sentence each: for the page and for bin/status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from consumer.daemon.page.amounts import duration, number
+from consumer.daemon.page.told import Shard, Told
+
+
+class Tone(StrEnum):
+    """How a state looks: a mark and a colour."""
+
+    WELL = "well"
+    WATCH = "watch"
+    ILL = "ill"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`state` is one word, `todo` empty when there is nothing to do. `runbook` is the heading of docs/runbook.md that
+    says more."""
+
+    state: str
+    tone: Tone
+    says: str
+    todo: str = ""
+    runbook: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Reasons that hold `told` mean this state."""
+
+    told: str
+    verdict: Verdict
+
+
+_HELD = Verdict(
+    state="held",
+    tone=Tone.ILL,
+    says="Delivery is held: too many records would become dead letters.",
+    todo="Look at the reason below. Mend the producer or the schema; or let them become dead letters:"
+    " deadletter.max_ratio = 1, and a restart.",
+    runbook="held",
+)
+_STUCK = Verdict(
+    state="stuck",
+    tone=Tone.ILL,
+    says="A shard process does not answer.",
+    todo="Restart the daemon. Nothing is lost: its shards are read again from their checkpoints.",
+    runbook="stuck",
+)
+_UNREAD = Verdict(
+    state="stuck",
+    tone=Tone.ILL,
+    says="There are shards that nobody reads.",
+    todo="See that every worker runs, and what the KCL complains of below.",
+    runbook="unread",
+)
+_WAITING = Verdict(
+    state="lagging",
+    tone=Tone.ILL,
+    says="The backend does not take what is delivered. Nothing is lost: all of it is tried again until it does.",
+    todo="Mend what the error below names, or wait for the backend; delivery then goes on by itself.",
+    runbook="waiting",
+)
+_LAGGING = Verdict(
+    state="lagging",
+    tone=Tone.ILL,
+    says="The backend takes less than the stream brings.",
+    todo="Give it more: workers, shards, or a higher quota of the backend.",
+    runbook="lagging",
+)
+_OTHER = Verdict(state="unwell", tone=Tone.ILL, says="Something is wrong.", todo="Read the reasons below.")
+_KINDS = (
+    _Kind(": held: ", _HELD),
+    _Kind("no word from its process", _STUCK),
+    _Kind("not read for", _UNREAD),
+    _Kind("no shard has been opened", _UNREAD),
+    _Kind("lease table", _UNREAD),
+    _Kind("a record has waited", _WAITING),
+    _Kind("does not catch up", _LAGGING),
+)
+"""The first that fits counts: what only a person ends comes before what may end by itself."""
+
+_PREPARING = Verdict(
+    state="preparing", tone=Tone.WATCH, says="The daemon is starting: it looks at the stream and the backend."
+)
+_BLOCKED = Verdict(
+    state="setup-blocked",
+    tone=Tone.ILL,
+    says="The daemon cannot begin.",
+    todo="Mend what is named below; it then begins by itself. bin/check says more.",
+    runbook="setup-blocked",
+)
+_RESTARTING = Verdict(
+    state="restarting",
+    tone=Tone.ILL,
+    says="The JVM has ended, and is started again by itself.",
+    todo="Wait a minute. If it comes again, look into kcl.log in the state directory.",
+    runbook="restarting",
+)
+_DRAINING = Verdict(
+    state="draining",
+    tone=Tone.WATCH,
+    says="The daemon ends in order: it delivers what it has read, and reads no more.",
+)
+DOWN = Verdict(
+    state="down",
+    tone=Tone.ILL,
+    says="No worker runs. Nothing is lost until the stream's retention has passed.",
+    todo="Start it: bin/start, systemctl start, or the ECS service.",
+    runbook="down",
+)
+
+VERDICTS = (*(kind.verdict for kind in _KINDS), _OTHER, _PREPARING, _BLOCKED, _RESTARTING, _DRAINING, DOWN)
+
+
+def verdict_of(told: Told) -> Verdict:
+    """Of a daemon, with the word that it has for itself."""
+    verdict = _verdict_of(told)
+    return verdict if told.state is None else replace(verdict, state=told.state)
+
+
+def _verdict_of(told: Told) -> Verdict:
+    if told.phase == "preparing":
+        return _BLOCKED if told.reasons else _PREPARING
+    if told.phase == "restarting":
+        return _RESTARTING
+    if told.phase == "stopping":
+        return _DRAINING
+    if not told.healthy or told.reasons:
+        fitting = (kind.verdict for kind in _KINDS if any(kind.told in reason for reason in told.reasons))
+        return next(fitting, _OTHER)
+    return _well(told)
+
+
+def _well(told: Told) -> Verdict:
+    if not told.shards:
+        return Verdict(
+            state="running", tone=Tone.WELL, says="All is well. This worker has no shard: others read them."
+        )
+    many = "1 shard is" if len(told.shards) == 1 else f"{number(len(told.shards))} shards are"
+    if any(shard.catching_up for shard in told.shards):
+        behind = duration(told.freshness_seconds or 0)
+        return Verdict(
+            state="catching up",
+            tone=Tone.WATCH,
+            says=f"All is well: {behind} behind, and catching up.",
+        )
+    if any(shard.retrying for shard in told.shards):
+        return Verdict(
+            state="running",
+            tone=Tone.WATCH,
+            says="Well so far: something failed, and is tried again. Nothing is lost.",
+            todo="Nothing yet; the error stands below.",
+        )
+    return Verdict(state="running", tone=Tone.WELL, says=f"All is well: {many} being delivered.")
+
+
+def state_of(told: Told, shard: Shard) -> tuple[str, Tone]:
+    """Of one shard."""
+    for reason in told.reasons_of(shard.shard):
+        for kind in _KINDS:
+            if kind.told in f": {reason}":
+                return shard.condition or kind.verdict.state, kind.verdict.tone
+    if shard.retrying is not None:
+        return "retrying", Tone.WATCH
+    if shard.catching_up:
+        return "catching up", Tone.WATCH
+    return shard.condition or shard.state, Tone.WELL
