@@ -30,6 +30,7 @@ class Command:
 COMMANDS = {
     "start": Command("deliver a stream to a backend (s3 or bigquery)", "consumer.cli:start"),
     "check": Command("check a backend's settings, then what they point to", "consumer.cli:check"),
+    "status": Command("show how an application fares on all hosts", "consumer.cli:status"),
     "health": Command("ask the daemons that run here", "consumer.daemon.commands.health:health_main"),
     "deadletters": Command("list, redrive or discard dead letters", "consumer.cli:deadletters"),
     "pause": Command("let an application take no more records", "consumer.cli:pause"),
@@ -89,6 +90,12 @@ def resume(arguments: Sequence[str]) -> int:
     from consumer.operate.pause import resume_main
 
     return resume_main(arguments, find_embedded=_find_embedded)
+
+
+def status(arguments: Sequence[str]) -> int:
+    from consumer.daemon.commands.status import status_main
+
+    return status_main(arguments, find_embedded=_find_embedded)
 
 
 def _find_embedded(backend: str) -> "Embedded":

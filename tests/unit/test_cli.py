@@ -49,6 +49,7 @@ def test_every_command_has_an_entry_point() -> None:
         "start",
         "check",
         "health",
+        "status",
         "deadletters",
         "pause",
         "resume",

@@ -77,6 +77,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.daemon.prepare.aws",
             "consumer.daemon.prepare.aws_checks",
             "consumer.daemon.prepare.aws_probes",
+            "consumer.daemon.prepare.distances",
             "consumer.daemon.prepare.dynamodb",
             "consumer.daemon.prepare.lease_table",
             "consumer.daemon.prepare.pause_flag",
@@ -114,6 +115,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "moto": frozenset({"consumer.local.aws"}),
     "opentelemetry": frozenset({"consumer.daemon.metrics.otlp"}),
     "prometheus_client": frozenset({"consumer.daemon.metrics.text"}),
+    "rich": frozenset({"consumer.daemon.commands.status_screen"}),
     "pyarrow": frozenset(
         {
             "consumer.sinks.bigquery.storage_write.rows.cells",

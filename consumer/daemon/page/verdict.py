@@ -52,7 +52,7 @@ _STUCK = Verdict(
     todo="Restart the daemon. Nothing is lost: its shards are read again from their checkpoints.",
     runbook="stuck",
 )
-_UNREAD = Verdict(
+UNREAD = Verdict(
     state="stuck",
     tone=Tone.ILL,
     says="There are shards that nobody reads.",
@@ -62,8 +62,8 @@ _UNREAD = Verdict(
 _WAITING = Verdict(
     state="lagging",
     tone=Tone.ILL,
-    says="The backend does not take what is delivered. Nothing is lost: all of it is tried again until it does.",
-    todo="Mend what the error below names, or wait for the backend; delivery then goes on by itself.",
+    says="Records wait too long for the backend. Nothing is lost: what fails is tried again until it is taken.",
+    todo="Mend what an error below names. Without one the backend is slow: wait, or give it a higher quota.",
     runbook="waiting",
 )
 _LAGGING = Verdict(
@@ -77,9 +77,9 @@ _OTHER = Verdict(state="unwell", tone=Tone.ILL, says="Something is wrong.", todo
 _KINDS = (
     _Kind(": held: ", _HELD),
     _Kind("no word from its process", _STUCK),
-    _Kind("not read for", _UNREAD),
-    _Kind("no shard has been opened", _UNREAD),
-    _Kind("lease table", _UNREAD),
+    _Kind("not read for", UNREAD),
+    _Kind("no shard has been opened", UNREAD),
+    _Kind("lease table", UNREAD),
     _Kind("a record has waited", _WAITING),
     _Kind("does not catch up", _LAGGING),
 )
