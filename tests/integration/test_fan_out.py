@@ -14,6 +14,7 @@ from consumer.local.child import tail
 from consumer.local.faults.control import FaultControl
 from consumer.local.faults.rules import Delay, Rule
 from consumer.local.generate import Logs, midnight_today
+from consumer.local.limits.table import Limits
 from consumer.local.put import Target, put
 from consumer.local.readback import S3Reader, dead_letters, records_named
 from consumer.local.stack import Stack
@@ -27,7 +28,7 @@ COUNTED = ("RegisterStreamConsumer", "SubscribeToShard", "GetRecords")
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    with stacks.running(tmp_path, shards=1) as running:
+    with stacks.running(tmp_path, shards=1, limits=Limits()) as running:
         yield running.stack
 
 

@@ -134,6 +134,13 @@ RIGHTS = (
         keys=("metricsLevel",),
         values=("SUMMARY", "DETAILED"),
     ),
+    Right(
+        actions=("cloudwatch:PutMetricData",),
+        on="metrics by OTLP, which have no namespace",
+        granted_by="iam/metrics.json",
+        keys=("metrics.otlp_endpoint",),
+        values=("cloudwatch",),
+    ),
     Right(actions=("s3:PutObject",), on="objects below s3.prefix", granted_by=_OWN, backends=_S3),
     Right(actions=("s3:PutObject",), on="objects below deadletter.prefix", granted_by=_OWN),
     Right(actions=("s3:ListBucket",), on="the buckets", granted_by=_OWN),

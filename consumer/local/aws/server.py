@@ -110,7 +110,7 @@ async def _serve(listener: socket.socket, limits: Limits | None) -> None:
     lock = threading.Lock()
     moto: Any = AsyncioWSGIMiddleware(application(lock), MAX_BODY_BYTES)
     bill = Meter()
-    faults = FaultLayer(_limited(FanOut(AnswerAtEnd(moto), lock), limits), aws_request)
+    faults = FaultLayer(FanOut(_limited(AnswerAtEnd(moto), limits), lock), aws_request)
     layer: Any = MeterLayer(faults, bill, Aws(bill, stored_item).account)
     await serve(layer, _config(listener), mode="asgi", shutdown_trigger=stop.wait)
 

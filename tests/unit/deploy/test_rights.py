@@ -43,6 +43,7 @@ def resources(on: str, application: str, backend: Backend) -> set[str]:
             f"{TABLE}{application}/index/LeaseOwnerToLeaseKeyIndex"
         },
         "metrics of the namespace applicationName": {"*"},
+        "metrics by OTLP, which have no namespace": {"*"},
         "objects below s3.prefix": {f"{BUCKET}/player-log/*"},
         "objects below deadletter.prefix": {f"{BUCKET}/deadletter/*"},
         "the buckets": {BUCKET},
@@ -145,6 +146,8 @@ MATRIX: list[tuple[Backend, dict[str, str], set[str]]] = [
         },
     ),
     ("s3", {"metricsLevel": "SUMMARY"}, {"cloudwatch:PutMetricData"}),
+    ("s3", {"metrics__otlp_endpoint": "cloudwatch"}, {"cloudwatch:PutMetricData"}),
+    ("s3", {"metrics__otlp_endpoint": "http://127.0.0.1:4318"}, set()),
     ("s3", {"kinesis__role_arn": "arn:aws:iam::222222222222:role/r"}, {"sts:AssumeRole"}),
     ("s3", {"leaseTablePitrEnabled": "true"}, {"dynamodb:UpdateContinuousBackups"}),
     ("s3", {"leaseTablePitrEnabled": "false"}, set()),
