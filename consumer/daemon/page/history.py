@@ -126,7 +126,7 @@ class History:
                 self._happened(told, f"{state}{reason}")
             self._state = state
         if told.jvm.pid not in (None, self._jvm):
-            again = "" if self._jvm is None else f", start {told.jvm.restarts + 1}"
+            again = f", start {told.jvm.restarts + 1}" if told.jvm.restarts else ""
             self._happened(told, f"the JVM runs as process {told.jvm.pid}{again}")
             self._jvm = told.jvm.pid
 

@@ -13,12 +13,16 @@
   const replace = (part, markup) => {
     const open = [...part.querySelectorAll("details[open]")].map((details) => details.id);
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
+    const opened = focused?.closest("details")?.id;
     const place = focused && focused !== part ? [...part.querySelectorAll("a,summary,[tabindex]")].indexOf(focused) : -1;
     const scrolls = [...part.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
     part.innerHTML = markup;
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     part.querySelectorAll(".scroll").forEach((one, index) => { one.scrollLeft = scrolls[index] || 0; });
-    if (place >= 0) part.querySelectorAll("a,summary,[tabindex]")[place]?.focus({ preventScroll: true });
+    const again = opened
+      ? document.getElementById(opened)?.querySelector("summary")
+      : part.querySelectorAll("a,summary,[tabindex]")[place];
+    again?.focus({ preventScroll: true });
   };
 
   const listen = () => {

@@ -85,7 +85,7 @@ class Page:
 
         return Site(
             routes={
-                "/": self._page,
+                "/": lambda _: self._page(tellings.read(encode(status()))),
                 "/healthz": healthz,
                 "/status.json": lambda _: Answer(body=encode(status())),
                 "/peer": self._peer,
@@ -94,9 +94,8 @@ class Page:
             streams={"/events": self._events},
         )
 
-    def _page(self, _: Request) -> Answer:
-        told, made = self._current()
-        parts = {name.replace("-", "_"): part for name, part in made.items()}
+    def _page(self, told: Told) -> Answer:
+        parts = {name.replace("-", "_"): part for name, part in self._parts(told).items()}
         content = html(
             _PAGE,
             title=title(told),
@@ -133,8 +132,13 @@ class Page:
         told = self._told
         assert told is not None, "site() is told a status first"
         if self._made is None or self._made[0] is not told:
-            self._look_beside(told.updated_at)
-            view = View(
+            self._made = told, self._parts(told)
+        return self._made
+
+    def _parts(self, told: Told) -> dict[str, Markup]:
+        self._look_beside(told.updated_at)
+        return sections(
+            View(
                 told=told,
                 history=self._history,
                 limits=self._limits,
@@ -142,8 +146,7 @@ class Page:
                 runbook_url=self._runbook_url,
                 dead_letters_in=self._dead_letters_in,
             )
-            self._made = told, sections(view)
-        return self._made
+        )
 
     def _look_beside(self, now: float) -> None:
         if now - self._peers_at >= _PEER_SECONDS:
