@@ -21,6 +21,7 @@ from consumer.settings.values import Text
 _SHARDS = 200
 """More are not drawn: those that are well are left out."""
 _MARKS = {Tone.WELL: "✓", Tone.WATCH: "!", Tone.ILL: "✕"}
+_POINTS_A_MINUTE = int(60 / STEP_SECONDS)
 _SPARK_POINTS = int(SECONDS / STEP_SECONDS / 4)
 _MIB = 1024.0 * 1024
 _SECRET = re.compile(r"((?:password|secret|token|credential|key)[\w.-]*[=:])\S+", re.IGNORECASE)
@@ -110,6 +111,7 @@ def _facts(view: View) -> Markup:
     last = history.points[-1] if history.points else None
     behind = [shard.behind_latest_seconds for shard in told.shards if shard.behind_latest_seconds is not None]
     dead = history.dead_by_reason.total()
+    lately = sum(point.dead_letters for point in list(history.points)[-_POINTS_A_MINUTE:]) * STEP_SECONDS
     return join(
         html('<div class="{kind}"><dt>{name}</dt><dd>{value}</dd><dd class="small">{more}</dd></div>', **fact)
         for fact in (
@@ -141,7 +143,7 @@ def _facts(view: View) -> Markup:
                 "kind": "",
                 "name": "Dead letters",
                 "value": number(dead),
-                "more": f"since {moment(told.started_at, told.updated_at)} UTC",
+                "more": f"{number(round(lately))} in the last minute",
             },
             {
                 "kind": "",
@@ -153,8 +155,13 @@ def _facts(view: View) -> Markup:
     )
 
 
+_ELSEWHERE = (": trying again: ", " dead letters (")
+"""Notes that stand with the shards and the dead letters as well."""
+
+
 def _reasons(told: Told) -> Markup:
-    said = [(Tone.ILL, reason) for reason in told.reasons] + [(Tone.WATCH, note) for note in told.notes]
+    said = [(Tone.ILL, reason) for reason in told.reasons]
+    said += [(Tone.WATCH, note) for note in told.notes if not any(one in note for one in _ELSEWHERE)]
     if told.jvm.last_error is not None:
         error = told.jvm.last_error
         said.append((Tone.WATCH, f"the KCL's last error, at {clock(error.at)} UTC: {error.message}"))

@@ -145,6 +145,13 @@ def test_the_words_that_the_daemon_has_for_itself_are_shown() -> None:
     assert state_of(current, one) == ("setup-blocked", Tone.ILL)
 
 
+def test_what_stands_with_the_shards_or_the_dead_letters_is_not_told_twice() -> None:
+    notes = ("shardId-0: trying again: 503", "shardId-0: 1 dead letters (no_key 1)", "shardId-0: catching up")
+    page = sections(view(told(shard(retrying="503"), notes=notes)))
+    assert Text(page["reasons"]).seen.strip("! ") == "shardId-0: catching up"
+    assert "503" in page["shards"]
+
+
 def test_ill_shards_stand_first() -> None:
     shards = [shard(f"shardId-{number}") for number in range(3)]
     rows = sections(view(told(*shards, reasons=("shardId-2: held: x",))))["shards"]
