@@ -74,22 +74,15 @@ class Page:
         self._next.set()
         self._next = asyncio.Event()
 
-    def site(self, status: Callable[[], Status], others: Mapping[str, Route] | None = None) -> Site:
+    def site(self, status: Callable[[], Status], others: Mapping[str, Route]) -> Site:
         """With the routes of `others`. `status` tells of the moment at which it is asked."""
         self.saw(encode(status()))
-
-        def healthz(_: Request) -> Answer:
-            current = status()
-            code = HTTPStatus.OK if current.health.healthy else HTTPStatus.SERVICE_UNAVAILABLE
-            return Answer(body=encode(current), code=code)
-
         return Site(
             routes={
+                **others,
                 "/": lambda _: self._page(tellings.read(encode(status()))),
-                "/healthz": healthz,
                 "/status.json": lambda _: Answer(body=encode(status())),
                 "/peer": self._peer,
-                **(others or {}),
             },
             streams={"/events": self._events},
         )

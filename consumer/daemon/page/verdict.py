@@ -115,6 +115,13 @@ DOWN = Verdict(
     runbook="down",
 )
 
+_PAUSED = Verdict(
+    state="paused",
+    tone=Tone.WATCH,
+    says="Somebody has paused the application: it takes no records until it is resumed.",
+    todo="Resume it before freshness comes near the stream's retention.",
+)
+
 VERDICTS = (*(kind.verdict for kind in _KINDS), _OTHER, _PREPARING, _BLOCKED, _RESTARTING, _DRAINING, DOWN)
 
 
@@ -134,7 +141,7 @@ def _verdict_of(told: Told) -> Verdict:
     if not told.healthy or told.reasons:
         fitting = (kind.verdict for kind in _KINDS if any(kind.told in reason for reason in told.reasons))
         return next(fitting, _OTHER)
-    return _well(told)
+    return _PAUSED if told.state == "paused" else _well(told)
 
 
 def _well(told: Told) -> Verdict:

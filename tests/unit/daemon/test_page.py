@@ -101,13 +101,14 @@ class Text(HTMLParser):
         (told(shard(), reasons=("shardId-0: … and the shard does not catch up: …",)), "lagging", Tone.ILL),
         (told(shard(), reasons=("shardId-0: something else",)), "unwell", Tone.ILL),
         (told(shard(catching_up=True)), "catching up", Tone.WATCH),
+        (told(shard(), state="paused"), "paused", Tone.WATCH),
         (told(shard(retrying="503")), "running", Tone.WATCH),
     ],
 )
 def test_each_state_has_its_word_and_what_to_do(current: Told, state: str, tone: Tone) -> None:
     verdict = verdict_of(current)
     assert (verdict.state, verdict.tone) == (state, tone)
-    assert bool(verdict.todo) is (tone is Tone.ILL or any(one.retrying for one in current.shards))
+    assert bool(verdict.todo) is (tone is Tone.ILL or state == "paused" or "tried again" in verdict.says)
     page = sections(view(current))
     headline = Text(page["headline"]).seen
     assert state in headline
@@ -308,7 +309,7 @@ def test_rates_are_by_the_second_and_the_history_is_bounded() -> None:
 
 def test_a_process_that_begins_anew_makes_no_rate_negative_and_dead_letters_stay() -> None:
     history = History(LIMITS)
-    for second, (pid, dead) in enumerate([(1, 3), (1, 5), (2, 0), (2, 4)]):
+    for second, (pid, dead) in enumerate([(1, 3), (1, 5), (2, 0), (2, 4), (2, 1)]):
         counters = {"records_delivered": 100 * dead, "dead_letters": dead, "dead_letters_no_key": dead}
         history.saw(told(shard(pid=pid, counters=counters), at=NOW + 5 * second))
     assert history.dead_by_reason == {"no_key": 9}
@@ -410,7 +411,7 @@ def page(tmp_path: Path) -> Page:
 def ask(
     page: Page, path: str, current: Status | None = None, query: str = "", host: str | None = None
 ) -> Answer:
-    site = page.site(lambda: current or status())
+    site = page.site(lambda: current or status(), {})
     return site.routes[path](Request(query=query, host=host))
 
 
@@ -433,13 +434,12 @@ def test_every_part_has_its_place_on_the_page(page: Page) -> None:
     assert set(sections(view(told(shard())))) <= set(parsed.ids)
 
 
-def test_healthz_is_503_with_the_reasons_when_it_is_not_well(page: Page) -> None:
+def test_the_status_is_there_as_json_beside_what_others_serve(page: Page) -> None:
     ill = status(health=Health(phase=Phase.RUNNING, healthy=False, reasons=("x",)))
-    answer = ask(page, "/healthz", ill)
-    assert answer.code == 503
-    assert json.loads(answer.body)["reasons"] == ["x"]
-    assert ask(page, "/status.json", ill).code == 200
-    assert ask(page, "/healthz").code == 200
+    answer = ask(page, "/status.json", ill)
+    assert (answer.code, json.loads(answer.body)["reasons"]) == (200, ["x"])
+    site = page.site(status, {"/healthz": lambda _: Answer(body=b"own")})
+    assert site.routes["/healthz"](Request(query="", host=None)).body == b"own"
 
 
 def test_events_bring_all_parts_first_and_then_what_has_changed(
@@ -448,7 +448,7 @@ def test_events_bring_all_parts_first_and_then_what_has_changed(
     monkeypatch.setattr("consumer.daemon.page.site._EVENT_SECONDS", 0)
 
     async def run() -> list[dict[str, Any]]:
-        stream = page.site(status).streams["/events"]()
+        stream = page.site(status, {}).streams["/events"]()
         got = [await anext(stream)]
         following = asyncio.ensure_future(anext(stream))
         await asyncio.sleep(0)
