@@ -119,7 +119,7 @@ _PAUSED = Verdict(
     state="paused",
     tone=Tone.WATCH,
     says="Somebody has paused the application: it takes no records until it is resumed.",
-    todo="Resume it before freshness comes near the stream's retention.",
+    todo="bin/resume, before freshness comes near the stream's retention.",
 )
 
 VERDICTS = (*(kind.verdict for kind in _KINDS), _OTHER, _PREPARING, _BLOCKED, _RESTARTING, _DRAINING, DOWN)

@@ -211,6 +211,7 @@ class Events:
             yield self._event
             while True:
                 await self.more.wait()
+                self.more.clear()
                 yield self._event
         finally:
             self.open -= 1
@@ -238,8 +239,7 @@ def test_a_stream_goes_on_for_longer_than_a_request_may(monkeypatch: pytest.Monk
         with await listen(port) as connection:
             await asyncio.sleep(0.1)
             events.more.set()
-            assert await asyncio.get_running_loop().sock_recv(connection, 9) == b"data: x\n\n"
-            events.more.clear()
+            assert await asyncio.get_running_loop().sock_recv(connection, 99) == b"data: x\n\n"
 
     serve(scenario, stream=events)
     assert events.open == 0
@@ -284,10 +284,9 @@ def test_a_stream_that_its_reader_leaves_frees_its_place() -> None:
         for _ in range(2 * http._STREAMS):
             with await listen(port):
                 pass
-            events.more.set()
             while events.open:
+                events.more.set()
                 await asyncio.sleep(0)
-            events.more.clear()
 
     serve(scenario, stream=events)
 
