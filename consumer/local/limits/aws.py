@@ -74,7 +74,8 @@ class AwsLimits:
         self._ranges: dict[str, list[tuple[int, int, str]]] = {}
 
     def concerns(self, scope: Scope) -> bool:
-        return True
+        """All but a subscription: its answer lasts for minutes, and its consumer has a shard's reads to itself."""
+        return aws_request(scope).operation != "SubscribeToShard"
 
     async def answer(self, call: Call) -> Answer:
         head = aws_request(call.scope)

@@ -1,5 +1,6 @@
 """Kinesis, DynamoDB and S3 refuse as the real ones do; the services behind are played by the test."""
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from consumer.local.limits.aws import AwsLimits
 from consumer.local.limits.items import item_bytes, units
+from consumer.local.limits.layer import LimitLayer
 from consumer.local.limits.meters import Meters
 from consumer.local.limits.table import Limits
 from tests.unit.local.limits.asgi import Client
@@ -111,6 +113,29 @@ def test_what_is_no_iterator_is_left_to_the_service() -> None:
 
     client = Client(AwsLimits(aws.meters, fail), aws.meters, aws.answer)
     assert client.aws("Kinesis_20131202.GetRecords", {"ShardIterator": "?"})[0] == 200
+
+
+def test_a_subscription_is_passed_on_as_it_comes() -> None:
+    """Its answer is a stream of events, which the layer must not wait for the end of."""
+    aws = Aws()
+    events: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(message: dict[str, Any]) -> None:
+        events.append(message.get("body", b""))
+
+    async def subscribed(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        assert events == [b"", b"first"]
+
+    layer = LimitLayer(subscribed, AwsLimits(aws.meters, lambda iterator: ("", iterator)), aws.meters)
+    headers = [(b"x-amz-target", b"Kinesis_20131202.SubscribeToShard")]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+    asyncio.run(layer(scope, receive, send))
+    assert events == [b"", b"first"]
 
 
 def test_records_above_a_shards_limit_fail_by_themselves() -> None:
