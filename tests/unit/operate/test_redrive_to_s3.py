@@ -2,6 +2,8 @@
 
 import gzip
 import itertools
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.errors import TransientError
-from consumer.operate.dead_letters import command, lock
+from consumer.operate.dead_letters import command, lock, redrive
 from consumer.operate.patience import Patience
 from tests.unit.operate.fake_s3 import FakeS3, answer
 from tests.unit.operate.mend import date
@@ -233,6 +235,35 @@ def failing_once(number: int) -> Callable[[str, str], None]:
             raise ConnectionClosedError(endpoint_url="https://s3")
 
     return fail
+
+
+def test_a_signal_ends_it_behind_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redrive, "PARCEL_LETTERS", 2)
+    world = World(PAYLOADS)
+
+    def stop(operation: str, key: str) -> None:
+        if operation == "put" and key.endswith("parcel.ndjson.gz"):
+            world.s3.before = lambda operation, key: None
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    world.s3.before = stop
+    code, told = world.run("redrive", "--yes", MEND)
+    assert (code, len(world.dead())) == (1, 5)
+    assert "stopping when what has begun is finished" in told
+    assert world.audits()[0]["state"] == "stopped"
+    assert world.s3.keys("deadletter/redriving/") == []
+    assert world.run("redrive", "--yes", MEND)[0] == 0
+    assert (world.lines(), world.dead()) == (ALL, [])
+
+
+def test_a_rate_holds_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(redrive.Redrive, "_pause", lambda self, seconds: slept.append(seconds))
+    world = World(PAYLOADS)
+    assert world.run("redrive", "--yes", "--rate=0.01", MEND)[0] == 0
+    assert len(slept) == 7
+    assert all(0 < seconds <= 100 for seconds in slept)
+    assert (world.lines(), world.dead()) == (ALL, [])
 
 
 def test_a_store_that_does_not_answer_ends_the_command_after_some_minutes() -> None:
