@@ -76,6 +76,7 @@ class _Format:
     is_rich: bool = False
 
 
+_INSERT_ALL = {"bigquery.method": "insert_all"}
 _STORAGE_WRITE = {"bigquery.method": "storage_write"}
 FORMATS: Mapping[Target, Mapping[str, _Format]] = {
     "s3": {
@@ -86,10 +87,10 @@ FORMATS: Mapping[Target, Mapping[str, _Format]] = {
         "1,000 arrivals/s": _Format(arrivals_per_second=1000),
     },
     "bigquery": {
-        "row=log": _Format(),
-        "row=fields": _Format(settings={"bigquery.row": "fields"}),
-        "row=log, not ASCII": _Format(ascii_only=False),
-        "row=log, 1,000 arrivals/s": _Format(arrivals_per_second=1000),
+        "row=log": _Format(settings=_INSERT_ALL),
+        "row=fields": _Format(settings={**_INSERT_ALL, "bigquery.row": "fields"}),
+        "row=log, not ASCII": _Format(settings=_INSERT_ALL, ascii_only=False),
+        "row=log, 1,000 arrivals/s": _Format(settings=_INSERT_ALL, arrivals_per_second=1000),
     },
     "storage_write": {
         "storage_write, row=log": _Format(settings=_STORAGE_WRITE),
