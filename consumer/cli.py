@@ -113,7 +113,9 @@ def _find_embedded(backend: str) -> "Embedded":
         running = stack.load()
     except stack.StackNotRunningError as error:
         raise StartFailed(f"--local: {error}") from error
-    return Embedded(overrides=stack.overrides(running, backend), environment=stack.environment(running))
+    return Embedded(
+        overrides=stack.overrides(running, backend), environment=stack.environment(running, backend)
+    )
 
 
 def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:

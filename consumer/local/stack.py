@@ -86,10 +86,11 @@ def load(state_dir: Path | None = None) -> Stack:
     return stack
 
 
-def environment(stack: Stack) -> dict[str, str]:
-    """What any AWS client needs in its environment to reach the stack, and to sign requests to it."""
+def environment(stack: Stack, access_key: str = "local") -> dict[str, str]:
+    """What any AWS client needs in its environment to reach the stack, and to sign requests to it. The embedded Kinesis
+    tells its readers apart by their access keys."""
     return {
-        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_REGION": stack.region,
         "AWS_DEFAULT_REGION": stack.region,

@@ -26,6 +26,8 @@ class Kind:
     open_shards: int = 0
     stops_reading: bool = False
     """Nobody can read meanwhile, which the workers have to tell."""
+    hides_leases: bool = False
+    """The lease table cannot be looked at meanwhile, which they tell as well."""
 
 
 _BOTH: tuple[Backend, ...] = ("s3", "bigquery")
@@ -35,7 +37,7 @@ def _requests(name: str, *targets: Backend | None, seconds: tuple[float, float] 
     return Kind(name=name, group="requests", targets=targets, seconds=seconds)
 
 
-def _reading(name: str) -> Kind:
+def _reading(name: str, *, hides_leases: bool = False) -> Kind:
     return Kind(
         name=name,
         group="requests",
@@ -44,6 +46,7 @@ def _reading(name: str) -> Kind:
         lane="reading",
         settle_seconds=30,
         stops_reading=True,
+        hides_leases=hides_leases,
     )
 
 
@@ -85,8 +88,8 @@ KINDS: tuple[Kind, ...] = (
     _requests("puts_unanswered", None),
     _reading("reads_denied"),
     _reading("key_denied"),
-    _reading("leases_gone"),
-    _reading("aws_gone"),
+    _reading("leases_gone", hides_leases=True),
+    _reading("aws_gone", hides_leases=True),
     _process("first worker", "kill_shard_process", (0, 0), 15),
     _process("first worker", "kill_jvm", (0, 0), 15),
     _process("first worker", "kill_supervisor", (0, 0), 15),

@@ -1,70 +1,189 @@
-"""What the workers say of themselves: ill soon after nobody reads any more, and well soon after that is over."""
+"""Held against what the embedded Kinesis has seen: what a worker says of itself while shards go unread.
 
-import asyncio
-import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+Whenever a shard goes unread, for whatever reason, the status has to name it within ILL_WITHIN_SECONDS of its last
+read, and may name it for WELL_WITHIN_SECONDS after it is read again, no longer, and at no other time.
+"""
 
-import msgspec
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from consumer.local.backends import BACKENDS
 from consumer.settings.table import Backend
-from tests.chaos.workers import Worker
+from tests.chaos.reads import Unread
 
 ILL_WITHIN_SECONDS = 30.0
-"""`health.unread_after` is 16 s in a run; a fault that is over sooner need not show."""
+"""Of the last read. `health.unread_after` is 16 s in a run, and the lease table is looked at every four."""
 WELL_WITHIN_SECONDS = 60.0
-"""Other faults overlap, so that a worker may start again meanwhile."""
-_POLL_SECONDS = 0.5
+"""Of the moment from which all shards are read again."""
+READ_SECONDS = 8.0
+"""A shard that was read so lately is read: the KCL asks about four times a second, on a busy machine less often."""
+_ALARM_SECONDS = 5.0
+"""Some looks: the status and the reads are not asked at one moment."""
 
-type Look = tuple[float, bool]
-"""When, in seconds of the run, and whether the worker was well."""
+_SHARD = re.compile(r"(?P<shard>\S+): not read for \d+ s: ")
+_TABLE = re.compile(r"\(for \d+ s\)$")
+_NONE_OPENED = re.compile(r"no shard has been opened for \d+ s")
+
+RUNNING = "running"
+
+type _Moment = tuple[float, str]  # seconds of the run, what the status said
 
 
-class _Status(msgspec.Struct):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A status: since when its supervisor runs, in seconds of the run, and what it says."""
+
     healthy: bool
+    phase: str = RUNNING
+    reasons: tuple[str, ...] = ()
+    since: float = 0.0
 
 
-class HealthWatch:
-    """Reads the status of each backend's first worker from time to time."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """At a moment of the run, in seconds: the status, None while no supervisor keeps it up, and how long each shard
+    that is to be read has gone without."""
 
-    def __init__(self, workers: Mapping[Backend, Worker], seconds: Callable[[], float]) -> None:
-        self._workers = workers
-        self._seconds = seconds
-        self.looks: dict[Backend, list[Look]] = {backend: [] for backend in BACKENDS}
+    at: float
+    said: Said | None
+    unread: Mapping[str, Unread]
 
-    async def follow(self) -> None:
-        """Until cancelled."""
-        while True:
-            for backend, worker in self._workers.items():
-                # before it has begun, and while it is replaced
-                with contextlib.suppress(OSError, msgspec.MsgspecError):
-                    file = worker.status_file()
-                    if file is not None:
-                        status = msgspec.json.decode(file.read_bytes(), type=_Status)
-                        self.looks[backend].append((self._seconds(), status.healthy))
-            await asyncio.sleep(_POLL_SECONDS)
-
-    def faults(
-        self, name: str, began: float, ended: float, disturbed: Collection[Backend] = ()
-    ) -> Iterator[str]:
-        """What the workers should have said of a fault during which nobody could read. Of a backend that was
-        `disturbed` meanwhile nothing follows: a shard that waits for its backend is not read either, and one whose
-        worker was killed is nobody's for as long as the KCL takes."""
-        for backend in BACKENDS:
-            if backend in disturbed:
-                continue
-            looks = self.looks[backend]
-            ill, well = first(looks, False, began), first(looks, True, ended)
-            if ended - began > ILL_WITHIN_SECONDS and (ill is None or ill > ILL_WITHIN_SECONDS):
-                yield f"{backend}: {name} of {ended - began:.0f} s: {told('ill', ill)}"
-            if well is None or well > WELL_WITHIN_SECONDS:
-                yield f"{backend}: {name}: {told('well', well)} its end"
+    @property
+    def all_read(self) -> bool:
+        return all(one.at_end or one.seconds < READ_SECONDS for one in self.unread.values())
 
 
-def first(looks: Sequence[Look], healthy: bool, since: float) -> float | None:
-    """Seconds from a moment to the first look that found a worker so; None where there is none."""
-    return next((at - since for at, was_healthy in looks if at >= since and was_healthy is healthy), None)
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A while in which the lease table could not be read."""
+
+    began: float
+    ended: float
 
 
-def told(state: str, after: float | None) -> str:
-    return f"never {state} after" if after is None else f"{state} {after:.0f} s after"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingFault:
+    """How a backend came through a fault that keeps it from reading.
+
+    `ill_after` counts from its beginning, 0 where the status was ill already; `read_after` from its end to the moment
+    from which all shards were read; `well_after` from the later of both. None is never.
+    """
+
+    backend: Backend
+    kind: str
+    seconds: float
+    ill_after: float | None
+    read_after: float | None
+    well_after: float | None
+
+    def __str__(self) -> str:
+        def told(seconds: float | None) -> str:
+            return "never" if seconds is None else f"{seconds:.0f} s"
+
+        return (
+            f"{self.backend}: {self.kind} of {self.seconds:.0f} s: ill after {told(self.ill_after)},"
+            f" all read {told(self.read_after)} after its end, well {told(self.well_after)} after that"
+        )
+
+
+def judge(backend: Backend, looks: Sequence[Look], withheld: Sequence[Withheld] = ()) -> list[str]:
+    """What the status should have said and did not, or said and should not have; a line each."""
+    silent: dict[str, list[_Moment]] = {}
+    alarms: dict[str, list[_Moment]] = {}
+    recent: deque[Look] = deque()
+    for look in looks:
+        recent.append(look)
+        while recent[0].at < look.at - WELL_WITHIN_SECONDS:
+            recent.popleft()
+        if look.said is None:
+            continue
+        for shard in _unsaid(look, look.said):
+            silent.setdefault(shard, []).append((look.at, "; ".join(look.said.reasons) or "well"))
+        for subject, reason in _false(look.at, look.said, recent, withheld):
+            alarms.setdefault(subject, []).append((look.at, reason))
+    return [
+        *_told(backend, "went unread, and the status did not name it", silent),
+        *_told(backend, "was told of though it was read", alarms, _ALARM_SECONDS),
+    ]
+
+
+def reading_fault(
+    backend: Backend, kind: str, looks: Sequence[Look], *, began: float, ended: float
+) -> ReadingFault:
+    ill = next((one.at for one in looks if one.at >= began and one.said and not one.said.healthy), None)
+    read = next((one.at for one in looks if one.at >= ended and one.all_read), None)
+    well = next(
+        (one.at for one in looks if read is not None and one.at >= read and one.said and one.said.healthy),
+        None,
+    )
+    return ReadingFault(
+        backend=backend,
+        kind=kind,
+        seconds=ended - began,
+        ill_after=None if ill is None else ill - began,
+        read_after=None if read is None else read - ended,
+        well_after=None if well is None or read is None else well - read,
+    )
+
+
+def _unsaid(look: Look, said: Said) -> Iterator[str]:
+    """Unread shards that a supervisor has had the time to tell of. A JVM that has ended is a reason by itself."""
+    if said.phase != RUNNING and not said.healthy:
+        return
+    watched = look.at - said.since
+    for shard, unread in look.unread.items():
+        if unread.at_end or min(unread.seconds, watched) <= ILL_WITHIN_SECONDS:
+            continue
+        if said.healthy or not any(_names(reason, shard) for reason in said.reasons):
+            yield shard
+
+
+def _names(reason: str, shard: str) -> bool:
+    """Whatever is told of a shard, or of the whole table."""
+    return reason.startswith(f"{shard}: ") or bool(_TABLE.search(reason) or _NONE_OPENED.match(reason))
+
+
+def _false(
+    at: float, said: Said, recent: Iterable[Look], withheld: Iterable[Withheld]
+) -> Iterator[tuple[str, str]]:
+    """What is said to go unread, and did not in the last minute; with the reason that says so."""
+    gone = any(one.began <= at <= one.ended + WELL_WITHIN_SECONDS for one in withheld)
+    for reason in said.reasons:
+        if found := _SHARD.match(reason):
+            subject = found["shard"]
+            true = any(_went_unread(one, subject) for one in recent)
+        elif _NONE_OPENED.match(reason):
+            subject = "every shard"
+            true = gone or any(_went_unread(one, shard) for one in recent for shard in one.unread)
+        elif _TABLE.search(reason):
+            subject, true = "the lease table", gone
+        else:
+            continue
+        if not true:
+            yield subject, reason
+
+
+def _went_unread(look: Look, shard: str) -> bool:
+    return shard in look.unread and look.unread[shard].seconds >= READ_SECONDS
+
+
+def _told(
+    backend: Backend, what: str, moments: Mapping[str, list[_Moment]], least_seconds: float = 0.0
+) -> Iterator[str]:
+    for subject, each in moments.items():
+        for spell in _spells(each):
+            began, seconds = spell[0][0], spell[-1][0] - spell[0][0]
+            if seconds >= least_seconds:
+                yield f"{backend}: {subject} {what}, from {began:.0f} s on for {seconds:.0f} s: {spell[0][1]}"
+
+
+def _spells(moments: Iterable[_Moment]) -> Iterator[list[_Moment]]:
+    """What is less than _ALARM_SECONDS apart belongs together."""
+    spell: list[_Moment] = []
+    for moment in moments:
+        if spell and moment[0] - spell[-1][0] > _ALARM_SECONDS:
+            yield spell
+            spell = []
+        spell.append(moment)
+    yield spell

@@ -17,7 +17,7 @@ from tests.chaos.holdings import Holdings
 from tests.chaos.plan import Planned
 from tests.chaos.processes import Proc
 from tests.chaos.requests import rules_of
-from tests.chaos.run import Conditions, Ending, begun, ended
+from tests.chaos.run import Conditions, Ending, begun, drained, ended
 from tests.chaos.watch import Sample, Watch
 from tests.chaos.workers import Worker, keep
 from tests.chaos.world import World
@@ -117,7 +117,9 @@ async def run_isolation(
                 await direction.caught_up(lambda: len(feed.journal), conditions.rate)
                 found.append(await direction.measure(outage_seconds, calm_seconds))
             await asyncio.to_thread(feed.stop)
-        ending = await ended(world, holdings, feed, watch, progress)
+        drained_seconds = await drained(world, holdings, feed, watch, progress)
+        ending = await ended(world, holdings, feed, progress)
+        ending.drained_seconds = drained_seconds
         for helper in helpers:
             helper.cancel()
     return found, ending

@@ -44,6 +44,7 @@ def summary(ending: Ending, *, seed: int, faults: int, seconds: float) -> dict[s
         "orphans": ending.orphans,
         "missing": ending.missing,
         "untold": ending.untold,
+        "reading": [asdict(one) for one in ending.reading],
         "exit_codes": ending.exit_codes,
         "limits": ending.limits,
         "forgotten": [asdict(one) for one in ending.forgotten],
@@ -87,6 +88,7 @@ def table(ending: Ending, *, seconds: float) -> str:
     lines += _recoveries(ending)
     lines += [f"orphan: {orphan}" for orphan in ending.orphans]
     lines += [f"not started again: {process}" for process in ending.missing]
+    lines += [str(one) for one in ending.reading]
     lines += [f"health: {line}" for line in ending.untold]
     lines += [f"{worker} ended with code {code}" for worker, code in ending.exit_codes.items() if code]
     lines += _limits(ending)

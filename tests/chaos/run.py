@@ -19,10 +19,12 @@ from tests.chaos.checker import Tally
 from tests.chaos.conservation import Conservation
 from tests.chaos.feed import Feed, feeding
 from tests.chaos.forgotten import Explained, explain, stored_again
-from tests.chaos.health import WELL_WITHIN_SECONDS, HealthWatch, first
+from tests.chaos.health import WELL_WITHIN_SECONDS, ReadingFault, Withheld, judge, reading_fault
+from tests.chaos.health_watch import HealthWatch
 from tests.chaos.holdings import Holdings
 from tests.chaos.journal import Fed
 from tests.chaos.plan import Planned, lane_of
+from tests.chaos.reads import Due, ReadsControl
 from tests.chaos.watch import Watch
 from tests.chaos.workers import keep
 from tests.chaos.world import DEDUPLICATION_SECONDS, World, effective, places_of
@@ -31,8 +33,6 @@ _FIRST_SECONDS = 300.0
 #: Longer than the KCL may leave a shard alone: two minutes after a leader is gone, two for an answer that got lost.
 _STALL_SECONDS = 300.0
 _DRAIN_POLL_SECONDS = 2.0
-_DISTURBS_SECONDS = 120.0
-"""The KCL leaves shards to nobody for two minutes after its leader was killed."""
 
 
 class ChaosError(Exception):
@@ -58,7 +58,8 @@ class Ending:
     orphans: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
-    """What the health of the workers should have said, and did not."""
+    """What the health of the workers should have said and did not, or said and should not have."""
+    reading: list[ReadingFault] = field(default_factory=list)
     recoveries: dict[Backend, list[float]] = field(default_factory=dict)
     exit_codes: dict[str, int] = field(default_factory=dict)
     failed_puts: int = 0
@@ -118,31 +119,36 @@ async def run(
     conservation = Conservation(
         lambda: {worker.id: worker.status_file() for worker in world.workers()}, progress.seconds
     )
-    health = HealthWatch(world.first, progress.seconds)
+    health = _health_watch(world, progress)
     async with asyncio.TaskGroup() as group:
-        helpers = [
-            group.create_task(keep(world.workers, world.say)),
-            group.create_task(watch.follow()),
-            group.create_task(health.follow()),
-        ]
+        helpers = [group.create_task(keep(world.workers, world.say)), group.create_task(watch.follow())]
         helpers.append(group.create_task(conservation.follow()))
         with feeding(world.stack, conditions.records, rate=conditions.rate) as feed:
             await begun(watch, progress)
             progress.say("both backends deliver; the faults begin")
+            looking = group.create_task(health.follow())
             happened = await _faults(world, planned, progress)
-            await _seen_well(health, happened, progress)
             await asyncio.to_thread(feed.stop)
-        ending = await ended(world, holdings, feed, watch, progress)
+        drained_seconds = await drained(world, holdings, feed, watch, progress)
+        untold = [] if await _well(health, progress) else ["never well after all was delivered"]
+        looking.cancel()
+        ending = await ended(world, holdings, feed, progress)
         for helper in helpers:
             helper.cancel()
+    withheld = [Withheld(one.began, one.ended) for one in happened if one.fault.kind.hides_leases]
+    ending.drained_seconds = drained_seconds
     ending.untold = [
-        line
-        for one in happened
-        if one.fault.kind.stops_reading
-        for line in health.faults(one.fault.kind.name, one.began, one.ended, _disturbed(one, happened))
+        *untold,
+        *(line for backend in BACKENDS for line in judge(backend, health.looks[backend], withheld)),
     ]
     ending.untold += conservation.faults()
     ending.happened = sorted(happened, key=lambda one: one.began)
+    ending.reading = [
+        reading_fault(backend, one.fault.kind.name, health.looks[backend], began=one.began, ended=one.ended)
+        for one in ending.happened
+        if one.fault.kind.stops_reading
+        for backend in BACKENDS
+    ]
     if conditions.limits is not None:
         _ask_limits(ending, world, feed, conditions.limits, progress)
     ending.recoveries = {backend: watch.recoveries(backend, world.killed_at[backend]) for backend in BACKENDS}
@@ -161,6 +167,21 @@ def _ask_limits(ending: Ending, world: World, feed: Feed, limits: Limits, progre
         backend="bigquery",
         memory_seconds=limits.value("insert_all.memory"),
     )
+
+
+def _health_watch(world: World, progress: Progress) -> HealthWatch:
+    due = {
+        backend: Due(reader=backend, lease_table=world.places.applications[backend]) for backend in BACKENDS
+    }
+    return HealthWatch(world.first, due, ReadsControl(world.stack), progress.seconds)
+
+
+async def _well(health: HealthWatch, progress: Progress) -> bool:
+    """Whether both workers are well soon after all is delivered."""
+    deadline = progress.seconds() + WELL_WITHIN_SECONDS
+    while not health.all_well() and progress.seconds() < deadline:
+        await asyncio.sleep(0.5)
+    return health.all_well()
 
 
 async def begun(watch: Watch, progress: Progress) -> None:
@@ -184,26 +205,6 @@ async def _faults(world: World, planned: list[Planned], progress: Progress) -> l
     return [task.result() for task in tasks]
 
 
-async def _seen_well(health: HealthWatch, happened: list[Happened], progress: Progress) -> None:
-    """After the last fault that stops the reading the workers have their time to become well."""
-    last = max((one.ended for one in happened if one.fault.kind.stops_reading), default=None)
-    while last is not None and progress.seconds() - last < WELL_WITHIN_SECONDS:
-        if all(first(looks, True, last) is not None for looks in health.looks.values()):
-            return
-        await asyncio.sleep(0.5)
-
-
-def _disturbed(reading: Happened, happened: list[Happened]) -> set[Backend]:
-    """The backends that other faults hit shortly before, during or shortly after one of reading."""
-    since, until = reading.began - _DISTURBS_SECONDS, reading.ended + WELL_WITHIN_SECONDS
-    targets = {
-        one.fault.target
-        for one in happened
-        if not one.fault.kind.stops_reading and one.began < until and one.ended > since
-    }
-    return set(BACKENDS) if None in targets else {target for target in targets if target is not None}
-
-
 async def _one(world: World, fault: Planned, lane: asyncio.Lock, progress: Progress) -> Happened:
     async with lane:
         began = progress.seconds()
@@ -213,26 +214,34 @@ async def _one(world: World, fault: Planned, lane: asyncio.Lock, progress: Progr
         return Happened(fault=fault, began=began, ended=progress.seconds(), outcome=outcome)
 
 
-async def ended(world: World, holdings: Holdings, feed: Feed, watch: Watch, progress: Progress) -> Ending:
-    """Let everything drain, stop the workers in order, and read the backends."""
+async def drained(world: World, holdings: Holdings, feed: Feed, watch: Watch, progress: Progress) -> float:
+    """End every fault and let everything drain; returns how many seconds that took."""
     world.lift()
     journal = feed.journal
     progress.say(f"the feed has ended: {len(journal):,} records put, {journal.acknowledged:,} acknowledged")
     began = time.monotonic()
-    drained_seconds = await _drained(holdings, feed, watch, progress) - began
-    progress.say(f"drained in {drained_seconds:.0f} s; stopping the workers with SIGTERM")
+    seconds = await _drained(holdings, feed, watch, progress) - began
+    progress.say(f"drained in {seconds:.0f} s")
+    return seconds
+
+
+async def ended(world: World, holdings: Holdings, feed: Feed, progress: Progress) -> Ending:
+    """Stop the workers in order, and read the backends."""
+    progress.say("stopping the workers with SIGTERM")
     for worker in world.workers():
         worker.wanted = False
     running = [worker for worker in world.workers() if worker.popen is not None and not worker.ended()]
     codes = await asyncio.gather(*(worker.stop() for worker in running))
     progress.say("reading every object, row and dead letter")
+    tallies = {
+        backend: await asyncio.to_thread(holdings.tally, backend, feed.journal) for backend in BACKENDS
+    }
     return Ending(
-        tallies={backend: await asyncio.to_thread(holdings.tally, backend, journal) for backend in BACKENDS},
+        tallies=tallies,
         orphans=world.orphans,
         missing=world.missing,
         exit_codes={worker.id: code for worker, code in zip(running, codes, strict=True)},
         failed_puts=feed.failed_calls,
-        drained_seconds=drained_seconds,
         objects=await asyncio.to_thread(holdings.objects),
     )
 

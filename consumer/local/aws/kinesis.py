@@ -18,6 +18,7 @@ from moto.kinesis import models, urls
 from moto.kinesis.exceptions import InvalidArgumentError, ResourceNotFoundError, ShardNotFoundError
 from moto.kinesis.responses import KinesisResponse
 
+from consumer.local.aws.reads import Reads, reader_of
 from consumer.local.aws.stream import Entry, Shard, Stream, epoch_seconds
 
 #: PutRecords: 500 records, 10 MiB a record and 10 MiB a request, partition keys included.
@@ -71,6 +72,10 @@ class Backend(models.KinesisBackend):
 
     streams: dict[str, Stream]  # type: ignore[assignment]
 
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.reads = Reads()
+
     @property
     def _url_module(self) -> Any:
         return SimpleNamespace(url_bases=urls.url_bases, url_paths={"{0}/$": Response.dispatch})
@@ -108,7 +113,7 @@ class Backend(models.KinesisBackend):
                 raise InvalidArgumentError(f"Invalid ShardIteratorType: {shard_iterator_type}")
         return _iterator(stream, shard, position)
 
-    def read(self, stream_arn: str | None, iterator: str, limit: int | None) -> dict[str, Any]:
+    def read(self, stream_arn: str | None, iterator: str, limit: int | None, reader: str) -> dict[str, Any]:
         """The body of a GetRecords answer; a closed shard read to its end names its children."""
         try:
             name, shard_id, position = base64.urlsafe_b64decode(iterator).decode().split(":")
@@ -120,7 +125,9 @@ class Backend(models.KinesisBackend):
         shard = stream.shards[shard_id]
         found = shard.log.read(int(position), limit=limit, now=time.time())
         body = {"Records": found.records, "MillisBehindLatest": found.millis_behind_latest}
-        if found.at_end and not shard.is_open:
+        ended = found.at_end and not shard.is_open
+        self.reads.note(reader, name, shard_id, at_end=ended)
+        if ended:
             return body | {"ChildShards": [child.as_child() for child in stream.children_of(shard)]}
         return body | {"NextShardIterator": _iterator(stream, shard, found.position)}
 
@@ -154,7 +161,8 @@ class Response(KinesisResponse):
 
     def get_records(self) -> Any:
         arn, iterator = self._get_param("StreamARN"), self._get_param("ShardIterator")
-        return _answer(self.backend.read(arn, iterator, self._get_param("Limit")))
+        reader = reader_of(self.headers.get("Authorization"))
+        return _answer(self.backend.read(arn, iterator, self._get_param("Limit"), reader))
 
     def list_shards(self) -> Any:
         """One page up to MaxResults; the token names the stream and the last shard listed."""

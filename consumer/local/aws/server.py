@@ -14,16 +14,19 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from hypercorn.middleware import AsyncioWSGIMiddleware
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.utilities import dynamo_json_dump
+from moto.kinesis.models import kinesis_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from consumer.local.aws import connections, kinesis
 from consumer.local.aws.fan_out import FanOut
+from consumer.local.aws.reads import READS_PATH, read_to_their_end
 from consumer.local.bill.aws import Aws
 from consumer.local.bill.layer import MeterLayer
 from consumer.local.bill.meter import Meter
@@ -52,6 +55,8 @@ def application(lock: threading.Lock | None = None) -> Application:
 
     def one_at_a_time(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with lock:
+            if environ["PATH_INFO"].startswith(f"{READS_PATH}/"):
+                return [_reads(environ["PATH_INFO"], start_response)]
             # hypercorn sends the headers with the first piece of the body, and the answer to HEAD has none
             return [b"".join(moto(environ, start_response))]
 
@@ -62,6 +67,22 @@ def stored_item(table: str, key: dict[str, Any]) -> dict[str, Any] | None:
     """An item of moto's DynamoDB as it is at the moment; None where there is none under the key."""
     found = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].get_item(table, key)
     return None if found is None else json.loads(dynamo_json_dump(found))["Attributes"]
+
+
+def _reads(path: str, start_response: Any) -> bytes:
+    region, _, stream_name = path.removeprefix(f"{READS_PATH}/").partition("/")
+    backend = kinesis_backends[DEFAULT_ACCOUNT_ID][region]
+    assert isinstance(backend, kinesis.Backend)
+    if stream_name not in backend.streams:
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return f"no stream {stream_name} in {region}\n".encode()
+    shards = backend.streams[stream_name].shards.values()
+    tables = dynamodb_backends[DEFAULT_ACCOUNT_ID][region].tables.values()
+    told = backend.reads.of(
+        stream_name, {shard.shard_id: shard.parents() for shard in shards}, read_to_their_end(tables)
+    )
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return msgspec.json.encode(told)
 
 
 class AnswerAtEnd:

@@ -1,44 +1,177 @@
-"""What the workers should have said while nobody could read."""
+"""The judge of health finds what is planted: a silence, an alarm for nothing, one that does not end."""
 
-from typing import Any, cast
+from collections.abc import Callable, Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.chaos.health import ILL_WITHIN_SECONDS, WELL_WITHIN_SECONDS, HealthWatch, Look
+from tests.chaos.health import (
+    ILL_WITHIN_SECONDS,
+    READ_SECONDS,
+    WELL_WITHIN_SECONDS,
+    Look,
+    Said,
+    Withheld,
+    judge,
+    reading_fault,
+)
+from tests.chaos.reads import Unread
 
-ILL, WELL = ILL_WITHIN_SECONDS, WELL_WITHIN_SECONDS
+UNREAD_AFTER = 20.0
+WELL = Said(healthy=True)
+SHARD = "shardId-0"
+OTHER = "shardId-1"
+TABLE = 'lease table "app" does not exist (for 20 s)'
 
-
-def faults(looks: list[Look], began: float, ended: float) -> list[str]:
-    watch = HealthWatch(cast(Any, {}), lambda: 0.0)
-    watch.looks["s3"] = looks
-    watch.looks["bigquery"] = [(began, False), (ended, True)]
-    return list(watch.faults("denied", began, ended))
-
-
-def test_ill_in_time_and_well_in_time_is_in_order() -> None:
-    assert faults([(0, True), (100 + ILL, False), (140 + WELL, True)], 100, 140) == []
-
-
-@pytest.mark.parametrize("looks", [[(0, False), (141, True)], [(101 + ILL, False), (141, True)]])
-def test_a_long_fault_that_does_not_show_in_time_is_told(looks: list[Look]) -> None:
-    (line,) = faults(looks, 100, 140)
-    assert line.startswith("s3: denied of 40 s: ")
-    assert "ill" in line
-
-
-def test_a_short_fault_need_not_show() -> None:
-    assert faults([(0, True), (130, True)], 100, 100 + ILL) == []
+type Daemon = Callable[[float, float], Said]
+"""What it says, by how long a shard has gone unread and the moment."""
 
 
-@pytest.mark.parametrize("looks", [[(110, False)], [(110, False), (141 + WELL, True)]])
-def test_ill_health_that_outlasts_the_fault_is_told(looks: list[Look]) -> None:
-    (line,) = faults(looks, 100, 140)
-    assert line.startswith("s3: denied: ")
-    assert line.endswith("its end")
+def ill(*reasons: str, phase: str = "running", since: float = 0.0) -> Said:
+    return Said(healthy=False, reasons=reasons, phase=phase, since=since)
 
 
-def test_nothing_follows_from_a_backend_that_was_disturbed() -> None:
-    watch = HealthWatch(cast(Any, {}), lambda: 0.0)
-    watch.looks["s3"] = watch.looks["bigquery"] = [(0, True)]
-    assert {line.split(":")[0] for line in watch.faults("denied", 100, 140, {"s3"})} == {"bigquery"}
+def names(shard: str = SHARD) -> str:
+    return f"{shard}: not read for 17 s: no worker has its lease"
+
+
+def right(unread: float, at: float) -> Said:
+    return ill(names()) if unread > UNREAD_AFTER else WELL
+
+
+def looks(
+    daemon: Daemon, *gaps: tuple[float, float], until: float = 400.0, at_end: bool = False
+) -> list[Look]:
+    """Every second; SHARD goes unread from the one to the other moment of each gap."""
+    found = []
+    for at in map(float, range(int(until))):
+        unread = max((at - began for began, ended in gaps if began <= at < ended), default=0.3)
+        found.append(Look(at, daemon(unread, at), {SHARD: Unread(unread, at_end=at_end), OTHER: Unread(0.3)}))
+    return found
+
+
+gaps = st.tuples(st.floats(10, 200), st.floats(0, 190)).map(lambda gap: (gap[0], gap[0] + gap[1]))
+
+
+@given(gaps)
+def test_a_daemon_that_tells_of_it_in_time_and_no_longer_is_in_order(gap: tuple[float, float]) -> None:
+    assert judge("s3", looks(right, gap)) == []
+
+
+@given(st.lists(gaps, max_size=4))
+def test_gaps_may_overlap_and_follow_each_other_as_they_like(many: list[tuple[float, float]]) -> None:
+    assert judge("s3", looks(right, *many)) == []
+
+
+@given(gaps)
+def test_a_daemon_that_always_says_well_is_found_where_a_shard_goes_unread_for_long(
+    gap: tuple[float, float],
+) -> None:
+    found = judge("s3", looks(lambda unread, at: WELL, gap))
+    seen = max((look.unread[SHARD].seconds for look in looks(right, gap)), default=0)
+    assert len(found) == (seen > ILL_WITHIN_SECONDS)
+    assert all(SHARD in line and line.endswith(": well") for line in found)
+
+
+def test_a_daemon_that_never_gets_well_again_is_found() -> None:
+    def stuck(unread: float, at: float) -> Said:
+        return ill(names()) if at > 120 else WELL
+
+    (line,) = judge("s3", looks(stuck, (100, 150)))
+    assert line.startswith(f"s3: {SHARD} was told of though it was read, from 2")
+    assert judge("s3", looks(stuck, (100, 150), until=150 + WELL_WITHIN_SECONDS)) == []
+
+
+def test_an_alarm_without_a_cause_is_found() -> None:
+    (line,) = judge("s3", looks(lambda unread, at: ill(names()) if 100 < at < 110 else WELL))
+    assert SHARD in line
+    assert judge("s3", looks(lambda unread, at: ill(names()) if 100 < at < 103 else WELL)) == []
+
+
+def test_one_shard_is_no_excuse_for_another() -> None:
+    found = judge(
+        "s3", looks(lambda unread, at: ill(names(OTHER)) if unread > UNREAD_AFTER else WELL, (100, 160))
+    )
+    assert [line.split()[1:3] for line in found] == [[SHARD, "went"], [OTHER, "was"]]
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        (TABLE,),
+        ("no shard has been opened for 20 s, and the KCL logs errors",),
+        (f"{SHARD}: a record has waited for 40 s",),
+    ],
+)
+def test_what_is_told_of_the_table_or_of_the_shard_besides_will_do(reasons: tuple[str, ...]) -> None:
+    def told(unread: float, at: float) -> Said:
+        return ill(*reasons) if unread > UNREAD_AFTER else WELL
+
+    assert judge("s3", looks(told, (100, 160)), [Withheld(100, 160)]) == []
+
+
+def test_another_reason_does_not_stand_for_a_shard_that_goes_unread() -> None:
+    (line,) = judge(
+        "s3", looks(lambda unread, at: ill(f"{OTHER}: held: because") if unread > 20 else WELL, (100, 160))
+    )
+    assert line.endswith(f"{OTHER}: held: because")
+
+
+def test_a_table_that_could_be_read_is_no_reason() -> None:
+    def told(unread: float, at: float) -> Said:
+        return ill(TABLE) if 100 < at < 150 else WELL
+
+    (line,) = judge("s3", looks(told))
+    assert line.startswith("s3: the lease table was told of")
+    assert len(judge("s3", looks(told), [Withheld(10, 130 - WELL_WITHIN_SECONDS)])) == 1
+    assert judge("s3", looks(told), [Withheld(90, 140)]) == []
+
+
+def test_reasons_that_are_not_about_reading_are_not_judged() -> None:
+    assert judge("s3", looks(lambda unread, at: ill(f"{SHARD}: a record has waited for 90 s"))) == []
+
+
+def test_a_supervisor_has_its_time_from_its_start_on() -> None:
+    def started(since: float) -> Daemon:
+        return lambda unread, at: Said(healthy=True, since=since)
+
+    assert judge("s3", looks(started(130), (100, 130 + ILL_WITHIN_SECONDS))) == []
+    assert len(judge("s3", looks(started(129), (100, 131 + ILL_WITHIN_SECONDS)))) == 1
+
+
+def test_nobody_answers_while_the_supervisor_is_gone() -> None:
+    found = [Look(look.at, None, look.unread) for look in looks(right, (100, 200))]
+    assert judge("s3", found) == []
+
+
+def test_a_jvm_that_has_ended_is_a_reason_by_itself() -> None:
+    def restarting(unread: float, at: float) -> Said:
+        return ill("the JVM has ended", phase="restarting") if unread > 1 else WELL
+
+    assert judge("s3", looks(restarting, (100, 160))) == []
+    assert judge("s3", looks(lambda unread, at: Said(healthy=True, phase="preparing"), (100, 160)))
+
+
+def test_a_shard_read_to_its_end_may_be_told_of_and_need_not() -> None:
+    assert judge("s3", looks(right, (100, 200), at_end=True)) == []
+    assert judge("s3", looks(lambda unread, at: WELL, (100, 200), at_end=True)) == []
+
+
+def test_a_fault_is_measured_by_what_was_said_and_by_what_was_read() -> None:
+    found = reading_fault("s3", "denied", looks(right, (100, 160)), began=100, ended=140)
+    assert (found.ill_after, found.read_after, found.well_after) == (21, 20, 0)
+    assert (
+        str(found) == "s3: denied of 40 s: ill after 21 s, all read 20 s after its end, well 0 s after that"
+    )
+
+
+def test_a_fault_that_is_not_come_through_is_told() -> None:
+    found = reading_fault("s3", "denied", looks(right, (100, 400)), began=100, ended=140)
+    assert (found.ill_after, found.read_after, found.well_after) == (21, None, None)
+    assert "never" in str(found)
+
+
+def test_reads_that_are_a_few_seconds_apart_are_reads() -> None:
+    every: Iterable[Look] = looks(right, (100, 100 + READ_SECONDS))
+    assert all(look.all_read for look in every)

@@ -5,6 +5,7 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from wsgiref.types import StartResponse
@@ -342,3 +343,55 @@ def test_reads_while_puts_and_splits_run_find_every_record(app: Application, cli
     assert failures == []
     found = [record for shard in shards(client) for record in read(client, shard)]
     assert len(found) == 2 * 15 * 20
+
+
+def test_a_reader_is_told_by_its_access_key_with_the_end_of_a_closed_shard(
+    client: Any, app: Application
+) -> None:
+    client.merge_shards(StreamName="s", ShardToMerge=FIRST, AdjacentShardToMerge=SECOND)
+    child = "shardId-000000000002"
+    assert read(client, FIRST) == []
+    with pytest.raises(ClientError):
+        client.get_records(ShardIterator="none")
+    read(client, child)
+    told = json.loads(_get(app, "/_reads/us-east-1/s"))
+    assert told["parents"] == {FIRST: [], SECOND: [], child: [FIRST, SECOND]}
+    assert told["read"].keys() == {"test"}
+    assert told["read"]["test"].keys() == {FIRST, child}
+    assert told["at_end"] == {"test": [FIRST]}
+    assert "no stream" in _get(app, "/_reads/us-east-1/t")
+
+
+def test_what_the_leases_say_is_told_besides(client: Any, app: Application) -> None:
+    with _dynamodb(app) as dynamodb:
+        for table, key in (("leases", "leaseKey"), ("others", "key")):
+            dynamodb.create_table(
+                TableName=table,
+                KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        for shard, checkpoint in ((FIRST, "SHARD_END"), (SECOND, "TRIM_HORIZON")):
+            dynamodb.put_item(
+                TableName="leases", Item={"leaseKey": {"S": shard}, "checkpoint": {"S": checkpoint}}
+            )
+        dynamodb.put_item(TableName="leases", Item={"leaseKey": {"S": "new"}})
+    assert json.loads(_get(app, "/_reads/us-east-1/s"))["checkpointed"] == {"leases": [FIRST]}
+
+
+@contextmanager
+def _dynamodb(app: Application) -> Iterator[Any]:
+    client = boto3.client(
+        "dynamodb",
+        region_name="us-east-1",
+        endpoint_url="http://localhost",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.meta.events.register("before-send.dynamodb", lambda request, **_: _call(app, request))
+    yield client
+    client.close()
+
+
+def _get(app: Application, path: str) -> str:
+    return b"".join(app({"PATH_INFO": path, "REQUEST_METHOD": "GET"}, lambda *_: None)).decode()

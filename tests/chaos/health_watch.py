@@ -1,0 +1,80 @@
+"""Looks at the status of each backend's first worker from time to time, and at what is really read meanwhile."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from consumer.local.backends import BACKENDS
+from consumer.settings.table import Backend
+from tests.chaos.health import Look, Said
+from tests.chaos.reads import Due, ReadsControl, ReadsError
+from tests.chaos.workers import Worker
+
+_POLL_SECONDS = 0.5
+#: A supervisor writes its status once a second. `bin/health` sees one that has ended or is stopped by itself.
+_STALE_SECONDS = 5.0
+
+
+class _Status(msgspec.Struct):
+    healthy: bool
+    phase: str
+    reasons: tuple[str, ...]
+    started_at: float
+    updated_at: float
+
+
+class HealthWatch:
+    """A series of looks for each backend."""
+
+    def __init__(
+        self,
+        workers: Mapping[Backend, Worker],
+        due: Mapping[Backend, Due],
+        reads: ReadsControl,
+        seconds: Callable[[], float],
+    ) -> None:
+        self._workers = workers
+        self._due = due
+        self._reads = reads
+        self._seconds = seconds
+        self.looks: dict[Backend, list[Look]] = {backend: [] for backend in BACKENDS}
+
+    async def follow(self) -> None:
+        """Until cancelled."""
+        while True:
+            # a look is worth nothing that the next one would not bring
+            with contextlib.suppress(ReadsError):
+                told = await asyncio.to_thread(self._reads.ask)
+                now = self._seconds()
+                for backend, looks in self.looks.items():
+                    said = said_by(self._workers[backend], now=now)
+                    looks.append(Look(now, said, self._due[backend].look(told, now)))
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def all_well(self) -> bool:
+        """At the last look at each."""
+        latest = [looks[-1].said for looks in self.looks.values() if looks]
+        return len(latest) == len(self.looks) and all(said is not None and said.healthy for said in latest)
+
+
+def said_by(worker: Worker, *, now: float) -> Said | None:
+    """The status of a worker at `now` in seconds of the run; None while nobody keeps it up."""
+    file = worker.status_file()
+    if file is None:
+        return None
+    try:
+        status = msgspec.json.decode(file.read_bytes(), type=_Status)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    clock = time.time()
+    if clock - status.updated_at > _STALE_SECONDS:
+        return None
+    return Said(
+        healthy=status.healthy,
+        phase=status.phase,
+        reasons=status.reasons,
+        since=now - (clock - status.started_at),
+    )
