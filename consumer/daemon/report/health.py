@@ -205,12 +205,12 @@ def _throttled_notes(
 def _uncalled(statuses: Iterable[ReportedShard], policy: HealthPolicy, now: float) -> Iterator[str]:
     for status in statuses:
         if _is_uncalled(status, policy, now):
-            silent = now - status.last_callback_at()
+            silent = now - status.last_read_at()
             yield f"{status.event.shard}: not read for {silent:.0f} s: the KCL gives its process nothing"
 
 
 def _is_uncalled(status: ReportedShard, policy: HealthPolicy, now: float) -> bool:
-    return now - status.last_callback_at() > policy.unread_seconds
+    return now - status.last_read_at() > policy.unread_seconds
 
 
 def _not_read(reasons: list[str], kcl_error: str | None) -> list[str]:

@@ -25,36 +25,41 @@ class Lease:
         return self.checkpoint == SHARD_END
 
 
-@dataclass(frozen=True, slots=True)
-class _Unread:
-    """A shard that nobody reads, `since` when, and whose lease it is."""
-
-    since: float
-    owner: str | None
-
-
 class Leases:
-    """What looks at the lease table have shown. Times are seconds since the epoch."""
+    """What looks at the lease table have shown, and when each shard was last read. Times are in epoch seconds."""
 
     def __init__(self, *, table: str, worker_id: str) -> None:
         self._table = table
         self._worker_id = worker_id
         self._counters: dict[str, tuple[str | None, int]] = {}
-        self._unread: dict[str, _Unread] = {}
+        self._read_at: dict[str, float] = {}
+        self._owners_of_unread: dict[str, str | None] = {}
         self._trouble: tuple[float, str] | None = None
+
+    def read(self, shard: str, *, at: float) -> None:
+        """The process of a shard was given what had been read; one that begins knows nothing of its predecessor."""
+        self._read_at[shard] = max(at, self._read_at.get(shard, at))
+
+    def read_at(self, shard: str) -> float | None:
+        """When a shard was last read by any worker, or first seen without a reader."""
+        return self._read_at.get(shard)
 
     def seen(self, leases: Sequence[Lease], *, reading: Collection[str], now: float) -> None:
         """All rows, as they were at `now`; `reading` are the shards that have a process here."""
         ended = {lease.shard for lease in leases if lease.ended}
         present = {lease.shard for lease in leases}
-        unread: dict[str, _Unread] = {}
+        unread: dict[str, str | None] = {}
         for lease in leases:
             waits_for_parents = lease.parents & present - ended
-            if lease.ended or waits_for_parents or self._is_read(lease, reading):
+            if lease.ended or waits_for_parents:
                 continue
-            known = self._unread.get(lease.shard)
-            unread[lease.shard] = _Unread(now if known is None else known.since, lease.owner)
-        self._unread = unread
+            self._read_at.setdefault(lease.shard, now)
+            if not self._is_read(lease, reading):
+                unread[lease.shard] = lease.owner
+            elif lease.owner != self._worker_id:
+                self._read_at[lease.shard] = now
+        self._owners_of_unread = unread
+        self._read_at = {shard: at for shard, at in self._read_at.items() if shard in present}
         self._counters = {lease.shard: (lease.owner, lease.counter) for lease in leases}
         if leases:
             self._trouble = None
@@ -69,7 +74,7 @@ class Leases:
     def unread(self, *, now: float, limit_seconds: float) -> frozenset[str]:
         """The shards that nobody has read for longer than the limit."""
         return frozenset(
-            shard for shard, unread in self._unread.items() if now - unread.since > limit_seconds
+            shard for shard in self._owners_of_unread if now - self._read_at[shard] > limit_seconds
         )
 
     def faults(self, *, now: float, limit_seconds: float) -> Iterator[str]:
@@ -77,8 +82,8 @@ class Leases:
         if self._trouble is not None and now - self._trouble[0] > limit_seconds:
             yield f"{self._trouble[1]} (for {now - self._trouble[0]:.0f} s)"
         for shard in sorted(self.unread(now=now, limit_seconds=limit_seconds)):
-            unread = self._unread[shard]
-            yield f"{shard}: not read for {now - unread.since:.0f} s: {self._cause(unread.owner)}"
+            cause = self._cause(self._owners_of_unread[shard])
+            yield f"{shard}: not read for {now - self._read_at[shard]:.0f} s: {cause}"
 
     def _is_read(self, lease: Lease, reading: Collection[str]) -> bool:
         if lease.owner == self._worker_id:

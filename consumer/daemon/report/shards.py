@@ -13,13 +13,15 @@ from consumer.domain.events import StatusEvent
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedShard:
     """The latest event of one shard process. `first_at` and `last_at` are when its first and its latest event
-    were received, in seconds since the epoch."""
+    were received, `read_before` when the shard was last read before that, as far as known, in seconds since the
+    epoch."""
 
     event: StatusEvent
     first_at: float
     last_at: float
     trend: Trend
     waits: Waits
+    read_before: float | None = None
 
     def last_callback_at(self) -> float:
         """The last moment the KCL was heard of; the start of the process before its first call."""
@@ -31,6 +33,17 @@ class ReportedShard:
         first one."""
         last = self.event.last_checkpoint_ms
         return None if last is None else max(0.0, now - last / 1000)
+
+    @property
+    def has_read(self) -> bool:
+        """Whether the KCL has given it anything that was read, records or none."""
+        return self.event.millis_behind_latest is not None
+
+    def last_read_at(self) -> float:
+        """The last moment the shard is known to have been read: that its process was begun is no reading."""
+        if self.has_read or self.read_before is None:
+            return self.last_callback_at()
+        return self.read_before
 
     def waiting_since(self) -> float | None:
         """When the oldest undelivered record was read, or arrived if the process does not say."""
@@ -61,16 +74,21 @@ class Shards:
     def __len__(self) -> int:
         return len(self._by_shard)
 
-    def update(self, event: StatusEvent, now: float) -> None:
+    def update(self, event: StatusEvent, now: float, *, read_before: float | None = None) -> ReportedShard:
+        """`read_before` is when the shard was last read until now, of which a process that is new makes use."""
         known = self._by_shard.get(event.shard)
         if known is not None and known.event.pid == event.pid:
             first_at, trend, waits = known.first_at, known.trend, known.waits
+            read_before = None if known.has_read else known.read_before
         else:
             first_at, trend, waits = now, Trend(self._trend_seconds), Waits()
-        shard = ReportedShard(event=event, first_at=first_at, last_at=now, trend=trend, waits=waits)
+        shard = ReportedShard(
+            event=event, first_at=first_at, last_at=now, trend=trend, waits=waits, read_before=read_before
+        )
         waits.add(event.waited_ms, now=now)
         trend.add(shard.freshness_seconds(now), now=now)
         self._by_shard[event.shard] = shard
+        return shard
 
     def keep(self, is_alive: Callable[[int], bool]) -> None:
         """Forgets the shards whose process has ended."""

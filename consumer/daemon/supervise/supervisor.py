@@ -141,7 +141,9 @@ class Supervisor:
             )
             return
         self._tally.update(event)
-        self._shards.update(event, self._sources.now())
+        shard = self._shards.update(event, self._sources.now(), read_before=self._leases.read_at(event.shard))
+        if shard.has_read:
+            self._leases.read(event.shard, at=shard.last_callback_at())
         if self._stopping.is_set():
             self._drain(event)
 

@@ -54,6 +54,21 @@ def test_each_shard_has_to_be_called_whatever_the_others_are(silent: float, heal
         )
 
 
+@pytest.mark.parametrize(("read_before", "healthy"), [(NOW - 41, False), (NOW - 40, True), (None, True)])
+def test_a_shard_stays_unread_when_its_process_begins_anew_until_that_is_given_something(
+    read_before: float | None, healthy: bool
+) -> None:
+    def judged(given: StatusEvent) -> Health:
+        shards.update(given, NOW, read_before=NOW)
+        return assess(phase=Phase.RUNNING, shards=shards, policy=POLICY, now=NOW)
+
+    shards = Shards(trend_seconds=60)
+    shards.update(event(pid=8), NOW, read_before=read_before)
+    assert judged(event(pid=8, last_callback_ms=ms(NOW))).healthy is healthy
+    assert judged(event(pid=8, last_callback_ms=ms(NOW), millis_behind_latest=0)).healthy
+    assert judged(event(pid=8, last_callback_ms=ms(NOW))).healthy
+
+
 @pytest.mark.parametrize(
     ("phase", "healthy"),
     [(Phase.RUNNING, False), (Phase.STOPPING, True), (Phase.PREPARING, True)],

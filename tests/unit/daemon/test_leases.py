@@ -34,9 +34,8 @@ def test_a_shard_that_nobody_reads_is_a_fault_after_a_while(
 ) -> None:
     for now in (0.0, 10.0, 20.0, 30.0, 50.0, 60.0):
         leases.seen([lease(owner=owner), lease("b")], reading={"b"}, now=now)
-    began = 10 if owner == "other" else 0  # the first look says nothing of another worker's counter
-    assert faults(leases, began + LIMIT) == []
-    assert faults(leases, began + LIMIT + 1) == [f"a: not read for 41 s: {cause}"]
+    assert faults(leases, LIMIT) == []
+    assert faults(leases, LIMIT + 1) == [f"a: not read for 41 s: {cause}"]
 
 
 def test_a_lease_that_another_worker_renews_is_read(leases: Leases) -> None:
@@ -55,9 +54,47 @@ def test_reading_ends_the_fault_and_a_later_one_counts_anew(leases: Leases) -> N
     leases.seen([lease()], reading=(), now=0.0)
     assert faults(leases, 50.0)
     leases.seen([lease()], reading={"a"}, now=50.0)
+    leases.read("a", at=498.0)
     assert faults(leases, 500.0) == []
     leases.seen([lease()], reading=(), now=500.0)
     assert faults(leases, 530.0) == []
+    assert faults(leases, 540.0) == [
+        "a: not read for 42 s: this worker has its lease, and the KCL has started no process for it"
+    ]
+
+
+def test_a_process_that_ends_before_it_is_given_anything_is_no_reader(leases: Leases) -> None:
+    leases.seen([lease()], reading={"a"}, now=0.0)
+    leases.read("a", at=1.0)
+    leases.seen([lease()], reading={"a"}, now=40.0)
+    leases.seen([lease()], reading=(), now=50.0)
+    assert faults(leases, 50.0)[0].startswith("a: not read for 49 s")
+
+
+def test_a_shard_counts_from_its_last_read_however_long_the_table_could_not_be_read(leases: Leases) -> None:
+    for place in range(2):
+        leases.seen([lease(), lease("b", owner="other", counter=place)], reading={"a"}, now=0.0)
+    leases.read("a", at=9.0)
+    leases.failed("no answer", now=10.0)
+    leases.seen([lease(), lease("b", owner="other", counter=1)], reading=(), now=60.0)
+    assert [reason[:21] for reason in faults(leases, 60.0)] == [
+        "a: not read for 51 s:",
+        "b: not read for 60 s:",
+    ]
+
+
+def test_a_shard_that_another_worker_has_read_meanwhile_counts_from_there(leases: Leases) -> None:
+    leases.seen([lease()], reading={"a"}, now=0.0)
+    leases.read("a", at=0.0)
+    for counter in range(5):
+        leases.seen([lease(owner="other", counter=counter)], reading=(), now=counter * 10.0)
+    assert leases.read_at("a") == 40.0
+
+
+def test_a_lease_that_is_deleted_is_forgotten(leases: Leases) -> None:
+    leases.read("a", at=0.0)
+    leases.seen([lease("b")], reading={"b"}, now=10.0)
+    assert leases.read_at("a") is None
 
 
 def test_a_shard_read_to_its_end_needs_no_reader(leases: Leases) -> None:
