@@ -16,28 +16,33 @@ ILL_WITHIN_SECONDS = 30.0
 """Of the last read. `health.unread_after` is 16 s in a run, and the lease table is looked at every four."""
 WELL_WITHIN_SECONDS = 60.0
 """Of the moment from which all shards are read again."""
+HELD_WITHIN_SECONDS = 75.0
+"""Of a shard whose process holds records that its backend does not take, so that it takes no more: their window, the
+grace and `hold.unhealthy_after`, 66 s in a run."""
 READ_SECONDS = 8.0
 """A shard that was read so lately is read: the KCL asks about four times a second, on a busy machine less often."""
-_ALARM_SECONDS = 5.0
+_BLINK_SECONDS = 5.0
 """Some looks: the status and the reads are not asked at one moment."""
 
 _SHARD = re.compile(r"(?P<shard>\S+): not read for \d+ s: ")
 _TABLE = re.compile(r"\(for \d+ s\)$")
 _NONE_OPENED = re.compile(r"no shard has been opened for \d+ s")
 
-RUNNING = "running"
+RUNNING, STOPPING = "running", "stopping"
 
 type _Moment = tuple[float, str]  # seconds of the run, what the status said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A status: since when its supervisor runs, in seconds of the run, and what it says."""
+    """A status: since when its supervisor runs, in seconds of the run, and what it says; `held` are the shards with
+    chunks in flight."""
 
     healthy: bool
     phase: str = RUNNING
     reasons: tuple[str, ...] = ()
     since: float = 0.0
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ def judge(backend: Backend, looks: Sequence[Look], withheld: Sequence[Withheld] 
             alarms.setdefault(subject, []).append((look.at, reason))
     return [
         *_told(backend, "went unread, and the status did not name it", silent),
-        *_told(backend, "was told of though it was read", alarms, _ALARM_SECONDS),
+        *_told(backend, "was told of though it was read", alarms),
     ]
 
 
@@ -128,12 +133,14 @@ def reading_fault(
 
 
 def _unsaid(look: Look, said: Said) -> Iterator[str]:
-    """Unread shards that a supervisor has had the time to tell of. A JVM that has ended is a reason by itself."""
-    if said.phase != RUNNING and not said.healthy:
+    """Unread shards that a supervisor has had the time to tell of. A preparation without an end and a JVM that has
+    ended are reasons by themselves, and one that was told to stop is not to read."""
+    if said.phase == STOPPING or (said.phase != RUNNING and not said.healthy):
         return
     watched = look.at - said.since
     for shard, unread in look.unread.items():
-        if unread.at_end or min(unread.seconds, watched) <= ILL_WITHIN_SECONDS:
+        limit = HELD_WITHIN_SECONDS if shard in said.held else ILL_WITHIN_SECONDS
+        if unread.at_end or min(unread.seconds, watched) <= limit:
             continue
         if said.healthy or not any(_names(reason, shard) for reason in said.reasons):
             yield shard
@@ -168,21 +175,19 @@ def _went_unread(look: Look, shard: str) -> bool:
     return shard in look.unread and look.unread[shard].seconds >= READ_SECONDS
 
 
-def _told(
-    backend: Backend, what: str, moments: Mapping[str, list[_Moment]], least_seconds: float = 0.0
-) -> Iterator[str]:
+def _told(backend: Backend, what: str, moments: Mapping[str, list[_Moment]]) -> Iterator[str]:
     for subject, each in moments.items():
         for spell in _spells(each):
             began, seconds = spell[0][0], spell[-1][0] - spell[0][0]
-            if seconds >= least_seconds:
+            if seconds >= _BLINK_SECONDS:
                 yield f"{backend}: {subject} {what}, from {began:.0f} s on for {seconds:.0f} s: {spell[0][1]}"
 
 
 def _spells(moments: Iterable[_Moment]) -> Iterator[list[_Moment]]:
-    """What is less than _ALARM_SECONDS apart belongs together."""
+    """What is less than _BLINK_SECONDS apart belongs together."""
     spell: list[_Moment] = []
     for moment in moments:
-        if spell and moment[0] - spell[-1][0] > _ALARM_SECONDS:
+        if spell and moment[0] - spell[-1][0] > _BLINK_SECONDS:
             yield spell
             spell = []
         spell.append(moment)

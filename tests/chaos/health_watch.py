@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -18,12 +19,18 @@ _POLL_SECONDS = 0.5
 _STALE_SECONDS = 5.0
 
 
+class _Shard(msgspec.Struct):
+    shard: str
+    in_flight_chunks: int
+
+
 class _Status(msgspec.Struct):
     healthy: bool
     phase: str
     reasons: tuple[str, ...]
     started_at: float
     updated_at: float
+    shards: tuple[_Shard, ...]
 
 
 class HealthWatch:
@@ -54,6 +61,10 @@ class HealthWatch:
                     looks.append(Look(now, said, self._due[backend].look(told, now)))
             await asyncio.sleep(_POLL_SECONDS)
 
+    def write(self, file: Path) -> None:
+        """All looks, beside the logs."""
+        file.write_bytes(msgspec.json.encode(self.looks))
+
     def all_well(self) -> bool:
         """At the last look at each."""
         latest = [looks[-1].said for looks in self.looks.values() if looks]
@@ -77,4 +88,5 @@ def said_by(worker: Worker, *, now: float) -> Said | None:
         phase=status.phase,
         reasons=status.reasons,
         since=now - (clock - status.started_at),
+        held=frozenset(one.shard for one in status.shards if one.in_flight_chunks),
     )

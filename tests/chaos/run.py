@@ -135,6 +135,7 @@ async def run(
         ending = await ended(world, holdings, feed, progress)
         for helper in helpers:
             helper.cancel()
+    health.write(world.directory / "health.json")
     withheld = [Withheld(one.began, one.ended) for one in happened if one.fault.kind.hides_leases]
     ending.drained_seconds = drained_seconds
     ending.untold = [

@@ -73,6 +73,7 @@ def assess(
     shards: Iterable[ReportedShard],
     policy: HealthPolicy,
     now: float,
+    began_at: float | None = None,
     faults: Iterable[str] = (),
     unread: Iterable[str] = (),
     unread_shards: Collection[str] = (),
@@ -87,11 +88,14 @@ def assess(
     reads which shards (`unread_shards`, by name), `kcl_error` what the KCL complains of meanwhile, `throttled` shards
     whose reads are throttled. `paused` is who has paused the application, and why; while it is `resting`, paused or
     until a moment ago, what is not in flight may be as old as it likes. Reading counts while the JVM runs only: before
-    it does and while it stops, nobody is to read.
+    it does and while it stops, nobody is to read. A preparation that has lasted since `began_at` for as long as a
+    shard may go without a reader is a reason: what it waits for may not come.
     """
     statuses = tuple(shards)
     faults = tuple(faults)
     reasons = [*faults, *(reason for status in statuses for reason in _reasons(status, policy, now, resting))]
+    if phase is Phase.PREPARING and not faults and began_at is not None:
+        reasons += _not_prepared(now - began_at, policy)
     nobody_reads: set[str] = set()
     if phase is Phase.RUNNING:
         not_read = _not_read([*unread, *_uncalled(statuses, policy, now)], kcl_error)
@@ -158,6 +162,11 @@ def hung_for(shards: Iterable[ReportedShard], *, now: float) -> float | None:
     """Seconds since the KCL last called any shard process; None without shard processes."""
     moments = [status.last_callback_at() for status in shards]
     return now - max(moments) if moments else None
+
+
+def _not_prepared(seconds: float, policy: HealthPolicy) -> Iterator[str]:
+    if seconds > policy.unread_seconds:
+        yield f"not prepared after {seconds:.0f} s, so no shard is read: the log says what is waited for"
 
 
 def _reasons(status: ReportedShard, policy: HealthPolicy, now: float, resting: bool) -> Iterator[str]:

@@ -28,8 +28,10 @@ class Lease:
 class Leases:
     """What looks at the lease table have shown, and when each shard was last read. Times are in epoch seconds."""
 
-    def __init__(self, *, table: str, worker_id: str) -> None:
+    def __init__(self, *, table: str, worker_id: str, began_at: float) -> None:
+        """What nobody reads at the first look counts from `began_at`, when the supervisor began."""
         self._table = table
+        self._unseen_since: float | None = began_at
         self._worker_id = worker_id
         self._counters: dict[str, tuple[str | None, int]] = {}
         self._read_at: dict[str, float] = {}
@@ -53,11 +55,12 @@ class Leases:
             waits_for_parents = lease.parents & present - ended
             if lease.ended or waits_for_parents:
                 continue
-            self._read_at.setdefault(lease.shard, now)
+            self._read_at.setdefault(lease.shard, now if self._unseen_since is None else self._unseen_since)
             if not self._is_read(lease, reading):
                 unread[lease.shard] = lease.owner
             elif lease.owner != self._worker_id:
                 self._read_at[lease.shard] = now
+        self._unseen_since = None
         self._owners_of_unread = unread
         self._read_at = {shard: at for shard, at in self._read_at.items() if shard in present}
         self._counters = {lease.shard: (lease.owner, lease.counter) for lease in leases}

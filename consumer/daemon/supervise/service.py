@@ -191,7 +191,7 @@ def _supervisor(
             undelivered_seconds=open_chunk_seconds + settings.seconds("hold.unhealthy_after"),
             unread_seconds=_unread_seconds(settings),
         ),
-        leases=Leases(table=settings.lease_tables[0], worker_id=worker_id(settings)),
+        leases=Leases(table=settings.lease_tables[0], worker_id=worker_id(settings), began_at=time.time()),
         identity=Identity(
             backend=settings.backend,
             application=settings.text("applicationName"),

@@ -167,6 +167,7 @@ class Supervisor:
                 shards=self._shards,
                 policy=self._health,
                 now=now,
+                began_at=self._started_at,
                 faults=self._faults,
                 unread=self._unread(now),
                 unread_shards=self._leases.unread(now=now, limit_seconds=self._health.unread_seconds),

@@ -86,6 +86,29 @@ def test_an_error_of_the_kcl_is_no_reason_while_all_is_read() -> None:
     ).healthy
 
 
+@pytest.mark.parametrize(
+    ("phase", "seconds", "reasons"),
+    [
+        (Phase.PREPARING, 40, ()),
+        (
+            Phase.PREPARING,
+            41,
+            ("not prepared after 41 s, so no shard is read: the log says what is waited for",),
+        ),
+        (Phase.RUNNING, 600, ()),
+        (Phase.STOPPING, 600, ()),
+    ],
+)
+def test_a_preparation_without_an_end_is_ill(phase: Phase, seconds: float, reasons: tuple[str, ...]) -> None:
+    def judged(*faults: str) -> Health:
+        return assess(
+            phase=phase, shards=shards_with(), policy=POLICY, now=NOW, began_at=NOW - seconds, faults=faults
+        )
+
+    assert judged().reasons == reasons
+    assert judged("no bucket").reasons == ("no bucket",)
+
+
 def test_an_ended_jvm_is_ill() -> None:
     assert health(phase=Phase.RESTARTING).reasons == ("the JVM has ended and is not running again yet",)
 

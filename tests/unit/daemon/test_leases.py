@@ -14,7 +14,7 @@ def lease(shard: str = "a", owner: str | None = ME, counter: int = 1, **more: ob
 
 @pytest.fixture
 def leases() -> Leases:
-    return Leases(table="player-log", worker_id=ME)
+    return Leases(table="player-log", worker_id=ME, began_at=0.0)
 
 
 def faults(leases: Leases, now: float) -> list[str]:
@@ -89,6 +89,14 @@ def test_a_shard_that_another_worker_has_read_meanwhile_counts_from_there(leases
     for counter in range(5):
         leases.seen([lease(owner="other", counter=counter)], reading=(), now=counter * 10.0)
     assert leases.read_at("a") == 40.0
+
+
+def test_what_nobody_reads_at_the_first_look_was_not_read_since_the_start(leases: Leases) -> None:
+    leases.failed("no answer", now=10.0)
+    leases.seen([lease(), lease("b", owner="other")], reading=(), now=50.0)
+    leases.seen([lease(), lease("b", owner="other", counter=2), lease("c", owner=None)], reading=(), now=60.0)
+    assert [reason[:21] for reason in faults(leases, 60.0)] == ["a: not read for 60 s:"]
+    assert [leases.read_at(shard) for shard in "bc"] == [60.0, 60.0]
 
 
 def test_a_lease_that_is_deleted_is_forgotten(leases: Leases) -> None:
