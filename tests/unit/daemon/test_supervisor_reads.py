@@ -1,0 +1,50 @@
+"""What the supervisor hears of its shard processes is what it knows of the reading."""
+
+from consumer.daemon.report.health import HealthPolicy
+from consumer.daemon.report.leases import Leases
+from consumer.daemon.report.log import Log
+from consumer.daemon.report.status import Identity
+from consumer.daemon.supervise.forked import Forked
+from consumer.daemon.supervise.restarts import RestartPolicy
+from consumer.daemon.supervise.supervisor import Limits, Sources, Supervisor
+from consumer.domain.events import StatusEvent
+
+SHARD = "shardId-000000000000"
+
+
+def supervisor(leases: Leases) -> Supervisor:
+    def clock() -> float:
+        return 1000.0
+
+    return Supervisor(
+        forked=Forked(),
+        restarts=RestartPolicy(base_seconds=1, max_seconds=1, reset_seconds=1, limit=1),
+        limits=Limits(grace_seconds=1, hang_seconds=0),
+        health=HealthPolicy(undelivered_seconds=60, unread_seconds=40),
+        identity=Identity(backend="s3", application="app", worker_id="me", pid=1),
+        leases=leases,
+        sources=Sources(now=clock, monotonic=clock, random=lambda: 0.5),
+        log=Log(backend="s3", level="ERROR", clock=clock, write=lambda line: None),
+        publish=lambda status: None,
+    )
+
+
+def event(pid: int, called: float, behind: int | None) -> StatusEvent:
+    return StatusEvent(
+        shard=SHARD,
+        pid=pid,
+        state="running",
+        last_callback_ms=int(called * 1000),
+        millis_behind_latest=behind,
+    )
+
+
+def test_what_a_process_was_given_is_a_read_and_its_beginning_is_none() -> None:
+    leases = Leases(table="table", worker_id="me", began_at=0.0)
+    heard = supervisor(leases)
+    heard.receive(event(7, 1000.0, None))
+    assert leases.read_at(SHARD) is None
+    heard.receive(event(7, 1005.0, 0))
+    assert leases.read_at(SHARD) == 1005.0
+    heard.receive(event(8, 1009.0, None))
+    assert leases.read_at(SHARD) == 1005.0
