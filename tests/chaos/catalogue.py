@@ -42,9 +42,9 @@ def _reading(name: str, *, hides_leases: bool = False) -> Kind:
         name=name,
         group="requests",
         targets=(None,),
-        seconds=(32, 40),
+        seconds=(50, 70),
         lane="reading",
-        settle_seconds=30,
+        settle_seconds=10,
         stops_reading=True,
         hides_leases=hides_leases,
     )

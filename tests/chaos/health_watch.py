@@ -1,9 +1,9 @@
-"""Looks at the status of each backend's first worker from time to time, and at what is really read meanwhile."""
+"""Looks at the status of each backend's workers from time to time, and at what is really read meanwhile."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -38,7 +38,7 @@ class HealthWatch:
 
     def __init__(
         self,
-        workers: Mapping[Backend, Worker],
+        workers: Mapping[Backend, Sequence[Worker]],
         due: Mapping[Backend, Due],
         reads: ReadsControl,
         seconds: Callable[[], float],
@@ -57,7 +57,11 @@ class HealthWatch:
                 told = await asyncio.to_thread(self._reads.ask)
                 now = self._seconds()
                 for backend, looks in self.looks.items():
-                    said = said_by(self._workers[backend], now=now)
+                    said = {
+                        worker.id: said
+                        for worker in self._workers[backend]
+                        if (said := said_by(worker, now=now)) is not None
+                    }
                     looks.append(Look(now, said, self._due[backend].look(told, now)))
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -67,8 +71,7 @@ class HealthWatch:
 
     def all_well(self) -> bool:
         """At the last look at each."""
-        latest = [looks[-1].said for looks in self.looks.values() if looks]
-        return len(latest) == len(self.looks) and all(said is not None and said.healthy for said in latest)
+        return all(looks and looks[-1].well for looks in self.looks.values())
 
 
 def said_by(worker: Worker, *, now: float) -> Said | None:

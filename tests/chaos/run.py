@@ -174,7 +174,8 @@ def _health_watch(world: World, progress: Progress) -> HealthWatch:
     due = {
         backend: Due(reader=backend, lease_table=world.places.applications[backend]) for backend in BACKENDS
     }
-    return HealthWatch(world.first, due, ReadsControl(world.stack), progress.seconds)
+    workers = {backend: (world.first[backend], world.second[backend]) for backend in BACKENDS}
+    return HealthWatch(workers, due, ReadsControl(world.stack), progress.seconds)
 
 
 async def _well(health: HealthWatch, progress: Progress) -> bool:

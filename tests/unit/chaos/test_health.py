@@ -48,7 +48,9 @@ def looks(
     found = []
     for at in map(float, range(int(until))):
         unread = max((at - began for began, ended in gaps if began <= at < ended), default=0.3)
-        found.append(Look(at, daemon(unread, at), {SHARD: Unread(unread, at_end=at_end), OTHER: Unread(0.3)}))
+        found.append(
+            Look(at, {"a": daemon(unread, at)}, {SHARD: Unread(unread, at_end=at_end), OTHER: Unread(0.3)})
+        )
     return found
 
 
@@ -80,7 +82,7 @@ def test_a_daemon_that_never_gets_well_again_is_found() -> None:
         return ill(names()) if at > 120 else WELL
 
     (line,) = judge("s3", looks(stuck, (100, 150)))
-    assert line.startswith(f"s3: {SHARD} was told of though it was read, from 2")
+    assert line.startswith(f"s3: {SHARD} of a was told of though it was read, from 2")
     assert judge("s3", looks(stuck, (100, 150), until=150 + WELL_WITHIN_SECONDS)) == []
 
 
@@ -92,9 +94,9 @@ def test_an_alarm_without_a_cause_is_found() -> None:
 
 def test_one_shard_is_no_excuse_for_another() -> None:
     found = judge(
-        "s3", looks(lambda unread, at: ill(names(OTHER)) if unread > UNREAD_AFTER else WELL, (100, 160))
+        "s3", looks(lambda unread, at: ill(names(OTHER)) if unread > UNREAD_AFTER else WELL, (100, 180))
     )
-    assert [line.split()[1:3] for line in found] == [[SHARD, "went"], [OTHER, "was"]]
+    assert [line.split()[1:3] for line in found] == [[SHARD, "went"], [OTHER, "of"]]
 
 
 @pytest.mark.parametrize(
@@ -109,12 +111,12 @@ def test_what_is_told_of_the_table_or_of_the_shard_besides_will_do(reasons: tupl
     def told(unread: float, at: float) -> Said:
         return ill(*reasons) if unread > UNREAD_AFTER else WELL
 
-    assert judge("s3", looks(told, (100, 160)), [Withheld(100, 160)]) == []
+    assert judge("s3", looks(told, (100, 180)), [Withheld(100, 180)]) == []
 
 
 def test_another_reason_does_not_stand_for_a_shard_that_goes_unread() -> None:
     (line,) = judge(
-        "s3", looks(lambda unread, at: ill(f"{OTHER}: held: because") if unread > 20 else WELL, (100, 160))
+        "s3", looks(lambda unread, at: ill(f"{OTHER}: held: because") if unread > 20 else WELL, (100, 180))
     )
     assert line.endswith(f"{OTHER}: held: because")
 
@@ -124,7 +126,7 @@ def test_a_table_that_could_be_read_is_no_reason() -> None:
         return ill(TABLE) if 100 < at < 150 else WELL
 
     (line,) = judge("s3", looks(told))
-    assert line.startswith("s3: the lease table was told of")
+    assert line.startswith("s3: the lease table of a was told of")
     assert len(judge("s3", looks(told), [Withheld(10, 130 - WELL_WITHIN_SECONDS)])) == 1
     assert judge("s3", looks(told), [Withheld(90, 140)]) == []
 
@@ -141,8 +143,25 @@ def test_a_supervisor_has_its_time_from_its_start_on() -> None:
     assert len(judge("s3", looks(started(129), (100, 136 + ILL_WITHIN_SECONDS)))) == 1
 
 
+def test_what_one_worker_tells_of_another_need_not() -> None:
+    def found(second: Daemon) -> list[str]:
+        return judge(
+            "s3",
+            [
+                Look(look.at, {"a": WELL, "b": second(look.unread[SHARD].seconds, look.at)}, look.unread)
+                for look in looks(right, (100, 200))
+            ],
+        )
+
+    assert found(right) == []
+    assert [line.split()[2] for line in found(lambda unread, at: WELL)] == ["went"]
+    # it has begun a moment ago
+    assert found(lambda unread, at: Said(healthy=True, since=at)) == []
+    assert "of b was told of" in found(lambda unread, at: right(unread, at) if at < 300 else ill(names()))[0]
+
+
 def test_nobody_answers_while_the_supervisor_is_gone() -> None:
-    found = [Look(look.at, None, look.unread) for look in looks(right, (100, 200))]
+    found = [Look(look.at, {}, look.unread) for look in looks(right, (100, 200))]
     assert judge("s3", found) == []
 
 
@@ -150,9 +169,9 @@ def test_a_jvm_that_has_ended_is_a_reason_by_itself() -> None:
     def restarting(unread: float, at: float) -> Said:
         return ill("the JVM has ended", phase="restarting") if unread > 1 else WELL
 
-    assert judge("s3", looks(restarting, (100, 160))) == []
-    assert judge("s3", looks(lambda unread, at: Said(healthy=True, phase="preparing"), (100, 160)))
-    assert judge("s3", looks(lambda unread, at: Said(healthy=True, phase="stopping"), (100, 160))) == []
+    assert judge("s3", looks(restarting, (100, 180))) == []
+    assert judge("s3", looks(lambda unread, at: Said(healthy=True, phase="preparing"), (100, 180)))
+    assert judge("s3", looks(lambda unread, at: Said(healthy=True, phase="stopping"), (100, 180))) == []
 
 
 def test_a_process_that_holds_records_has_the_time_that_records_may_wait() -> None:
@@ -169,10 +188,10 @@ def test_a_shard_read_to_its_end_may_be_told_of_and_need_not() -> None:
 
 
 def test_a_fault_is_measured_by_what_was_said_and_by_what_was_read() -> None:
-    found = reading_fault("s3", "denied", looks(right, (100, 160)), began=100, ended=140)
-    assert (found.ill_after, found.read_after, found.well_after) == (21, 20, 0)
+    found = reading_fault("s3", "denied", looks(right, (100, 180)), began=100, ended=140)
+    assert (found.ill_after, found.read_after, found.well_after) == (21, 40, 0)
     assert (
-        str(found) == "s3: denied of 40 s: ill after 21 s, all read 20 s after its end, well 0 s after that"
+        str(found) == "s3: denied of 40 s: ill after 21 s, all read 40 s after its end, well 0 s after that"
     )
 
 
