@@ -11,7 +11,7 @@ from consumer.daemon.prepare.preparation import NotReady, Patience, Stopped
 from consumer.daemon.report.leases import SHARD_END, Lease
 from consumer.daemon.report.log import Log
 from consumer.daemon.report.pause import Pause, Paused
-from consumer.daemon.supervise.service import serve
+from consumer.daemon.supervise.service import Services, serve
 from consumer.settings import Settings, load
 
 
@@ -41,6 +41,13 @@ def read_leases() -> list[Lease]:
     return [Lease(shard="shardId-000000000000", owner=owner, counter=0, checkpoint=checkpoint)]
 
 
+def release_lock(settings: Settings, worker_id: str) -> bool:
+    """As LOCK says."""
+    if os.environ.get("LOCK") == "fails":
+        raise NotReady("DynamoDB does not answer in time")
+    return os.environ.get("LOCK") == "ours"
+
+
 class Flag:
     """An application that is paused as PAUSED says."""
 
@@ -65,10 +72,13 @@ def main(java: str, assignments: list[str]) -> int:
             settings,
             environment=os.environ,
             log=log,
-            prepare=prepare,
-            count_shards=count_shards,
-            lease_reader=lambda _: read_leases,
-            flag_of=lambda _: Flag(),
+            services=Services(
+                prepare=prepare,
+                count_shards=count_shards,
+                lease_reader=lambda _: read_leases,
+                pause_flag=lambda _: Flag(),
+                release_lock=release_lock,
+            ),
         )
     except StartFailed as error:
         log.error(str(error))

@@ -216,6 +216,21 @@ def test_a_shard_process_is_left_alone_where_nothing_is_paused(start: StartDaemo
     assert asked[0] == "SIGTERM: ending in order"
 
 
+def test_the_leaders_lock_is_released_before_each_jvm(start: StartDaemon) -> None:
+    daemon = start("supervisor.restart_base=10ms", LOCK="ours")
+    daemon.line("the lock of the KCL's leader is released")
+    jvm, _ = daemon.running()
+    os.kill(jvm, signal.SIGKILL)
+    daemon.line("the lock of the KCL's leader is released")
+    daemon.running()
+
+
+def test_a_lock_that_cannot_be_looked_at_is_told_and_the_jvm_starts(start: StartDaemon) -> None:
+    daemon = start(LOCK="fails")
+    daemon.line("the lock of the KCL's leader could not be looked at, .* DynamoDB does not answer in time")
+    daemon.running()
+
+
 def test_two_supervisors_of_one_application_refuse_each_other(start: StartDaemon) -> None:
     first = start()
     first.running()

@@ -102,6 +102,33 @@ def test_one_shard_that_cannot_be_opened_is_told_beside_one_that_is_read(daemon:
     daemon.until(healthy=True)
 
 
+def test_a_killed_jvms_successor_leads_at_once(daemon: Daemon) -> None:
+    """Otherwise nobody assigns leases until the lock has run out, two minutes later."""
+    daemon.until(healthy=True)
+
+    def lock() -> dict[str, Any]:
+        found = daemon.stack.client("dynamodb").get_item(
+            TableName=f"{APPLICATION}-CoordinatorState", Key={"key": {"S": "Leader"}}, ConsistentRead=True
+        )
+        item: dict[str, Any] = found.get("Item", {})
+        return item
+
+    deadline = time.monotonic() + _SHOWS_SECONDS
+    while "ownerName" not in lock() or "isReleased" in lock():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    before = lock()
+    os.kill(daemon.status()["jvm"]["pid"], 9)
+    while True:
+        held = lock()
+        if "isReleased" not in held and held["recordVersionNumber"] != before["recordVersionNumber"]:
+            break
+        assert time.monotonic() < deadline, held
+        time.sleep(0.2)
+    assert "leader is released" in daemon.running.log.read_text()
+    daemon.until(healthy=True)
+
+
 def test_a_lease_table_that_is_gone_is_told(daemon: Daemon) -> None:
     daemon.until(healthy=True)
     daemon.stack.client("dynamodb").delete_table(TableName=APPLICATION)

@@ -79,6 +79,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.daemon.prepare.aws_probes",
             "consumer.daemon.prepare.distances",
             "consumer.daemon.prepare.dynamodb",
+            "consumer.daemon.prepare.leader_lock",
             "consumer.daemon.prepare.lease_table",
             "consumer.daemon.prepare.pause_flag",
             "consumer.daemon.prepare.positions",

@@ -50,6 +50,13 @@ def lease_reader_of(settings: Settings) -> Callable[[], list[Lease]]:
     return lease_reader(settings)
 
 
+def release_lock(settings: Settings, worker_id: str) -> bool:
+    """Of the KCL's leader, if a JVM of this worker has left it behind. Blocks, and raises Trouble."""
+    from consumer.daemon.prepare.leader_lock import release_leader_lock
+
+    return release_leader_lock(settings, worker_id)
+
+
 def count_open_shards(settings: Settings) -> int | None:
     """Of the stream; None where it may not be asked for. Blocks. Raises Trouble."""
     from consumer.daemon.prepare.aws_checks import stream_step

@@ -1,4 +1,5 @@
-"""The command of each JVM that is started: how large its heap may become follows the stream's open shards."""
+"""The command of each JVM that is started, and what is done before it: its heap may become as large as the stream's
+open shards need, and the leader's lock that the one before has left behind is released."""
 
 from __future__ import annotations
 
@@ -12,12 +13,13 @@ from consumer.daemon.supervise.background import in_thread
 from consumer.daemon.supervise.java import JavaCommand
 from consumer.settings import Settings
 
-_COUNT_SECONDS = 3.0
-"""A JVM that is to start again does not wait longer for their number: without Kinesis it has nothing to do anyway."""
+_ASK_SECONDS = 3.0
+"""A JVM that is to start does not wait longer for an answer: without Kinesis and DynamoDB it has nothing to do."""
 
 
 class Commands:
-    """`open_shards` is their number at the start, None if unknown; `count` blocks, and gives it anew."""
+    """`open_shards` is their number at the start, None if unknown; `count` blocks, and gives it anew. `release` blocks,
+    and tells whether the lock was this worker's."""
 
     def __init__(
         self,
@@ -26,37 +28,59 @@ class Commands:
         *,
         open_shards: int | None,
         count: Callable[[], int | None],
+        release: Callable[[], bool],
         log: Log,
     ) -> None:
         self._command = command
         self._open_shards = open_shards
         self._count = count
+        self._release = release
         self._log = log
         self._chosen = heap.chosen_by(shlex.split(settings.text("jvm.options")))
         self._given = settings["jvm.heap"]
         self._most_leases = int(settings.kcl.get("maxLeasesForWorker", "0"))
 
-    def first(self) -> JavaCommand:
+    async def first(self) -> JavaCommand:
         """For as many shards as there were at the start."""
+        await self._release_lock()
+        return self._by_settings() or self._for_open_shards()
+
+    def _by_settings(self) -> JavaCommand | None:
         if self._chosen is not None:
             self._log.info(f"jvm.options: {self._chosen} says how large the JVM's heap may become")
             return self._command
         if self._given is not None:
             return self._command.with_heap(int(self._given) >> 20)
-        return self._for_open_shards()
+        return None
 
     async def next(self) -> JavaCommand:
         """For as many shards as there are by now, or were at last where nobody says so in time."""
-        if self._chosen is not None or self._given is not None:
-            return self.first()
+        await self._release_lock()
+        chosen = self._by_settings()
+        if chosen is not None:
+            return chosen
         try:
-            counted = await asyncio.wait_for(in_thread(self._count), _COUNT_SECONDS)
+            counted = await asyncio.wait_for(in_thread(self._count), _ASK_SECONDS)
         except Exception as error:  # noqa: BLE001 - a JVM with the former heap is better than none
             self._log.warning(f"the stream's shards could not be counted: {type(error).__name__}: {error}")
             counted = None
         if counted is not None:
             self._open_shards = counted
         return self._for_open_shards()
+
+    async def _release_lock(self) -> None:
+        try:
+            was_ours = await asyncio.wait_for(in_thread(self._release), _ASK_SECONDS)
+        except Exception as error:  # noqa: BLE001 - it runs out by itself
+            self._log.warning(
+                "the lock of the KCL's leader could not be looked at, so leases may be assigned two minutes late:"
+                f" {type(error).__name__}: {error}"
+            )
+            return
+        if was_ours:
+            self._log.info(
+                "the lock of the KCL's leader is released, which this worker's last JVM has left behind"
+            )
 
     def _for_open_shards(self) -> JavaCommand:
         shards = self._open_shards or 0

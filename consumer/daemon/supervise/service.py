@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 
 from consumer import __version__
@@ -21,7 +22,12 @@ from consumer.daemon.metrics.memory import ProcessMemory
 from consumer.daemon.metrics.table import Snapshot
 from consumer.daemon.metrics.text import MetricsText
 from consumer.daemon.page.site import Page
-from consumer.daemon.prepare.backend import count_open_shards, lease_reader_of, prepare_backend
+from consumer.daemon.prepare.backend import (
+    count_open_shards,
+    lease_reader_of,
+    prepare_backend,
+    release_lock,
+)
 from consumer.daemon.prepare.pause_flag import PauseFlag
 from consumer.daemon.prepare.preparation import Patience, Stopped
 from consumer.daemon.report import http
@@ -57,27 +63,23 @@ _PUSH_SECONDS = 10.0
 """For one push of metrics, its repeats included."""
 
 
-type Prepare = Callable[[Settings, Patience, Log], int | None]
-"""Makes the backend usable, and returns the number of the stream's open shards if it is known; blocks, and raises
-StartFailed, or Stopped when its patience says so."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the supervisor asks AWS and Google. Each blocks, and but for `prepare` raises Trouble."""
 
-type CountShards = Callable[[Settings], int | None]
-"""The number of the stream's open shards, None where it may not be asked for; blocks, and raises Trouble."""
-
-type LeaseReader = Callable[[Settings], ReadLeases]
-
-type FlagOf = Callable[[Settings], Flag]
+    prepare: Callable[[Settings, Patience, Log], int | None] = prepare_backend
+    """Makes the backend usable, and returns the number of the stream's open shards if it is known. Raises StartFailed,
+    or Stopped when its patience says so."""
+    count_shards: Callable[[Settings], int | None] = count_open_shards
+    """The number of the stream's open shards, None where it may not be asked for."""
+    lease_reader: Callable[[Settings], ReadLeases] = lease_reader_of
+    pause_flag: Callable[[Settings], Flag] = PauseFlag
+    release_lock: Callable[[Settings, str], bool] = release_lock
+    """Of the KCL's leader, where it is this worker's, which the id names; whether it was."""
 
 
 def serve(
-    settings: Settings,
-    *,
-    environment: Mapping[str, str],
-    log: Log,
-    prepare: Prepare = prepare_backend,
-    count_shards: CountShards = count_open_shards,
-    lease_reader: LeaseReader = lease_reader_of,
-    flag_of: FlagOf = PauseFlag,
+    settings: Settings, *, environment: Mapping[str, str], log: Log, services: Services | None = None
 ) -> int:
     """Runs the daemon in this process until it is told to stop; returns its exit code.
 
@@ -87,9 +89,7 @@ def serve(
     with locked(directory_of(settings, worker_id=worker_id(settings)), warn=log.warning) as state:
         command = render_files(settings, state, environment)
         with asyncio.Runner() as runner:
-            return runner.run(
-                _serve(settings, state, command, prepare, count_shards, lease_reader, flag_of, log)
-            )
+            return runner.run(_serve(settings, state, command, services or Services(), log))
 
 
 def _refuse_few_descriptors() -> None:
@@ -115,10 +115,7 @@ async def _serve(
     settings: Settings,
     state: StateDirectory,
     command: JavaCommand,
-    prepare: Prepare,
-    count_shards: CountShards,
-    lease_reader: LeaseReader,
-    flag_of: FlagOf,
+    services: Services,
     log: Log,
 ) -> int:
     processes.adopt_orphans()
@@ -128,7 +125,7 @@ async def _serve(
     pushes = _pushes(settings, log)
     snapshot = _snapshots(settings, supervisor, forked, pushes)
     pauses = PauseWatch(
-        flag_of(settings),
+        services.pause_flag(settings),
         PauseFile(state),
         supervisor,
         worker_id=worker_id(settings),
@@ -163,15 +160,23 @@ async def _serve(
             await stack.enter_async_context(_fork_server(settings, state, command, forked, log))
         await stack.enter_async_context(supervisor.watching())
         try:
-            open_shards = await _prepared(settings, prepare, supervisor, log)
+            open_shards = await _prepared(settings, services.prepare, supervisor, log)
         except Stopped:
             log.info("ended in order, before anything was read", event="daemon_ended")
             return EXIT_OK
         commands = Commands(
-            command, settings, open_shards=open_shards, count=lambda: count_shards(settings), log=log
+            command,
+            settings,
+            open_shards=open_shards,
+            count=lambda: services.count_shards(settings),
+            release=lambda: services.release_lock(settings, worker_id(settings)),
+            log=log,
         )
         looks = watching_leases(
-            lease_reader(settings), supervisor, now=time.time, seconds=_unread_seconds(settings) / 4
+            services.lease_reader(settings),
+            supervisor,
+            now=time.time,
+            seconds=_unread_seconds(settings) / 4,
         )
         await stack.enter_async_context(looks)
         await stack.enter_async_context(watching_pause(pauses))
@@ -344,7 +349,12 @@ async def _events(state: StateDirectory, supervisor: Supervisor, log: Log) -> As
         channel.close()
 
 
-async def _prepared(settings: Settings, prepare: Prepare, supervisor: Supervisor, log: Log) -> int | None:
+async def _prepared(
+    settings: Settings,
+    prepare: Callable[[Settings, Patience, Log], int | None],
+    supervisor: Supervisor,
+    log: Log,
+) -> int | None:
     """Prepares the backend; returns the number of open shards. Raises Stopped when told to stop meanwhile."""
     stop = threading.Event()
     patience = Patience(

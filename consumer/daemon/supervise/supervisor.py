@@ -210,7 +210,7 @@ class Supervisor:
     async def run(self, commands: Commands) -> int:
         """Runs until told to stop or until the JVM ends too often; returns the exit code of the daemon."""
         rapid_ends = 0
-        command = commands.first()
+        command = await commands.first()
         while not self._stopping.is_set():
             began = self._sources.monotonic()
             code = await self._run_once(command)
