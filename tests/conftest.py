@@ -22,9 +22,9 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(number, handler)
 
 TOOLS = re.compile(
-    r"/tests/unit/(bench|chaos|hostile)/|/tests/(functional|integration)/test_(bench|chaos|demo)"
+    r"/tests/unit/(bench|chaos|hostile)/|/tests/(functional|integration)/test_(bench|chaos|demo|limits)"
 )
-"""Tests of bin/bench, bin/chaos and bin/demo, by their paths."""
+"""Tests of bin/bench, bin/chaos, bin/demo and the embedded services' limits, by their paths."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -195,7 +195,7 @@ def redriven_with_kills(application: Application, scale: Scale) -> None:
     assert again == 1  # there is nothing to do
 
 
-SCALES = [SMALL, pytest.param(FULL, marks=[pytest.mark.tools, pytest.mark.timeout(1800)])]
+SCALES = [SMALL, pytest.param(FULL, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
 
 
 @pytest.mark.parametrize("scale", SCALES, ids=["some", "10000"])
