@@ -1,0 +1,1 @@
+"""The alarms, declared once, and the files of deploy/ that are made from them."""
