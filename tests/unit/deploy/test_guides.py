@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+import msgspec
 import pytest
 from botocore import xform_name
 
@@ -22,6 +23,9 @@ CASES: list[Case] = [
 STATE = "CONSUMER_SET_WORKER__STATE_DIR"
 CLI_ALONE = {("ecr", "get-login-password"), ("logs", "tail")}
 """Commands of the AWS CLI that are no operation of their service."""
+CLI_GLOBAL = {"query", "output"}
+CLI_RENAMED = {("sns", "subscribe", "notification-endpoint"): "endpoint"}
+"""Options that the AWS CLI calls otherwise than the operation does, since it has a global one of that name."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,8 @@ def test_every_call_of_aws_is_one_that_aws_knows(gone: Walk) -> None:
         operations = {xform_name(name, "-"): name for name in model.operation_names}
         shape = model.operation_model(operations[command]).input_shape
         members = {xform_name(name, "-"): name for name in shape.members}
-        given = {word[2:].partition("=")[0] for word in call.arguments[2:] if word.startswith("--")}
+        options = {word[2:].partition("=")[0] for word in call.arguments[2:] if word.startswith("--")}
+        given = {CLI_RENAMED.get((service, command, name), name) for name in options - CLI_GLOBAL}
         if given == {"cli-input-json"}:
             assert set(gone.document(call, "cli-input-json")) <= set(shape.members)
             continue
@@ -170,6 +175,27 @@ def test_what_some_settings_need_beside_googles_role_is_added_to_it(gone: Walk) 
     more = {action for right in RIGHTS if right.granted_by == LATER for action in right.actions}
     for call in added:
         assert set(str(call.option("add-permissions")).split(",")) == more
+
+
+def test_every_stack_gets_the_parameters_of_its_template_and_alarms_the_topics_that_were_made(
+    case: Case, gone: Walk
+) -> None:
+    page, backends = case
+    stacks = gone.of("aws", "cloudformation", "create-stack")
+    names = {str(call.option("stack-name")) for call in stacks}
+    kinds = ("alarms",) if page == "ec2" else ("alarms", "scaling")
+    assert names == {f"consumer-{backend}-{kind}" for backend in backends for kind in kinds}
+    made = {str(call.option("name")) for call in gone.of("aws", "sns", "create-topic")}
+    for call in stacks:
+        template = PROJECT_ROOT / str(call.option("template-body")).removeprefix("file://")
+        declared = msgspec.yaml.decode(template.read_bytes())["Parameters"]
+        words = call.arguments[call.arguments.index("--parameters") + 1 :]
+        given = dict(re.findall(r"ParameterKey=(\w+),ParameterValue=(\S+)", " ".join(words)))
+        assert len(given) == len(words)
+        assert {name for name, one in declared.items() if "Default" not in one} <= set(given) <= set(declared)
+        assert given["Application"] == f"player-log-{given['Backend']}"
+        assert f"-{given['Backend']}-" in str(call.option("stack-name"))
+        assert {given[name].rpartition(":")[2] for name in given if name.endswith("Topic")} <= made
 
 
 @only("ec2")
