@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from deploy.alarms.table import BY, LATE_SECONDS
 
@@ -19,7 +19,8 @@ _HEIGHT = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One picture: `queries` are pairs of a legend and an expression; with `late`, a line where freshness is late."""
+    """One picture: `queries` are pairs of a legend and an expression; with `late`, a line where freshness is late.
+    `text` is what a stat shows."""
 
     title: str
     unit: str
@@ -27,6 +28,7 @@ class Panel:
     kind: str = "timeseries"
     width: int = 12
     late: bool = False
+    text: Literal["value_and_name", "name"] = "value_and_name"
 
 
 def _of(metric: str, *more: str) -> str:
@@ -76,6 +78,7 @@ OF_BACKEND: tuple[Panel, ...] = (
         unit="short",
         kind="stat",
         width=6,
+        text="name",
         queries=(("{{state}}", f"{_max('consumer_state', 'state')} > 0"),),
     ),
     Panel(
@@ -231,7 +234,7 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         defaults["custom"] = {"thresholdsStyle": {"mode": "line"}}
     options: dict[str, Any] = {}
     if panel.kind == "stat":
-        options = {"textMode": "value_and_name", "reduceOptions": {"calcs": ["lastNotNull"]}}
+        options = {"textMode": panel.text, "reduceOptions": {"calcs": ["lastNotNull"]}}
     return {
         "id": number,
         "type": panel.kind,

@@ -14,21 +14,22 @@ type Series = dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """`at` is the minute at which somebody looks. `values` are those of the alarm's watched metrics, in their order."""
+    """`at` is the minute at which somebody looks, between two samples where that tells. `values` are those of the
+    alarm's watched metrics, in their order."""
 
     alarm: str
     goes_off: bool
-    at: int
+    at: float
     series: Series
     values: tuple[float | None, ...]
     backend: Backend = "s3"
 
 
-def _off(alarm: str, at: int, series: Series, *values: float | None, backend: Backend = "s3") -> Case:
+def _off(alarm: str, at: float, series: Series, *values: float | None, backend: Backend = "s3") -> Case:
     return Case(alarm=alarm, goes_off=True, at=at, series=series, values=values, backend=backend)
 
 
-def _quiet(alarm: str, at: int, series: Series, *values: float | None, backend: Backend = "s3") -> Case:
+def _quiet(alarm: str, at: float, series: Series, *values: float | None, backend: Backend = "s3") -> Case:
     return Case(alarm=alarm, goes_off=False, at=at, series=series, values=values, backend=backend)
 
 
@@ -84,8 +85,8 @@ CASES: tuple[Case, ...] = (
     _off("ConsumerDeadLetters", 17, _counts(1, 0), 1, 0),
     _quiet("ConsumerDeadLetters", 17, _counts(1, 199), 1, 199),
     _quiet("ConsumerDeadLetters", 17, _counts(0, 0), 0, 0),
-    _off("ConsumerRestarts", 15, {"consumer_jvm_restarts_total": "0 0 1 2 3 4+0x20"}, 4),
-    _quiet("ConsumerRestarts", 15, {"consumer_jvm_restarts_total": "0 0 1 2 3+0x20"}, 3),
+    _off("ConsumerRestarts", 15.5, {"consumer_jvm_restarts_total": "0 0 1 2 3 4+0x20"}, 4),
+    _quiet("ConsumerRestarts", 15.5, {"consumer_jvm_restarts_total": "0 0 1 2 3+0x20"}, 3),
     _quiet("ConsumerRestarts", 25, {"consumer_jvm_restarts_total": "0 0 1 2 3 4+0x20"}, 0),
     _off("ConsumerPaused", 61, {"consumer_paused": "1+0x70"}, 1),
     _quiet("ConsumerPaused", 59, {"consumer_paused": "1+0x70"}),

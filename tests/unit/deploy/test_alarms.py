@@ -124,7 +124,7 @@ def rule_test(case: Case, annotations: Mapping[str, str]) -> dict[str, Any]:
         ],
         "alert_rule_test": [
             {
-                "eval_time": f"{case.at}m",
+                "eval_time": f"{case.at * 60:.0f}s",
                 "alertname": case.alarm,
                 "exp_alerts": [fired] if case.goes_off else [],
             }
@@ -135,7 +135,7 @@ def rule_test(case: Case, annotations: Mapping[str, str]) -> dict[str, Any]:
 def run_rule_tests(rules: Path, tests: list[dict[str, Any]], folder: Path) -> None:
     """JSON is YAML."""
     written = folder / "tests.json"
-    written.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": tests}))
+    written.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "30s", "tests": tests}))
     promtool("test", "rules", written)
 
 
@@ -442,3 +442,11 @@ def test_the_runbook_says_of_every_alarm_what_it_means_and_what_to_do() -> None:
     for name in alarms:
         for part in ("**Means.**", "**Look at**", "**Do.**", "**Over**"):
             assert sections[name].count(part) == 1, (name, part)
+    late = f"{LATE_SECONDS['s3']} s for S3, {LATE_SECONDS['bigquery']} s for BigQuery"
+    assert late in sections["ConsumerLate"]
+    for alarm in ALARMS:
+        wait = {0: "", 1: ", after a minute", 60: ", after an hour"}.get(
+            alarm.minutes, f", after {alarm.minutes} minutes"
+        )
+        first = sections[alarm.name].strip().partition("\n")[0]
+        assert first == f"{alarm.severity.capitalize()}{wait}.", alarm.name
