@@ -42,6 +42,9 @@ with the shard.
 An endpoint that fails or hangs holds up nothing: a push takes a thread, one at a time, and what failed is counted
 (`consumer_metrics_failed_pushes_total`) and logged ever more rarely.
 
+[runbook.md](runbook.md#alarms) has the alarms on them: rules for Prometheus, templates for CloudWatch and a dashboard
+for Grafana stand in `deploy`.
+
 """
 _LATENCY = ", ".join(map(str, BOUNDS_SECONDS))
 

@@ -294,7 +294,7 @@ def test_what_is_late_can_be_given() -> None:
     assert resolved(scaling.template(), "s3", {"Late": 1234})["IsLate"]["Properties"]["Threshold"] == 1234
 
 
-def test_cloudwatchs_queries_look_back_for_hours_and_miss_an_application_that_never_came() -> None:
+def test_cloudwatchs_queries_look_back_for_minutes_and_miss_an_application_that_never_came() -> None:
     resources = resolved(cloudwatch.template("otlp"), "s3")
     queries = {
         alarm.name: resources[alarm.name]["Properties"]["EvaluationCriteria"]["PromQLCriteria"]["Query"]
@@ -308,7 +308,7 @@ def test_cloudwatchs_queries_look_back_for_hours_and_miss_an_application_that_ne
 
 @NEEDS_PROMTOOL
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_cloudwatchs_queries_go_go_off_for_the_same_as_the_rules(backend: Backend, tmp_path: Path) -> None:
+def test_cloudwatchs_queries_go_off_for_the_same_as_the_rules(backend: Backend, tmp_path: Path) -> None:
     resources = resolved(cloudwatch.template("otlp"), backend)
     rules = []
     for alarm in ALARMS:
