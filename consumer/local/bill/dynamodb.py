@@ -12,11 +12,10 @@ from typing import Any
 
 import msgspec
 
+from consumer.local.aws.item_sizes import READ_BYTES, WRITE_BYTES, item_bytes, units
 from consumer.local.bill.layer import Exchange
 from consumer.local.bill.meter import Meter
 
-_WRITE_BYTES = 1024
-_READ_BYTES = 4096
 _TRANSACTION = 2
 _CONFLICT = "ConditionalCheckFailedException"
 
@@ -24,51 +23,6 @@ type Value = dict[str, Any]  # {"S": …}
 type Item = dict[str, Value]
 type Lookup = Callable[[str, Item], Item | None]
 """The item of a table under a key, as it is at the moment."""
-
-
-def item_bytes(item: Item) -> int:
-    """Names and values."""
-    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
-
-
-def _value_bytes(value: Value) -> int:
-    [(kind, content)] = value.items()
-    match kind:
-        case "S":
-            return len(content.encode())
-        case "N":
-            return _number_bytes(content)
-        case "B":
-            return _binary_bytes(content)
-        case "BOOL" | "NULL":
-            return 1
-        case "SS":
-            return sum(len(each.encode()) for each in content)
-        case "NS":
-            return sum(map(_number_bytes, content))
-        case "BS":
-            return sum(map(_binary_bytes, content))
-        case "L":
-            return 3 + sum(1 + _value_bytes(each) for each in content)
-        case "M":
-            return 3 + sum(1 + len(name.encode()) + _value_bytes(each) for name, each in content.items())
-    raise ValueError(f"no type of DynamoDB: {kind}")
-
-
-def _number_bytes(text: str) -> int:
-    """A byte for two significant digits, and one more; DynamoDB says "approximately"."""
-    digits = text.lower().partition("e")[0].lstrip("-").replace(".", "").strip("0")
-    return (len(digits) + 1) // 2 + 1
-
-
-def _binary_bytes(text: str) -> int:
-    """Of base64."""
-    return len(text) * 3 // 4 - text[-2:].count("=")
-
-
-def _units(size_bytes: int, unit_bytes: int) -> int:
-    """Begun ones, one at least."""
-    return max(1, -(-size_bytes // unit_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +46,18 @@ class Index:
             return 0
         entries = [entry for entry in (old, new) if entry is not None]
         if old and new and all(old[name] == new[name] for name in self.key):
-            return max(_units(item_bytes(entry), _WRITE_BYTES) for entry in entries)
-        return sum(_units(item_bytes(entry), _WRITE_BYTES) for entry in entries)
+            return max(units(item_bytes(entry), WRITE_BYTES) for entry in entries)
+        return sum(units(item_bytes(entry), WRITE_BYTES) for entry in entries)
 
 
 def write_units(before: Item | None, after: Item | None, indexes: Sequence[Index] = ()) -> int:
     """Of one write that turns an item into another; None is no item."""
     larger = max(item_bytes(before or {}), item_bytes(after or {}))
-    return _units(larger, _WRITE_BYTES) + sum(index.write_units(before, after) for index in indexes)
+    return units(larger, WRITE_BYTES) + sum(index.write_units(before, after) for index in indexes)
 
 
 def read_units(size_bytes: int, *, consistent: bool) -> float:
-    return _units(size_bytes, _READ_BYTES) * (1.0 if consistent else 0.5)
+    return units(size_bytes, READ_BYTES) * (1.0 if consistent else 0.5)
 
 
 @dataclass(slots=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
+from consumer.local.aws.item_sizes import READ_BYTES, WRITE_BYTES, Attributes, item_bytes, units
 from consumer.local.faults.answers import render
 from consumer.local.faults.connection import Scope
 from consumer.local.faults.requests import aws_request
 from consumer.local.faults.rules import Answer as Error
-from consumer.local.limits.items import READ_BYTES, WRITE_BYTES, Attributes, item_bytes, units
 from consumer.local.limits.layer import Answer, Call, json_answer, plain_answer
 from consumer.local.limits.meters import Meters
 

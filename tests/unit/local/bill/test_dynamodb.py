@@ -7,7 +7,8 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.local.bill.dynamodb import Index, item_bytes, read_units, write_units
+from consumer.local.aws.item_sizes import item_bytes
+from consumer.local.bill.dynamodb import Index, read_units, write_units
 from tests.unit.local.bill.embedded import Aws
 
 TABLE = {

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from consumer.local.aws.item_sizes import item_bytes, units
 from consumer.local.limits.aws import AwsLimits
-from consumer.local.limits.items import item_bytes, units
 from consumer.local.limits.layer import LimitLayer
 from consumer.local.limits.meters import Meters
 from consumer.local.limits.table import Limits
@@ -250,7 +250,7 @@ def test_sizes_of_items_are_those_of_names_and_values() -> None:
         "map": {"M": {"a": {"N": "7"}}},
         "set": {"SS": ["ab", "c"]},
     }
-    sizes = {"text": 4, "number": 5, "yes": 1, "list": 3 + 3 + 2, "map": 3 + 1 + 1 + 2, "set": 3}
+    sizes = {"text": 4, "number": 4, "yes": 1, "list": 3 + 3 + 2, "map": 3 + 1 + 1 + 2, "set": 3}
     assert item_bytes(item) == sum(len(name) + size for name, size in sizes.items())
     assert [units(size, 1024) for size in (0, 1024, 1025)] == [1, 1, 2]
 

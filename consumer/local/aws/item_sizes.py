@@ -1,9 +1,8 @@
-"""What DynamoDB counts an item's size as.
+"""What DynamoDB counts an item's size as, and the units of it.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +14,13 @@ _COLLECTION_BYTES = 3
 
 
 def item_bytes(item: Attributes) -> int:
-    """Names and values of all attributes."""
+    """Names and values of all attributes. Raises ValueError for a type that DynamoDB does not have."""
     return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+
+
+def units(size_bytes: int, unit_bytes: int) -> int:
+    """Begun ones, one at least."""
+    return max(1, -(-size_bytes // unit_bytes))
 
 
 def _value_bytes(value: Mapping[str, Any]) -> int:
@@ -27,31 +31,28 @@ def _value_bytes(value: Mapping[str, Any]) -> int:
         case "N":
             return _number_bytes(content)
         case "B":
-            return _decoded_bytes(content)
+            return _binary_bytes(content)
+        case "BOOL" | "NULL":
+            return 1
         case "SS":
-            return sum(len(text.encode()) for text in content)
+            return sum(len(each.encode()) for each in content)
         case "NS":
             return sum(map(_number_bytes, content))
         case "BS":
-            return sum(map(_decoded_bytes, content))
+            return sum(map(_binary_bytes, content))
         case "L":
-            return _COLLECTION_BYTES + sum(1 + _value_bytes(one) for one in content)
+            return _COLLECTION_BYTES + sum(1 + _value_bytes(each) for each in content)
         case "M":
             return _COLLECTION_BYTES + len(content) + item_bytes(content)
-        case _:  # BOOL, NULL
-            return 1
+    raise ValueError(f"no type of DynamoDB: {kind}")
 
 
 def _number_bytes(text: str) -> int:
-    """About a byte for two digits."""
-    digits = text.lstrip("-").replace(".", "").strip("0")
-    return math.ceil(len(digits) / 2) + 1 + text.startswith("-")
+    """A byte for two significant digits, and one more; DynamoDB says "approximately"."""
+    digits = text.lower().partition("e")[0].lstrip("-").replace(".", "").strip("0")
+    return (len(digits) + 1) // 2 + 1
 
 
-def _decoded_bytes(base64: str) -> int:
-    return len(base64) * 3 // 4 - base64.count("=")
-
-
-def units(size: int, unit_bytes: int) -> int:
-    """Begun units, one at least."""
-    return max(1, math.ceil(size / unit_bytes))
+def _binary_bytes(text: str) -> int:
+    """Of base64."""
+    return len(text) * 3 // 4 - text[-2:].count("=")
