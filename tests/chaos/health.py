@@ -106,11 +106,16 @@ def judge(backend: Backend, looks: Sequence[Look], withheld: Sequence[Withheld] 
     silent: dict[str, list[_Moment]] = {}
     alarms: dict[str, list[_Moment]] = {}
     recent: deque[Look] = deque()
+    workers: frozenset[str] = frozenset()
+    left_at = float("-inf")
     for look in looks:
+        if workers - look.said.keys():
+            left_at = look.at
+        workers = frozenset(look.said)
         recent.append(look)
         while recent[0].at < look.at - WELL_WITHIN_SECONDS:
             recent.popleft()
-        for shard in _unsaid(look):
+        for shard in _unsaid(look, left_at):
             said = "; ".join(reason for one in look.said.values() for reason in one.reasons) or "well"
             silent.setdefault(shard, []).append((look.at, said))
         for worker, said_by_it in look.said.items():
@@ -138,13 +143,13 @@ def reading_fault(
     )
 
 
-def _unsaid(look: Look) -> Iterator[str]:
+def _unsaid(look: Look, left_at: float) -> Iterator[str]:
     """Unread shards that no worker tells of, though all have had the time to: one cannot see that another has the
-    lease, renews it and reads nothing."""
+    lease, renews it and reads nothing, so the time of those that stay counts from when a worker has left, too."""
     for shard, unread in look.unread.items():
         if not unread.at_end and look.said:
             silent = (
-                _is_silent(said, shard, min(unread.seconds, look.at - said.since))
+                _is_silent(said, shard, min(unread.seconds, look.at - max(said.since, left_at)))
                 for said in look.said.values()
             )
             if all(silent):

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from consumer.local import backends
 from consumer.local import stack as stacks
 from consumer.local.backends import Running
 from consumer.local.faults.control import FaultControl
-from consumer.local.faults.rules import Action, Answer, Rule
+from consumer.local.faults.rules import Action, Answer, Reset, Rule
 from consumer.local.stack import Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
@@ -53,6 +53,13 @@ class Daemon:
             if status.get("healthy") is healthy and named and (not healthy or status["shards"]):
                 return status
             assert time.monotonic() < deadline, f"not {healthy=} for {reason!r} within a minute: {status}"
+            time.sleep(0.2)
+
+    def says(self, text: str) -> None:
+        """Waits for a line like this in its log."""
+        deadline = time.monotonic() + _SHOWS_SECONDS
+        while text not in self.running.log.read_text():
+            assert time.monotonic() < deadline, f"{text!r} is not in the log within a minute"
             time.sleep(0.2)
 
     @contextmanager
@@ -105,28 +112,39 @@ def test_one_shard_that_cannot_be_opened_is_told_beside_one_that_is_read(daemon:
 def test_a_killed_jvms_successor_leads_at_once(daemon: Daemon) -> None:
     """Otherwise nobody assigns leases until the lock has run out, two minutes later."""
     daemon.until(healthy=True)
+    before = _led(daemon, lambda lock: True)
+    os.kill(daemon.status()["jvm"]["pid"], 9)
+    _led(daemon, lambda lock: lock["recordVersionNumber"] != before["recordVersionNumber"])
+    assert "which this worker's last JVM has left behind" in daemon.running.log.read_text()
+    daemon.until(healthy=True)
 
-    def lock() -> dict[str, Any]:
-        found = daemon.stack.client("dynamodb").get_item(
+
+def test_a_leader_that_has_lost_dynamodb_leads_soon_after_it_is_back(daemon: Daemon) -> None:
+    """The KCL gives the lock up without an answer, and would wait for it to run out; the shards that it has lost
+    meanwhile would wait with it."""
+    daemon.until(healthy=True)
+    before = _led(daemon, lambda lock: True)
+    with daemon.broken(Reset(), service="dynamodb"):
+        daemon.until(healthy=False, reason="not read for")
+        daemon.says("Failed to complete releaseLeadershipIfHeld call")
+    daemon.says("which the JVM gave up without DynamoDB's answer")
+    _led(daemon, lambda lock: lock["recordVersionNumber"] != before["recordVersionNumber"])
+    daemon.until(healthy=True)
+
+
+def _led(daemon: Daemon, suits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The lock of the KCL's leader, once somebody holds it and it suits."""
+    dynamodb = daemon.stack.client("dynamodb")
+    deadline = time.monotonic() + _SHOWS_SECONDS
+    while True:
+        found = dynamodb.get_item(
             TableName=f"{APPLICATION}-CoordinatorState", Key={"key": {"S": "Leader"}}, ConsistentRead=True
         )
-        item: dict[str, Any] = found.get("Item", {})
-        return item
-
-    deadline = time.monotonic() + _SHOWS_SECONDS
-    while "ownerName" not in lock() or "isReleased" in lock():
-        assert time.monotonic() < deadline
+        lock: dict[str, Any] = found.get("Item", {})
+        if "ownerName" in lock and "isReleased" not in lock and suits(lock):
+            return lock
+        assert time.monotonic() < deadline, lock
         time.sleep(0.2)
-    before = lock()
-    os.kill(daemon.status()["jvm"]["pid"], 9)
-    while True:
-        held = lock()
-        if "isReleased" not in held and held["recordVersionNumber"] != before["recordVersionNumber"]:
-            break
-        assert time.monotonic() < deadline, held
-        time.sleep(0.2)
-    assert "leader is released" in daemon.running.log.read_text()
-    daemon.until(healthy=True)
 
 
 def test_a_lease_table_that_is_gone_is_told(daemon: Daemon) -> None:

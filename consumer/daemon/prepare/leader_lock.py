@@ -1,9 +1,10 @@
 """The lock of the KCL's leader, where a JVM of this worker has left it behind.
 
 One worker of an application assigns leases. It holds a lock in the coordinator's table for 120 s at a time, which a JVM
-that was killed keeps: until it has run out, for two minutes or more, nobody assigns a lease, were it to the worker's
-next JVM. That one is started here, when the former has ended, so the lock can be released as an orderly end would have
-done. https://github.com/awslabs/amazon-dynamodb-lock-client: an item with `isReleased` is free for the next who asks.
+that was killed keeps, and one that gave it up while DynamoDB did not answer: until it has run out, for two minutes or
+more, nobody assigns a lease. So the lock is released as an orderly end would have done. Should a leader be there after
+all, it fails at its next renewal; two at once would assign leases by conditional writes, and harm nothing.
+https://github.com/awslabs/amazon-dynamodb-lock-client: an item with `isReleased` is free for the next who asks.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _NOT_OURS = "ConditionalCheckFailedException"
 
 
 def release_leader_lock(settings: Settings, worker_id: str) -> bool:
-    """Whether this worker held the lock, which is free by then. No JVM of this worker may run. Blocks; raises
+    """Whether this worker held the lock, which is free by then. No JVM of this worker may rely on it. Blocks; raises
     Trouble."""
     service = dynamodb_service(settings)
     table = kcl_tables(settings)[2].name

@@ -219,7 +219,7 @@ def _uncalled(statuses: Iterable[ReportedShard], policy: HealthPolicy, now: floa
 
 
 def _is_uncalled(status: ReportedShard, policy: HealthPolicy, now: float) -> bool:
-    return now - status.last_read_at() > policy.unread_seconds
+    return not status.read_elsewhere and now - status.last_read_at() > policy.unread_seconds
 
 
 def _not_read(reasons: list[str], kcl_error: str | None) -> list[str]:

@@ -36,6 +36,8 @@ class Leases:
         self._counters: dict[str, tuple[str | None, int]] = {}
         self._read_at: dict[str, float] = {}
         self._owners_of_unread: dict[str, str | None] = {}
+        self.read_elsewhere: frozenset[str] = frozenset()
+        """The shards whose lease another worker has and renews."""
         self._trouble: tuple[float, str] | None = None
 
     def read(self, shard: str, *, at: float) -> None:
@@ -51,6 +53,7 @@ class Leases:
         ended = {lease.shard for lease in leases if lease.ended}
         present = {lease.shard for lease in leases}
         unread: dict[str, str | None] = {}
+        elsewhere: set[str] = set()
         for lease in leases:
             waits_for_parents = lease.parents & present - ended
             if lease.ended or waits_for_parents:
@@ -60,8 +63,10 @@ class Leases:
                 unread[lease.shard] = lease.owner
             elif lease.owner != self._worker_id:
                 self._read_at[lease.shard] = now
+                elsewhere.add(lease.shard)
         self._unseen_since = None
         self._owners_of_unread = unread
+        self.read_elsewhere = frozenset(elsewhere)
         self._read_at = {shard: at for shard, at in self._read_at.items() if shard in present}
         self._counters = {lease.shard: (lease.owner, lease.counter) for lease in leases}
         if leases:

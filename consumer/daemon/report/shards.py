@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consumer.daemon.report.freshness import Trend
 from consumer.daemon.report.pressure import Waits
@@ -14,7 +14,8 @@ from consumer.domain.events import StatusEvent
 class ReportedShard:
     """The latest event of one shard process. `first_at` and `last_at` are when its first and its latest event
     were received, `read_before` when the shard was last read before that, as far as known, in seconds since the
-    epoch."""
+    epoch. `read_elsewhere` is whether another worker has the lease by now and renews it, so that this process has lost
+    it and need not be called."""
 
     event: StatusEvent
     first_at: float
@@ -22,6 +23,7 @@ class ReportedShard:
     trend: Trend
     waits: Waits
     read_before: float | None = None
+    read_elsewhere: bool = False
 
     def last_callback_at(self) -> float:
         """The last moment the KCL was heard of; the start of the process before its first call."""
@@ -67,6 +69,7 @@ class Shards:
         """`trend_seconds` is the window of each shard's Trend."""
         self._trend_seconds = trend_seconds
         self._by_shard: dict[str, ReportedShard] = {}
+        self._read_elsewhere: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[ReportedShard]:
         return iter(sorted(self._by_shard.values(), key=lambda status: status.event.shard))
@@ -83,12 +86,25 @@ class Shards:
         else:
             first_at, trend, waits = now, Trend(self._trend_seconds), Waits()
         shard = ReportedShard(
-            event=event, first_at=first_at, last_at=now, trend=trend, waits=waits, read_before=read_before
+            event=event,
+            first_at=first_at,
+            last_at=now,
+            trend=trend,
+            waits=waits,
+            read_before=read_before,
+            read_elsewhere=event.shard in self._read_elsewhere,
         )
         waits.add(event.waited_ms, now=now)
         trend.add(shard.freshness_seconds(now), now=now)
         self._by_shard[event.shard] = shard
         return shard
+
+    def set_read_elsewhere(self, shards: frozenset[str]) -> None:
+        """Of the lease table's rows, those that another worker has and renews."""
+        self._read_elsewhere = shards
+        self._by_shard = {
+            name: replace(shard, read_elsewhere=name in shards) for name, shard in self._by_shard.items()
+        }
 
     def keep(self, is_alive: Callable[[int], bool]) -> None:
         """Forgets the shards whose process has ended."""

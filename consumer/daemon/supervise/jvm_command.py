@@ -1,5 +1,4 @@
-"""The command of each JVM that is started, and what is done before it: its heap may become as large as the stream's
-open shards need, and the leader's lock that the one before has left behind is released."""
+"""The command of each JVM that is started, whose heap may become as large as the stream's open shards need."""
 
 from __future__ import annotations
 
@@ -11,6 +10,7 @@ from consumer.daemon.report.log import Log
 from consumer.daemon.supervise import heap
 from consumer.daemon.supervise.background import in_thread
 from consumer.daemon.supervise.java import JavaCommand
+from consumer.daemon.supervise.leader_lock import LeaderLock
 from consumer.settings import Settings
 
 _ASK_SECONDS = 3.0
@@ -18,8 +18,8 @@ _ASK_SECONDS = 3.0
 
 
 class Commands:
-    """`open_shards` is their number at the start, None if unknown; `count` blocks, and gives it anew. `release` blocks,
-    and tells whether the lock was this worker's."""
+    """`open_shards` is their number at the start, None if unknown; `count` blocks, and gives it anew. No command is
+    given before `lock` has let go of what the last JVM may have left behind."""
 
     def __init__(
         self,
@@ -28,13 +28,13 @@ class Commands:
         *,
         open_shards: int | None,
         count: Callable[[], int | None],
-        release: Callable[[], bool],
+        lock: LeaderLock,
         log: Log,
     ) -> None:
         self._command = command
         self._open_shards = open_shards
         self._count = count
-        self._release = release
+        self._lock = lock
         self._log = log
         self._chosen = heap.chosen_by(shlex.split(settings.text("jvm.options")))
         self._given = settings["jvm.heap"]
@@ -42,7 +42,7 @@ class Commands:
 
     async def first(self) -> JavaCommand:
         """For as many shards as there were at the start."""
-        await self._release_lock()
+        await self._lock.before_a_jvm()
         return self._by_settings() or self._for_open_shards()
 
     def _by_settings(self) -> JavaCommand | None:
@@ -55,7 +55,7 @@ class Commands:
 
     async def next(self) -> JavaCommand:
         """For as many shards as there are by now, or were at last where nobody says so in time."""
-        await self._release_lock()
+        await self._lock.before_a_jvm()
         chosen = self._by_settings()
         if chosen is not None:
             return chosen
@@ -67,20 +67,6 @@ class Commands:
         if counted is not None:
             self._open_shards = counted
         return self._for_open_shards()
-
-    async def _release_lock(self) -> None:
-        try:
-            was_ours = await asyncio.wait_for(in_thread(self._release), _ASK_SECONDS)
-        except Exception as error:  # noqa: BLE001 - it runs out by itself
-            self._log.warning(
-                "the lock of the KCL's leader could not be looked at, so leases may be assigned two minutes late:"
-                f" {type(error).__name__}: {error}"
-            )
-            return
-        if was_ours:
-            self._log.info(
-                "the lock of the KCL's leader is released, which this worker's last JVM has left behind"
-            )
 
     def _for_open_shards(self) -> JavaCommand:
         shards = self._open_shards or 0

@@ -50,6 +50,7 @@ from consumer.daemon.supervise.java import (
     worker_id,
 )
 from consumer.daemon.supervise.jvm_command import Commands
+from consumer.daemon.supervise.leader_lock import LeaderLock
 from consumer.daemon.supervise.lease_watch import ReadLeases, watching_leases
 from consumer.daemon.supervise.metrics_push import Pusher, Pushes, pushing
 from consumer.daemon.supervise.pause_watch import Flag, PauseFile, PauseWatch, watching_pause
@@ -121,7 +122,8 @@ async def _serve(
     processes.adopt_orphans()
     forked = Forked()
     page = Page(settings, state_directory=state.path)
-    supervisor = _supervisor(settings, state, forked, log, page)
+    lock = LeaderLock(lambda: services.release_lock(settings, worker_id(settings)), log=log)
+    supervisor = _supervisor(settings, state, forked, lock, log, page)
     pushes = _pushes(settings, log)
     snapshot = _snapshots(settings, supervisor, forked, pushes)
     pauses = PauseWatch(
@@ -134,6 +136,7 @@ async def _serve(
     )
     async with AsyncExitStack() as stack:
         stack.enter_context(_signals_stop(supervisor))
+        stack.push_async_callback(lock.close)
         if settings.integer("http.port"):
             host, port = settings.text("http.host"), settings.integer("http.port")
             text = MetricsText(snapshot, monotonic=time.monotonic)
@@ -169,7 +172,7 @@ async def _serve(
             settings,
             open_shards=open_shards,
             count=lambda: services.count_shards(settings),
-            release=lambda: services.release_lock(settings, worker_id(settings)),
+            lock=lock,
             log=log,
         )
         looks = watching_leases(
@@ -184,7 +187,7 @@ async def _serve(
 
 
 def _supervisor(
-    settings: Settings, state: StateDirectory, forked: Forked, log: Log, page: Page
+    settings: Settings, state: StateDirectory, forked: Forked, lock: LeaderLock, log: Log, page: Page
 ) -> Supervisor:
     grace = settings.integer("shutdownGraceMillis") / 1000 + settings.seconds("supervisor.grace_margin")
     open_chunk_seconds = settings.seconds("chunk.window") + settings.seconds("chunk.grace")
@@ -206,6 +209,7 @@ def _supervisor(
         sources=Sources(now=time.time, monotonic=time.monotonic, random=random.random),
         log=log,
         publish=_publisher(state, page, log),
+        heard=lock.heard,
     )
 
 

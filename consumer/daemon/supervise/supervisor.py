@@ -63,7 +63,7 @@ class Sources:
 
 
 class Supervisor:
-    """Runs one JVM after another. `publish` gets the status about once a second."""
+    """Runs one JVM after another. `publish` gets the status about once a second, `heard` each line of the JVM's."""
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class Supervisor:
         sources: Sources,
         log: Log,
         publish: Callable[[Status], None],
+        heard: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._forked = forked
         self._restarts = restarts
@@ -89,6 +90,7 @@ class Supervisor:
         self._sources = sources
         self._log = log
         self._publish = publish
+        self._heard = heard
         self._shards = Shards(trend_seconds=health.undelivered_seconds)
         self._tally = Tally()
         self._drained: set[int] = set()
@@ -151,6 +153,7 @@ class Supervisor:
         """Takes all rows of the lease table."""
         reading = {status.event.shard for status in self._shards}
         self._leases.seen(leases, reading=reading, now=self._sources.now())
+        self._shards.set_read_elsewhere(self._leases.read_elsewhere)
         if self._paused is not None:
             self._end_paused_without_lease(leases)
 
@@ -332,6 +335,7 @@ class Supervisor:
         processes.send(event.pid, signal.SIGTERM)
 
     def _relay(self, line: str) -> None:
+        self._heard(line)
         level, message = read_line(line)
         told = self._complaints.heard(level, message, now=self._sources.now())
         if told is not None:

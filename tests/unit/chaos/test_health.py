@@ -204,3 +204,20 @@ def test_a_fault_that_is_not_come_through_is_told() -> None:
 def test_reads_that_are_a_few_seconds_apart_are_reads() -> None:
     every: Iterable[Look] = looks(right, (100, 100 + READ_SECONDS))
     assert all(look.all_read for look in every)
+
+
+@pytest.mark.parametrize(
+    ("leaves_at", "told_at", "lines"), [(100.0, 130.0, 0), (100.0, 160.0, 1), (20.0, 90.0, 1)]
+)
+def test_the_time_of_a_worker_that_stays_counts_from_when_another_has_left(
+    leaves_at: float, told_at: float, lines: int
+) -> None:
+    """The one that left had the lease, renewed it, read nothing and said so, until it ended."""
+    gone = looks(lambda unread, at: right(unread, at) if at >= told_at else WELL, (30.0, 200.0))
+    both = [
+        Look(look.at, {**look.said, "b": right(look.unread[SHARD].seconds, look.at)}, look.unread)
+        if look.at < leaves_at
+        else look
+        for look in gone
+    ]
+    assert len(judge("s3", both)) == lines

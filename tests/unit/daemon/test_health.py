@@ -2,7 +2,15 @@ import itertools
 
 import pytest
 
-from consumer.daemon.report.health import SILENT_AFTER_SECONDS, Health, HealthPolicy, Phase, assess, hung_for
+from consumer.daemon.report.health import (
+    SILENT_AFTER_SECONDS,
+    Health,
+    HealthPolicy,
+    Phase,
+    State,
+    assess,
+    hung_for,
+)
 from consumer.daemon.report.shards import Shards
 from consumer.domain.events import StatusEvent
 from consumer.domain.unread_times import COUNTER
@@ -33,6 +41,23 @@ def ms(seconds: float) -> int:
 
 def test_a_worker_without_shards_is_well() -> None:
     assert health().healthy
+
+
+def test_a_process_whose_lease_another_worker_has_and_renews_need_not_be_called() -> None:
+    """Its end is near, and the shard is read: a minute of 503 would be for nothing."""
+    shards = shards_with(event(last_callback_ms=ms(NOW - 100), millis_behind_latest=0), at=NOW - 600)
+    shards.update(event(last_callback_ms=ms(NOW - 100), millis_behind_latest=0), NOW)
+
+    def judged() -> Health:
+        return assess(phase=Phase.RUNNING, shards=shards, policy=POLICY, now=NOW)
+
+    assert (judged().healthy, judged().unread, judged().state) == (False, frozenset({SHARD}), State.STUCK)
+    shards.set_read_elsewhere(frozenset({SHARD}))
+    assert (judged().healthy, judged().unread, judged().state) == (True, frozenset(), State.RUNNING)
+    shards.update(event(last_callback_ms=ms(NOW - 100), millis_behind_latest=0), NOW)
+    assert judged().healthy
+    shards.set_read_elsewhere(frozenset())
+    assert not judged().healthy
 
 
 @pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.RUNNING, Phase.STOPPING])

@@ -1,7 +1,9 @@
 """What the supervisor hears of its shard processes is what it knows of the reading."""
 
-from consumer.daemon.report.health import HealthPolicy
-from consumer.daemon.report.leases import Leases
+from collections.abc import Callable
+
+from consumer.daemon.report.health import HealthPolicy, Phase
+from consumer.daemon.report.leases import Lease, Leases
 from consumer.daemon.report.log import Log
 from consumer.daemon.report.status import Identity
 from consumer.daemon.supervise.forked import Forked
@@ -12,10 +14,7 @@ from consumer.domain.events import StatusEvent
 SHARD = "shardId-000000000000"
 
 
-def supervisor(leases: Leases) -> Supervisor:
-    def clock() -> float:
-        return 1000.0
-
+def supervisor(leases: Leases, clock: Callable[[], float] = lambda: 1000.0) -> Supervisor:
     return Supervisor(
         forked=Forked(),
         restarts=RestartPolicy(base_seconds=1, max_seconds=1, reset_seconds=1, limit=1),
@@ -48,3 +47,22 @@ def test_what_a_process_was_given_is_a_read_and_its_beginning_is_none() -> None:
     assert leases.read_at(SHARD) == 1005.0
     heard.receive(event(8, 1009.0, None))
     assert leases.read_at(SHARD) == 1005.0
+
+
+def test_a_lease_that_another_worker_renews_is_read_there() -> None:
+    leases = Leases(table="table", worker_id="me", began_at=0.0)
+    moments = [900.0]
+    heard = supervisor(leases, lambda: moments[-1])
+    heard.receive(event(7, 900.0, 0))
+    moments.append(1000.0)
+    heard.receive(event(7, 900.0, 0))
+
+    def healthy_with(owner: str, counter: int) -> bool:
+        heard.saw_leases([Lease(shard=SHARD, owner=owner, counter=counter)])
+        return heard.status().health.healthy
+
+    heard._phase = Phase.RUNNING  # as if a JVM ran
+    assert not healthy_with("me", 1)
+    assert healthy_with("other", 2)
+    assert healthy_with("other", 3)
+    assert not healthy_with("other", 3), "it has the lease, and does not renew it"
