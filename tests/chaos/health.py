@@ -19,7 +19,8 @@ WELL_WITHIN_SECONDS = 60.0
 """Of the moment from which all shards are read again."""
 HELD_WITHIN_SECONDS = 75.0
 """Of a shard whose process holds records that its backend does not take, so that it takes no more: their window, the
-grace and `hold.unhealthy_after`, 66 s in a run."""
+grace and `hold.unhealthy_after`, 66 s in a run. Once they are delivered it is given what the KCL has fetched ahead,
+which looks like a read, so ILL_WITHIN_SECONDS count from there."""
 READ_SECONDS = 8.0
 """A shard that was read so lately is read: the KCL asks about four times a second, on a busy machine less often."""
 _BLINK_SECONDS = 5.0
@@ -81,7 +82,8 @@ class ReadingFault:
     """How a backend came through a fault that keeps it from reading.
 
     `ill_after` counts from its beginning, 0 where the status was ill already; `read_after` from its end to the moment
-    from which all shards were read; `well_after` from the later of both. None is never.
+    from which all shards were read; `well_after` from the later of both. None is never. `late` is what kept the status
+    ill WELL_WITHIN_SECONDS after its end, None where it had been well by then.
     """
 
     backend: Backend
@@ -90,6 +92,7 @@ class ReadingFault:
     ill_after: float | None
     read_after: float | None
     well_after: float | None
+    late: str | None = None
 
     def __str__(self) -> str:
         def told(seconds: float | None) -> str:
@@ -98,6 +101,7 @@ class ReadingFault:
         return (
             f"{self.backend}: {self.kind} of {self.seconds:.0f} s: ill after {told(self.ill_after)},"
             f" all read {told(self.read_after)} after its end, well {told(self.well_after)} after that"
+            f"{'' if self.late is None else f'; {WELL_WITHIN_SECONDS:.0f} s after its end: {self.late}'}"
         )
 
 
@@ -106,16 +110,13 @@ def judge(backend: Backend, looks: Sequence[Look], withheld: Sequence[Withheld] 
     silent: dict[str, list[_Moment]] = {}
     alarms: dict[str, list[_Moment]] = {}
     recent: deque[Look] = deque()
-    workers: frozenset[str] = frozenset()
-    left_at = float("-inf")
+    seen = _Seen()
     for look in looks:
-        if workers - look.said.keys():
-            left_at = look.at
-        workers = frozenset(look.said)
+        seen.add(look)
         recent.append(look)
         while recent[0].at < look.at - WELL_WITHIN_SECONDS:
             recent.popleft()
-        for shard in _unsaid(look, left_at):
+        for shard in _unsaid(look, seen):
             said = "; ".join(reason for one in look.said.values() for reason in one.reasons) or "well"
             silent.setdefault(shard, []).append((look.at, said))
         for worker, said_by_it in look.said.items():
@@ -128,8 +129,15 @@ def judge(backend: Backend, looks: Sequence[Look], withheld: Sequence[Withheld] 
 
 
 def reading_fault(
-    backend: Backend, kind: str, looks: Sequence[Look], *, began: float, ended: float
+    backend: Backend,
+    kind: str,
+    looks: Sequence[Look],
+    *,
+    began: float,
+    ended: float,
+    next_began: float | None = None,
 ) -> ReadingFault:
+    """`next_began` is when the next fault that keeps from reading did."""
     ill = next((one.at for one in looks if one.at >= began and one.ill), None)
     read = next((one.at for one in looks if one.at >= ended and one.all_read), None)
     well = next((one.at for one in looks if read is not None and one.at >= read and one.well), None)
@@ -140,17 +148,55 @@ def reading_fault(
         ill_after=None if ill is None else ill - began,
         read_after=None if read is None else read - ended,
         well_after=None if well is None or read is None else well - read,
+        late=_late(looks, ended, well, next_began),
     )
 
 
-def _unsaid(look: Look, left_at: float) -> Iterator[str]:
-    """Unread shards that no worker tells of, though all have had the time to: one cannot see that another has the
-    lease, renews it and reads nothing, so the time of those that stay counts from when a worker has left, too."""
+def _late(looks: Sequence[Look], ended: float, well: float | None, next_began: float | None) -> str | None:
+    limit = ended + WELL_WITHIN_SECONDS
+    if well is not None and well <= limit:
+        return None
+    if next_began is not None and next_began < limit:
+        return f"the next such fault had begun, {next_began - ended:.0f} s after it"
+    at_limit = next((one for one in looks if one.at >= limit), None)
+    said = {} if at_limit is None else at_limit.said
+    return (
+        "; ".join(f"{worker}: {reason}" for worker, one in said.items() for reason in one.reasons) or "well"
+    )
+
+
+class _Seen:
+    """What the looks until now say of when a worker could begin to count: one cannot see that another has the lease,
+    renews it and reads nothing, nor that what a process is given was fetched long ago."""
+
+    def __init__(self) -> None:
+        self._workers: frozenset[str] = frozenset()
+        self._left_at = float("-inf")
+        self._held_at: dict[tuple[str, str], float] = {}
+
+    def add(self, look: Look) -> None:
+        if self._workers - look.said.keys():
+            self._left_at = look.at
+        self._workers = frozenset(look.said)
+        self._held_at.update(
+            {(worker, shard): look.at for worker, said in look.said.items() for shard in said.held}
+        )
+
+    def could_count_from(self, worker: str, said: Said, shard: str) -> float:
+        """A shard that is held is judged by the longer time alone."""
+        held_at = float("-inf") if shard in said.held else self._held_at.get((worker, shard), float("-inf"))
+        return max(said.since, self._left_at, held_at)
+
+
+def _unsaid(look: Look, seen: _Seen) -> Iterator[str]:
+    """Unread shards that no worker tells of, though all have had the time to."""
     for shard, unread in look.unread.items():
         if not unread.at_end and look.said:
             silent = (
-                _is_silent(said, shard, min(unread.seconds, look.at - max(said.since, left_at)))
-                for said in look.said.values()
+                _is_silent(
+                    said, shard, min(unread.seconds, look.at - seen.could_count_from(worker, said, shard))
+                )
+                for worker, said in look.said.items()
             )
             if all(silent):
                 yield shard

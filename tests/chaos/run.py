@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -144,16 +145,26 @@ async def run(
     ]
     ending.untold += conservation.faults()
     ending.happened = sorted(happened, key=lambda one: one.began)
-    ending.reading = [
-        reading_fault(backend, one.fault.kind.name, health.looks[backend], began=one.began, ended=one.ended)
-        for one in ending.happened
-        if one.fault.kind.stops_reading
-        for backend in BACKENDS
-    ]
+    ending.reading = list(_reading_faults(ending.happened, health))
     if conditions.limits is not None:
         _ask_limits(ending, world, feed, conditions.limits, progress)
     ending.recoveries = {backend: watch.recoveries(backend, world.killed_at[backend]) for backend in BACKENDS}
     return ending
+
+
+def _reading_faults(happened: Sequence[Happened], health: HealthWatch) -> Iterator[ReadingFault]:
+    """Of both backends: each such fault hits both."""
+    reading = [one for one in happened if one.fault.kind.stops_reading]
+    for one, following in zip_longest(reading, reading[1:]):
+        for backend in BACKENDS:
+            yield reading_fault(
+                backend,
+                one.fault.kind.name,
+                health.looks[backend],
+                began=one.began,
+                ended=one.ended,
+                next_began=None if following is None else following.began,
+            )
 
 
 def _ask_limits(ending: Ending, world: World, feed: Feed, limits: Limits, progress: Progress) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 SHARD_END = "SHARD_END"
 """The checkpoint of a shard that was read to its end."""
+_AT_ITS_START = "TRIM_HORIZON"
+"""The checkpoint of a child until its reader has made one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +26,17 @@ class Lease:
     def ended(self) -> bool:
         return self.checkpoint == SHARD_END
 
+    @property
+    def is_at_its_start(self) -> bool:
+        return self.checkpoint == _AT_ITS_START
+
 
 class Leases:
     """What looks at the lease table have shown, and when each shard was last read. Times are in epoch seconds."""
 
     def __init__(self, *, table: str, worker_id: str, began_at: float) -> None:
-        """What nobody reads at the first look counts from `began_at`, when the supervisor began."""
+        """What nobody reads at the first look counts from `began_at`, when the supervisor began; a shard that may have
+        become one to read only just now, since its parents have ended, from that look."""
         self._table = table
         self._unseen_since: float | None = began_at
         self._worker_id = worker_id
@@ -58,7 +65,9 @@ class Leases:
             waits_for_parents = lease.parents & present - ended
             if lease.ended or waits_for_parents:
                 continue
-            self._read_at.setdefault(lease.shard, now if self._unseen_since is None else self._unseen_since)
+            may_be_new = lease.is_at_its_start and bool(lease.parents & ended)
+            since = now if self._unseen_since is None or may_be_new else self._unseen_since
+            self._read_at.setdefault(lease.shard, since)
             if not self._is_read(lease, reading):
                 unread[lease.shard] = lease.owner
             elif lease.owner != self._worker_id:

@@ -1,6 +1,7 @@
 """The judge of health finds what is planted: a silence, an alarm for nothing, one that does not end."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -201,6 +202,25 @@ def test_a_fault_that_is_not_come_through_is_told() -> None:
     assert "never" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("until", "next_began", "late"),
+    [
+        (190.0, None, None),
+        (250.0, None, f"a: {names()}"),
+        (250.0, 150.0, "the next such fault had begun, 10 s after it"),
+        (250.0, 210.0, f"a: {names()}"),
+    ],
+)
+def test_what_keeps_the_status_ill_a_minute_after_the_end_is_told(
+    until: float, next_began: float | None, late: str | None
+) -> None:
+    found = reading_fault(
+        "s3", "denied", looks(right, (100, until)), began=100, ended=140, next_began=next_began
+    )
+    assert found.late == late
+    assert (late or "") in str(found)
+
+
 def test_reads_that_are_a_few_seconds_apart_are_reads() -> None:
     every: Iterable[Look] = looks(right, (100, 100 + READ_SECONDS))
     assert all(look.all_read for look in every)
@@ -221,3 +241,18 @@ def test_the_time_of_a_worker_that_stays_counts_from_when_another_has_left(
         for look in gone
     ]
     assert len(judge("s3", both)) == lines
+
+
+@pytest.mark.parametrize(
+    ("released_at", "told_at", "lines"), [(100.0, 140.0, 0), (100.0, 160.0, 1), (120.0, 160.0, 1)]
+)
+def test_the_time_of_a_shard_that_was_held_counts_from_its_release(
+    released_at: float, told_at: float, lines: int
+) -> None:
+    """It is given what was fetched before then; what is held for too long is found all the same."""
+
+    def daemon(unread: float, at: float) -> Said:
+        said = right(unread, at) if at >= told_at else WELL
+        return replace(said, held=frozenset({SHARD})) if at < released_at else said
+
+    assert len(judge("s3", looks(daemon, (30.0, 200.0)))) == lines

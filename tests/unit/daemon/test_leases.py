@@ -99,6 +99,20 @@ def test_what_nobody_reads_at_the_first_look_was_not_read_since_the_start(leases
     assert [leases.read_at(shard) for shard in "bc"] == [60.0, 60.0]
 
 
+@pytest.mark.parametrize(
+    ("checkpoint", "parent", "read_at"),
+    [("TRIM_HORIZON", SHARD_END, 50.0), ("123", SHARD_END, 0.0), ("TRIM_HORIZON", None, 0.0)],
+)
+def test_a_child_whose_parents_may_just_have_ended_counts_from_the_first_look(
+    leases: Leases, checkpoint: str, parent: str | None, read_at: float
+) -> None:
+    """Otherwise a worker that starts while a shard is split would say that nobody has read the child since."""
+    child = lease("c", owner=None, checkpoint=checkpoint, parents=frozenset({"p"}))
+    parents = [] if parent is None else [lease("p", checkpoint=parent)]
+    leases.seen([*parents, child], reading=(), now=50.0)
+    assert leases.read_at("c") == read_at
+
+
 def test_a_lease_that_is_deleted_is_forgotten(leases: Leases) -> None:
     leases.read("a", at=0.0)
     leases.seen([lease("b")], reading={"b"}, now=10.0)
