@@ -25,6 +25,7 @@ from consumer.local.limits.partitions import (
 _API = r"(?P<upload>(?:/resumable)?/upload)?/bigquery/v2/projects/(?P<project>[^/]+)"
 _INSERT = re.compile(rf"{_API}/datasets/(?P<dataset>[^/]+)/tables/(?P<table>[^/]+)/insertAll$")
 _TABLE = re.compile(rf"{_API}/datasets/(?P<dataset>[^/]+)/tables/(?P<table>[^/]+)$")
+_TABLES = re.compile(rf"{_API}/datasets/[^/]+/tables$")
 _JOBS = re.compile(rf"{_API}/jobs(?:/(?P<job>[^/]+))?$")
 _ANY = re.compile(rf"{_API}/(?P<rest>.*)$")
 _HELP = "For more information, see https://cloud.google.com/bigquery/docs/troubleshoot-quotas"
@@ -84,6 +85,8 @@ class BigQueryLimits:
                 "rateLimitExceeded",
                 f"Exceeded rate limits: too many api requests per user per method for this user_method. {_HELP}",
             )
+        if method == "POST" and _TABLES.match(path) and self._meters.take(("tables.creates", "user", 1)):
+            return _error(403, "rateLimitExceeded", f"Exceeded rate limits: too many tables created. {_HELP}")
         if (found := _TABLE.match(path)) and method in ("PATCH", "PUT"):
             return await self._change_table(call, found)
         if found := _JOBS.match(path):
@@ -179,8 +182,12 @@ class BigQueryLimits:
 
     async def _change_table(self, call: Call, found: re.Match[str]) -> Answer:
         name = f"{found['project']}:{found['dataset']}.{found['table']}"
-        if self._meters.take(("tables.updates", name, 1)):
-            text = f"Exceeded rate limits: too many table update operations for this table. {_HELP}"
+        is_partitioned = await self._partitioning(call, found) is not None
+        limit, kind = (
+            ("tables.partitioned_updates", "partitioned ") if is_partitioned else ("tables.updates", "")
+        )
+        if self._meters.take((limit, name, 1)):
+            text = f"Exceeded rate limits: too many {kind}table update operations for this table. {_HELP}"
             return _error(403, "rateLimitExceeded", text)
         return await call.forward()
 

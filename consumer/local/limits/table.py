@@ -1,6 +1,7 @@
 """What the real services allow: every limit with its value, its vendor's page and the answer when it is passed."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
@@ -18,6 +19,10 @@ _IDLE = "https://github.com/googleapis/python-bigquery-storage/issues/593"
 _THROUGHPUT = "ProvisionedThroughputExceededException"
 _DAY, _HOUR = 86_400.0, 3_600.0
 
+type Checked = Literal["vendor", "others", "no"]
+"""Where the value was read: on a copy of the vendor's page or in the documentation of the vendor's client; in what
+others say of it; or nowhere, as it is an inference or was not found."""
+
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """One limit. `seconds` is the time in which `value` may be used up, 0 for what holds of a single request or is a
@@ -31,10 +36,22 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     page: str
     seconds: float = 0.0
     scales: bool = False
+    checked: Checked = "vendor"
 
 
-def _rate(name: str, value: float, unit: str, scope: str, answer: str, page: str) -> Limit:
-    return Limit(name=name, value=value, unit=unit, scope=scope, answer=answer, page=page, seconds=1.0)
+def _rate(
+    name: str, value: float, unit: str, scope: str, answer: str, page: str, checked: Checked = "vendor"
+) -> Limit:
+    return Limit(
+        name=name,
+        value=value,
+        unit=unit,
+        scope=scope,
+        answer=answer,
+        page=page,
+        seconds=1.0,
+        checked=checked,
+    )
 
 
 def _quota(
@@ -52,12 +69,25 @@ def _quota(
     )
 
 
-def _lasting(name: str, seconds: float, scope: str, answer: str, page: str, *, scales: bool = True) -> Limit:
-    return Limit(name=name, value=seconds, unit="s", scope=scope, answer=answer, page=page, scales=scales)
+def _lasting(
+    name: str, seconds: float, scope: str, answer: str, page: str, checked: Checked, *, scales: bool = True
+) -> Limit:
+    return Limit(
+        name=name,
+        value=seconds,
+        unit="s",
+        scope=scope,
+        answer=answer,
+        page=page,
+        scales=scales,
+        checked=checked,
+    )
 
 
-def _single(name: str, value: float, unit: str, scope: str, answer: str, page: str) -> Limit:
-    return Limit(name=name, value=value, unit=unit, scope=scope, answer=answer, page=page)
+def _single(
+    name: str, value: float, unit: str, scope: str, answer: str, page: str, checked: Checked = "vendor"
+) -> Limit:
+    return Limit(name=name, value=value, unit=unit, scope=scope, answer=answer, page=page, checked=checked)
 
 
 LIMITS: tuple[Limit, ...] = (
@@ -78,10 +108,13 @@ LIMITS: tuple[Limit, ...] = (
     _rate("dynamodb.write_units", 4000, "units of 1 KB", "table", f"400 {_THROUGHPUT}", _DYNAMODB_ON_DEMAND),
     _rate("dynamodb.read_units", 12_000, "units of 4 KB", "table", f"400 {_THROUGHPUT}", _DYNAMODB_UNITS),
     # S3 splits a bucket by prefix under a lasting load; here it does not
-    _rate("s3.writes", 3500, "PUT, COPY, POST, DELETE", "bucket", "503 SlowDown", _S3),
-    _rate("s3.reads", 5500, "GET, HEAD", "bucket", "503 SlowDown", _S3),
+    _rate("s3.writes", 3500, "PUT, COPY, POST, DELETE", "bucket", "503 SlowDown", _S3, "others"),
+    _rate("s3.reads", 5500, "GET, HEAD", "bucket", "503 SlowDown", _S3, "others"),
     _single("insert_all.sent_bytes", 10_485_760, "bytes", "request as sent", "413, HTML", _BIGQUERY),
-    _single("insert_all.body_bytes", 10_485_760, "bytes", "request unpacked", "400 badRequest", _BIGQUERY),
+    # whether the page means a request as it is sent or unpacked is not written there
+    _single(
+        "insert_all.body_bytes", 10_485_760, "bytes", "request unpacked", "400 badRequest", _BIGQUERY, "no"
+    ),
     _single("insert_all.rows", 50_000, "rows", "request", "400 invalid", _BIGQUERY),
     # 1 GB in the multi-regions US and EU
     _rate("insert_all.bytes", 300e6, "bytes", "project", "403 quotaExceeded", _BIGQUERY),
@@ -89,12 +122,16 @@ LIMITS: tuple[Limit, ...] = (
     _single(
         "insert_all.future_days", 366, "days", "row's partition", "200, insertErrors invalid", _STREAMING
     ),
-    _lasting("insert_all.memory", 60, "insertId", "the row is stored once more", _STREAMING, scales=False),
+    _lasting(
+        "insert_all.memory", 60, "insertId", "the row is stored once more", _STREAMING, "others", scales=False
+    ),
     _quota("load.jobs_of_table", 1500, "jobs, failed ones too", _DAY, "table", "job fails, quotaExceeded"),
     _quota("load.jobs", 100_000, "jobs, failed ones too", _DAY, "project", "job fails, quotaExceeded"),
     _quota("load.partitions_of_table", 30_000, "partitions", _DAY, "table", "job fails, quotaExceeded"),
     _single("load.partitions", 4000, "partitions", "job", "job fails, invalid", _BIGQUERY),
-    _quota("tables.updates", 5, "PATCH, PUT", 10, "table", "403 rateLimitExceeded"),
+    _quota("tables.updates", 5, "PATCH, PUT", 10, "table or view", "403 rateLimitExceeded"),
+    _quota("tables.partitioned_updates", 50, "PATCH, PUT", 10, "partitioned table", "403 rateLimitExceeded"),
+    _rate("tables.creates", 10, "tables.insert", "user", "403 rateLimitExceeded", _BIGQUERY),
     # streaming inserts are not counted
     _rate("api.requests", 100, "requests", "method", "403 rateLimitExceeded", _BIGQUERY),
     _quota("storage_write.creates", 10_000, "CreateWriteStream", _HOUR, "project", "RESOURCE_EXHAUSTED"),
@@ -102,12 +139,14 @@ LIMITS: tuple[Limit, ...] = (
     _rate("storage_write.fast_creates", 40, "CreateWriteStream", "project", "up to 25 s later", _PRACTICES),
     # 20,000 in the multi-regions US and EU
     _single("storage_write.connections", 5000, "open AppendRows", "project", "RESOURCE_EXHAUSTED", _BIGQUERY),
-    # 20 MB today; what keeps to the older limit is right either way
-    _single("storage_write.request_bytes", 10_485_760, "bytes", "AppendRows", "INVALID_ARGUMENT", _BIGQUERY),
+    _single("storage_write.request_bytes", 20e6, "bytes", "AppendRows", "INVALID_ARGUMENT", _BIGQUERY),
+    # 3 GB in the multi-regions US and EU
     _rate("storage_write.bytes", 300e6, "bytes", "project", "RESOURCE_EXHAUSTED", _BIGQUERY),
-    _lasting("storage_write.idle_call", 600, "AppendRows without a request", "call ends, ABORTED", _IDLE),
+    _lasting(
+        "storage_write.idle_call", 600, "AppendRows without a request", "call ends, ABORTED", _IDLE, "others"
+    ),
     # what a later call is told is written nowhere: here half of the streams are finalized, the others gone
-    _lasting("storage_write.idle_stream", 3 * _DAY, "stream", "NOT_FOUND, or finalized", _COMMITTED),
+    _lasting("storage_write.idle_stream", 3 * _DAY, "stream", "NOT_FOUND, or finalized", _COMMITTED, "no"),
 )
 
 _BY_NAME = {limit.name: limit for limit in LIMITS}
@@ -142,11 +181,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def markdown() -> str:
     """The table, for docs/chaos.md."""
-    lines = ["| limit | value | scope | when it is passed |", "|---|---|---|---|"]
+    lines = ["| limit | value | scope | when it is passed | value seen at |", "|---|---|---|---|---|"]
     for limit in LIMITS:
         lasting = f"{_told(limit.value)} {limit.unit}" if limit.unit != "s" else _duration(limit.value)
         within = f" in {_duration(limit.seconds)}" if limit.seconds else ""
-        lines.append(f"| [{limit.name}]({limit.page}) | {lasting}{within} | {limit.scope} | {limit.answer} |")
+        lines.append(
+            f"| [{limit.name}]({limit.page}) | {lasting}{within} | {limit.scope} | {limit.answer} | {limit.checked} |"
+        )
     return "\n".join(lines)
 
 

@@ -256,13 +256,14 @@ def test_sizes_of_items_are_those_of_names_and_values() -> None:
 
 
 def test_s3_says_slow_down_by_bucket() -> None:
-    aws = Aws(s3__writes=2)
+    aws = Aws(s3__writes=2, s3__reads=3)
     assert [aws.client.ask("PUT", "/bucket/key")[0] for _ in range(2)] == [200, 200]
     status, body = aws.client.ask("PUT", "/bucket/other/key")
     assert status == 503
     assert b"<Code>SlowDown</Code><Message>Please reduce your request rate.</Message>" in body
     assert aws.client.ask("PUT", "/other/key")[0] == 200
-    assert aws.client.ask("GET", "/bucket/key")[0] == 200
+    methods = ("GET", "HEAD", "GET", "GET", "HEAD")
+    assert [aws.client.ask(method, "/bucket/key")[0] for method in methods] == [200, 200, 200, 503, 503]
     assert aws.client.ask("POST", "/")[0] == 200  # STS
 
 

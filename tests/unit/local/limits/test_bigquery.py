@@ -278,13 +278,28 @@ def test_a_resumable_upload_counts_when_its_file_comes() -> None:
     assert (status, job["status"]["errorResult"]["reason"]) == (200, "quotaExceeded")
 
 
-def test_a_table_is_changed_five_times_in_ten_seconds() -> None:
+@pytest.mark.parametrize("is_partitioned", [True, False])
+def test_changes_of_a_table_are_limited_ten_times_as_many_where_it_has_partitions(
+    is_partitioned: bool,
+) -> None:
     google = BigQuery()
-    answers = [google.client.json("PATCH", TABLE, {}) for _ in range(6)]
-    assert [status for status, _ in answers] == [200] * 5 + [403]
+    most = 50 if is_partitioned else 5
+    if not is_partitioned:
+        google.partitioning = None
+    answers = [google.client.json("PATCH", TABLE, {}) for _ in range(most + 1)]
+    assert [status for status, _ in answers] == [200] * most + [403]
     assert reason(answers[-1][1]) == "rateLimitExceeded"
     google.clock.wait(10)
     assert google.client.json("PATCH", TABLE, {})[0] == 200
+
+
+def test_no_more_than_ten_tables_are_made_in_a_second() -> None:
+    google = BigQuery()
+    answers = [google.client.json("POST", f"{API}/datasets/d/tables", {}) for _ in range(11)]
+    assert [status for status, _ in answers] == [200] * 10 + [403]
+    assert reason(answers[-1][1]) == "rateLimitExceeded"
+    google.clock.wait(1)
+    assert google.client.json("POST", f"{API}/datasets/d/tables", {})[0] == 200
 
 
 def test_requests_a_second_are_limited_by_method_but_for_insert_all() -> None:

@@ -241,11 +241,11 @@ def test_so_many_calls_are_open_at_once() -> None:
     assert google.meters.report()["storage_write.connections"]["most"] == 3
 
 
-def test_a_request_of_more_than_ten_megabytes_is_refused() -> None:
+def test_a_request_of_more_than_twenty_megabytes_is_refused() -> None:
     google = Google()
     request = types.AppendRowsRequest(write_stream=google.create())
-    request.arrow_rows.rows.serialized_record_batch = bytes(10_485_760)
-    with pytest.raises(Aborted, match=r"exceeds the limit: 10485760 bytes\.$") as failure:
+    request.arrow_rows.rows.serialized_record_batch = bytes(20_000_000)
+    with pytest.raises(Aborted, match=r"exceeds the limit: 20000000 bytes\.$") as failure:
         next(google.call(request))
     assert failure.value.code is grpc.StatusCode.INVALID_ARGUMENT
     assert google.methods.appended == []
