@@ -25,7 +25,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     unit: str
     per: float
     page: str
-    checked: Literal["vendor", "third party", "no"]
+    checked: Literal["vendor", "price list", "third party", "no"]
     free: float = 0.0
     tiers: Sequence[tuple[float, float]] = ()
     kind: Kind = "delivery"
