@@ -18,6 +18,7 @@ from consumer.local.bill.prices import PricesError
 from consumer.local.child import ChildError
 from consumer.local.progress import Progress
 from tests.bench import (
+    catchup_level,
     cost_level,
     flat_level,
     fork_level,
@@ -59,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         " a shard process, by backend, method, row shape and size, each of which has to be delivered or to become a"
         " dead letter within the limits of memory and CPU time (about three hours; --case, --only and --sizes choose);"
         " cost: what AWS and Google would bill for a stream of 1,000 records a second, by backend and method, at the"
-        " list prices of consumer/local/bill/prices.toml",
+        " list prices of consumer/local/bill/prices.toml; catchup: how long both backends need to the end of one"
+        " shard that they are behind on, by polling and by fan-out, with the limits of Kinesis",
     )
     parser.add_argument(
         "--runs",
@@ -79,21 +81,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         metavar="PATTERN",
-        help="cases whose backend, format, size, rate or child matches, as 's3.*700'; of level hostile, and of memory"
-        " with --hostile: kinds of records that match, as 'arrays|half a million'",
+        help="cases whose backend, format, size, rate or child matches, as 's3.*700'; of level catchup retrieval,"
+        " applications and feed, as 'FANOUT.*, 1$'; of level hostile, and of memory with --hostile: kinds of records"
+        " that match, as 'arrays|half a million'",
     )
     parser.add_argument(
         "--seconds",
         type=float,
         metavar="S",
         help="originals: a run begins no batch after this time (20); latency: of records at each rate (30);"
-        " workers: of each state (15); cost: in which the KCL's requests are counted (60)",
+        " workers: of each state (15); cost: in which the KCL's requests are counted (60); catchup: how long each case"
+        " is followed (240)",
     )
     parser.add_argument(
         "--prices",
         type=Path,
         metavar="FILE",
         help="level cost: prices in place of consumer/local/bill/prices.toml",
+    )
+    parser.add_argument(
+        "--backlog",
+        type=float,
+        default=catchup_level.BACKLOG_MB,
+        metavar="MB",
+        help="level catchup: how far behind the applications begin (60)",
     )
     hostile = parser.add_argument_group("levels hostile and memory")
     hostile.add_argument(
@@ -303,6 +314,16 @@ def _cost(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[st
     )
 
 
+def _catchup(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    return catchup_level.measure(
+        [case for case in catchup_level.CASES if re.search(arguments.only or "", case.name)],
+        backlog_mb=arguments.backlog,
+        seconds=arguments.seconds or catchup_level.SECONDS,
+        folder=folder,
+        say=say,
+    )
+
+
 _REPEATED = frozenset({"shard", "flat", "originals", "kcl", "recovery"})
 LEVELS = {
     "shard": _shard,
@@ -317,6 +338,7 @@ LEVELS = {
     "workers": _workers,
     "hostile": _hostile,
     "cost": _cost,
+    "catchup": _catchup,
 }
 
 

@@ -105,6 +105,17 @@ _COLUMNS: dict[str, Columns] = {
         ("median_seconds", "median, s"),
         ("max_seconds", "largest, s"),
     ),
+    "catchup": (
+        ("retrieval", "`retrievalMode`"),
+        ("applications", "applications"),
+        ("backlog_mb", "behind at first, MB"),
+        ("feed_mb_per_second", "feed, MB/s"),
+        ("backend", "application"),
+        ("caught_up_seconds", "at the end after, s"),
+        ("delivered_mb_per_second", "delivered, MB/s"),
+        ("behind_mb", "behind when last seen, MB"),
+        ("reads_refused", "reads refused, of all"),
+    ),
     "workers": (
         ("event", "event"),
         ("workers", "workers"),

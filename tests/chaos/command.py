@@ -20,7 +20,7 @@ from consumer.local.limits import options as limit_options
 from consumer.local.progress import Progress
 from consumer.local.stack import StackRunningError
 from consumer.settings import SettingsError
-from tests.chaos import lagging, report
+from tests.chaos import report
 from tests.chaos.catalogue import KINDS, Kind
 from tests.chaos.hostile import hostile_records
 from tests.chaos.isolation import Isolation, run_isolation
@@ -98,14 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=120,
         metavar="S",
-        help="with --isolation: seconds; with --lagging: how long each case is followed (default 120)",
-    )
-    parser.add_argument(
-        "--lagging",
-        type=float,
-        metavar="MB",
-        help="no faults: one application and both lag so far behind on one shard with the limits of Kinesis; how long"
-        " each needs to its end",
+        help="with --isolation: seconds (default 120)",
     )
     parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--keep-logs", action="store_true", help="leave the logs also after a clean run")
@@ -134,7 +127,7 @@ def chaos_main(argv: Sequence[str]) -> int:
         shards=arguments.shards,
         kinds=arguments.only,
     )
-    planned = [] if arguments.isolation or arguments.lagging else plan(options)
+    planned = [] if arguments.isolation else plan(options)
     if planned:
         out = sys.stderr if arguments.json else sys.stdout
         print("\n".join(["the plan, from the first delivery on:", *lines(planned)]), file=out, flush=True)
@@ -145,8 +138,6 @@ def chaos_main(argv: Sequence[str]) -> int:
     progress = Progress(sys.stderr)
     try:
         with _directory(arguments, progress) as directory:
-            if arguments.lagging:
-                return _lagging(arguments, directory, progress)
             return _chaos(arguments, planned, directory, progress)
     except KeyboardInterrupt:
         progress.say("stopped; nothing is left running")
@@ -176,17 +167,6 @@ def _directory(arguments: argparse.Namespace, progress: Progress) -> Iterator[Pa
         progress.say(f"logs are in {directory}")
     else:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _lagging(arguments: argparse.Namespace, directory: Path, progress: Progress) -> int:
-    cases = lagging.cases(int(arguments.lagging * 1e6), arguments.outage)
-    given = dict(arguments.set)
-    found = [
-        (case, lagging.measure(directory / str(number), case, given, progress))
-        for number, case in enumerate(cases)
-    ]
-    print(lagging.table(found), flush=True)
-    return 0
 
 
 def _chaos(arguments: argparse.Namespace, planned: list[Planned], directory: Path, progress: Progress) -> int:
