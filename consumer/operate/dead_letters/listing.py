@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from consumer.operate.dead_letters.letters import Letter
 from consumer.operate.dead_letters.rendering import Renderer
 
+_SAMPLE = 120
+"""Characters of a payload."""
+
 type GroupKey = tuple[str, str, str]
 
 
@@ -32,7 +35,11 @@ def grouped(letters: Iterable[Letter], renderer: Renderer) -> list[Group]:
         group = groups.get(key)
         if group is None:
             groups[key] = Group(
-                *key, 1, len(letter.payload), str(letter.position), renderer.sample(letter.payload)
+                *key,
+                1,
+                len(letter.payload),
+                str(letter.position),
+                renderer.payloads.line(letter.payload, _SAMPLE),
             )
             continue
         group.count += 1

@@ -28,6 +28,7 @@ from consumer.operate.dead_letters.rendering import Renderer
 from consumer.operate.dead_letters.store import Bucket
 from consumer.operate.errors import Refused
 from consumer.operate.patience import Patience
+from consumer.operate.payloads import Payloads
 from tests.unit.builders import record
 from tests.unit.operate.fake_s3 import BEGIN, FakeS3
 from tests.unit.operate.world import World, deep
@@ -178,12 +179,12 @@ JSON_VALUES = st.recursive(
 @given(JSON_VALUES)
 def test_json_is_shown_as_the_same_value(value: object) -> None:
     text = json.dumps(value)
-    assert json.loads(Renderer(mask=False).payload(text.encode())) == value
+    assert json.loads(Payloads(mask=False).lines(text.encode())) == value
 
 
 @given(JSON_VALUES)
 def test_a_mask_keeps_the_structure_and_no_value(value: object) -> None:
-    masked = json.loads(Renderer(mask=True).payload(json.dumps(value).encode()))
+    masked = json.loads(Payloads(mask=True).lines(json.dumps(value).encode()))
     assert masked == masked_value(value)
 
 
