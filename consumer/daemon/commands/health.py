@@ -10,16 +10,16 @@ import argparse
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from consumer.daemon.commands.arguments import default_properties
+from consumer.daemon.commands.running import running
 from consumer.settings import BACKENDS, PROJECT_ROOT, Settings, look_up
 
-LOCKS = Path("/proc/locks")
 _SECONDS = 5.0
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -36,8 +36,8 @@ def health_main(arguments: Sequence[str]) -> int:
     """Runs `health`; returns 0 when at least one daemon runs and all that run answer (`--strict`: are well)."""
     options = _parser().parse_args(arguments)
     places = _state_dirs(options)
-    running = [settings for place in places for settings in _running(place)]
-    answers = {settings.text("applicationName"): _ask(settings) for settings in running}
+    found = [one.settings for place in places for one in running(place)]
+    answers = {settings.text("applicationName"): _ask(settings) for settings in found}
     for application, answer in answers.items():
         print(f"{application}: {answer.fault or 'healthy'}")
     if not answers:
@@ -56,21 +56,6 @@ def _state_dirs(options: argparse.Namespace) -> list[Path]:
         for file in options.properties or [default_properties(backend)]
     ]
     return sorted({PROJECT_ROOT / text for text in found if text})
-
-
-def _running(state_dir: Path) -> Iterator[Settings]:
-    """The settings of each application whose lock is held; what an ended one left behind does not count.
-
-    The kernel's list tells of locks without taking one, which would be in the way of a daemon that starts.
-    """
-    held = {tuple(line.split()[-4:-2]) for line in LOCKS.read_text().splitlines() if " FLOCK " in line}
-    held_by = {(pid, place.rpartition(":")[2]) for pid, place in held}
-    for lock in sorted(state_dir.glob("*/lock")):
-        try:
-            if (lock.read_text().strip(), str(lock.stat().st_ino)) in held_by:
-                yield Settings.parse((lock.parent / "settings.json").read_bytes())
-        except (OSError, msgspec.MsgspecError):
-            continue  # it starts, and has not written its settings yet
 
 
 def _ask(settings: Settings) -> _Answer:
