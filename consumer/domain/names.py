@@ -12,6 +12,9 @@ FORK_SERVER_VARIABLE = "CONSUMER_FORK_SERVER"
 PAUSED_FILE = "paused.json"
 """Beside the settings' file, while the application is paused: shard processes look for it."""
 
+TAPS_FOLDER = "taps"
+"""Beside the settings' file, while somebody listens (consumer/domain/taps.py)."""
+
 NATIVE_VARIABLE = "CONSUMER_NATIVE"
 """`off` makes a process and what it starts do without the C library."""
 

@@ -1,5 +1,6 @@
 """The contract between delivery and a backend."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -60,6 +61,10 @@ class Sink[Request](Protocol):
     def lane(self, request: Request) -> str:
         """What the request shares a quota with at the backend: where that is used up, its lane alone slows down."""
 
+    def destination(self, request: Request, index: int) -> str | None:
+        """Where the request puts the record with this index in its chunk, an object (s3://…) or a table; None where
+        the record is not in it."""
+
     def send(self, request: Request) -> Outcome[Request]:
         """Make the request durable; blocks the calling greenlet.
 
@@ -83,6 +88,12 @@ class Sink[Request](Protocol):
         """Nothing is on its way. Gives up what the backend holds for this process: all of it, or what has been idle for
         so long that the backend may take it away. Blocks. Raises TransientError, SetupError or Superseded; not to have
         done it costs time later, and no row."""
+
+
+def holds(indices: Sequence[int], index: int) -> bool:
+    """Whether it is among these, which ascend."""
+    place = bisect_left(indices, index)
+    return place < len(indices) and indices[place] == index
 
 
 class Unordered:

@@ -42,20 +42,23 @@ class DeadLetterSink:
         self._make_client = client
         self._client: Any = None
 
-    def write(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
-        """Make the rejected records of the chunk durable; raises TransientError or SetupError."""
+    def write(self, chunk: Chunk, rejections: Sequence[Rejection]) -> str:
+        """Make the rejected records of the chunk durable, and return where: s3://…. Raises TransientError or
+        SetupError."""
+        key = self._key(chunk)
         try:
             if self._client is None:
                 self._client = self._make_client()
             self._client.put_object(
                 Bucket=self._place.bucket,
-                Key=self._key(chunk),
+                Key=key,
                 Body=self._body(chunk, rejections),
                 ContentType="application/gzip",
                 **self._put_options,
             )
         except AWS_ERRORS as error:
             raise delivery_error(error, setting="deadletter.bucket") from error
+        return f"s3://{self._place.bucket}/{key}"
 
     def _key(self, chunk: Chunk) -> str:
         place = self._place

@@ -23,14 +23,15 @@ from consumer.domain.retries import RetryPolicy
 from consumer.shard.delivery.lane_order import LaneOrder, Turn
 from consumer.shard.delivery.lanes import Lanes
 from consumer.shard.delivery.status import ShardStatus
+from consumer.shard.delivery.taps import Sampled, Taps
 from consumer.sinks.base import Outcome, Prepared, Sink
 
 
 class DeadLetters(Protocol):
     """Where rejected records go."""
 
-    def write(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
-        """Blocks; raises TransientError or SetupError."""
+    def write(self, chunk: Chunk, rejections: Sequence[Rejection]) -> str:
+        """Blocks, and returns where they are; raises TransientError or SetupError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class Delivery[Request]:
         waiting: Waiting,
         concurrency: int,
         status: ShardStatus,
+        taps: Taps | None = None,
         on_bug: Callable[[], None] = exit_on_bug,
         on_superseded: Callable[[], None] = exit_soon,
         now: Callable[[], float] = time.monotonic,
@@ -112,6 +114,7 @@ class Delivery[Request]:
         self._slots: Any = BoundedSemaphore(concurrency)
         self._lanes = Lanes(concurrency)
         self._status = status
+        self._taps = taps
         self._on_bug = on_bug
         self._on_superseded = on_superseded
         self._now = now
@@ -140,18 +143,24 @@ class Delivery[Request]:
             turns = [self._turn_of(request) for request in prepared.requests]
         if prepared.unread is not None:
             self._status.unread_times(prepared.unread)
+        sampled = None if self._taps is None else self._taps.sampled(chunk)
+        if sampled is not None:
+            sampled.goes(prepared.requests)
         if prepared.may_release_records:
             chunk.release()
         rejections = [*prepared.rejections, *self._send_all(prepared.requests, turns)]
         # a dead letter takes several times its record for a moment: requests should not stand beside it
         del prepared, turns
-        rejections = self._hold_while_suspicious(chunk, rejections)
+        rejections = self._hold_while_suspicious(chunk, rejections, sampled)
         # counted before they are written: chunks that pass at the same time count each other
         self._guard.count(chunk.count, len(rejections))
+        buried = ""
         if rejections:
             self._status.burying(chunk, rejections)
-            self._bury(chunk, rejections)
+            buried = self._bury(chunk, rejections)
         self._status.delivered(chunk, dead_letters=len(rejections))
+        if sampled is not None:
+            sampled.tell(rejections, buried)
 
     def _prepare(self, chunk: Chunk) -> Prepared[Request]:
         patience = self._patience("preparation")
@@ -237,7 +246,9 @@ class Delivery[Request]:
         finally:
             self._status.answered(self._now() - began)
 
-    def _hold_while_suspicious(self, chunk: Chunk, rejections: list[Rejection]) -> list[Rejection]:
+    def _hold_while_suspicious(
+        self, chunk: Chunk, rejections: list[Rejection], sampled: Sampled | None
+    ) -> list[Rejection]:
         """Keep the chunk while too many records are bad, asking again in case the cause was mended meanwhile."""
         attempt = 0
         while not self._guard.allows(chunk.count, len(rejections)):
@@ -245,22 +256,24 @@ class Delivery[Request]:
             self._waiting.after(SetupError("too many dead letters", setting="deadletter.max_ratio"), attempt)
             attempt += 1
             prepared = self._sink.reconsider(chunk, rejections)
+            if sampled is not None:
+                sampled.goes(prepared.requests)
             turns = [self._turn_of(request) for request in prepared.requests]
             rejections = [*prepared.rejections, *self._send_all(prepared.requests, turns)]
         if attempt:
             self._status.released(chunk)
         return rejections
 
-    def _bury(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
+    def _bury(self, chunk: Chunk, rejections: Sequence[Rejection]) -> str:
         patience = self._patience("dead letters")
         while True:
             try:
-                self._dead_letters.write(chunk, rejections)
+                place = self._dead_letters.write(chunk, rejections)
             except DeliveryError as error:
                 patience.failed(error)
                 continue
             patience.over()
-            return
+            return place
 
     def _give_up(self, error: Superseded) -> NoReturn:
         """Waits for the end of the process, its turns and its chunk unfinished."""

@@ -21,6 +21,7 @@ from consumer.shard.delivery.checkpointing import Checkpointing
 from consumer.shard.delivery.delivery import Delivery, Waiting, exit_soon
 from consumer.shard.delivery.pipeline import InFlightLimits, Pipeline
 from consumer.shard.delivery.status import ShardStatus
+from consumer.shard.delivery.taps import Listeners, Taps
 from consumer.sinks.aws import encryption_options, s3_client_of
 from consumer.sinks.base import Sink
 from consumer.sinks.build import ShardContext, sink_module
@@ -35,7 +36,12 @@ _MESSAGE_BYTES = 12 * 1024 * 1024
 
 
 def build_pipeline(
-    settings: Settings, send_event: Callable[[Event], None], shard: str, start: Position | None = None
+    settings: Settings,
+    send_event: Callable[[Event], None],
+    shard: str,
+    start: Position | None = None,
+    *,
+    listeners: Listeners | None = None,
 ) -> tuple[Pipeline, ShardStatus]:
     """`start` is the checkpoint that the shard is read from, None where there is none."""
     status = ShardStatus(shard, send_event)
@@ -60,7 +66,13 @@ def build_pipeline(
     pipeline = Pipeline(
         chunker=Chunker(_chunk_limits(settings)),
         ledger=Ledger(),
-        delivery=_delivery(settings, shard, status, sink),
+        delivery=_delivery(
+            settings,
+            shard,
+            status,
+            sink,
+            None if listeners is None else Taps(listeners, shard=shard, find=sink.destination),
+        ),
         checkpoints=Checkpointing(
             CheckpointState(checkpoint_policy),
             status,
@@ -101,7 +113,9 @@ def _before_checkpoint(sink: Sink[Any], position: Position) -> None:
         raise
 
 
-def _delivery(settings: Settings, shard: str, status: ShardStatus, sink: Sink[Any]) -> Delivery[Any]:
+def _delivery(
+    settings: Settings, shard: str, status: ShardStatus, sink: Sink[Any], taps: Taps | None
+) -> Delivery[Any]:
     return Delivery(
         sink=sink,
         dead_letters=_dead_letters(settings, shard),
@@ -113,6 +127,7 @@ def _delivery(settings: Settings, shard: str, status: ShardStatus, sink: Sink[An
         ),
         concurrency=settings.integer("delivery.concurrency"),
         status=status,
+        taps=taps,
     )
 
 

@@ -14,10 +14,17 @@ from typing import NoReturn
 import gevent
 
 from consumer.domain.events import SHARD_PROCESS_NAME, Event, LogEvent
-from consumer.domain.names import EVENTS_VARIABLE, NATIVE_VARIABLE, PAUSED_FILE, SETTINGS_VARIABLE
+from consumer.domain.names import (
+    EVENTS_VARIABLE,
+    NATIVE_VARIABLE,
+    PAUSED_FILE,
+    SETTINGS_VARIABLE,
+    TAPS_FOLDER,
+)
 from consumer.native import library
 from consumer.settings import Settings
 from consumer.shard.delivery.status import EventSocket, say, send_to_stderr
+from consumer.shard.delivery.taps import Listeners
 from consumer.shard.kcl.line_reader import LineReader
 from consumer.shard.kcl.processor import ShardProcessor
 from consumer.shard.kcl.protocol import ShardProcess, write_all
@@ -48,12 +55,15 @@ def main() -> NoReturn:
         os.environ[NATIVE_VARIABLE] = "off"
         library.found.cache_clear()
     tip = Tip(fetched_ahead(settings.optional_text("retrievalMode")))
-    processor = ShardProcessor(partial(build_pipeline, settings, send), tip)
+    beside = Path(os.environ[SETTINGS_VARIABLE]).absolute()
+    listeners = Listeners(beside.with_name(TAPS_FOLDER))
+    processor = ShardProcessor(partial(build_pipeline, settings, send, listeners=listeners), tip)
     _handle_signals(processor, drain_seconds(settings) * UNCLAIMED_DRAIN_FACTOR)
     reader = LineReader(descriptors[0])
-    paused_file = Path(os.environ[SETTINGS_VARIABLE]).with_name(PAUSED_FILE)
+    paused_file = beside.with_name(PAUSED_FILE)
     processor.pause(paused_file.exists())
-    gevent.spawn(_report_status, processor, reader, paused_file)
+    listeners.look()
+    gevent.spawn(_report_status, processor, reader, paused_file, listeners)
     # what is loaded by now lives as long as the process
     gc.collect()
     gc.freeze()
@@ -119,11 +129,14 @@ def _end_unclaimed(processor: ShardProcessor) -> NoReturn:
     _exit(1)
 
 
-def _report_status(processor: ShardProcessor, reader: LineReader, paused_file: Path) -> None:
+def _report_status(
+    processor: ShardProcessor, reader: LineReader, paused_file: Path, listeners: Listeners
+) -> None:
     memory = FreedMemory()
     while True:
         gevent.sleep(STATUS_SECONDS)
         processor.pause(paused_file.exists())
+        listeners.look()
         _report(processor, reader)
         if processor.status is not None:
             memory.look(processor.status.counters["bytes_read"])

@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isal import isal_zlib
@@ -12,7 +12,7 @@ from consumer.domain.columns import PART_RECORDS, Records
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.routing import PartitionPaths
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
-from consumer.sinks.base import Outcome, Prepared, Unordered
+from consumer.sinks.base import Outcome, Prepared, Unordered, holds
 from consumer.sinks.json.judge import Judge
 from consumer.sinks.json.lines import GZIP_WINDOW_BITS, Lines, join_lines
 from consumer.sinks.json.rule import Limits
@@ -21,9 +21,13 @@ from consumer.sinks.s3.record_times import RecordTimes
 
 @dataclass(frozen=True, slots=True)
 class PutRequest:
+    """`chosen` are the indices of the records that belong into it, those that make no line included; None for all of
+    the chunk."""
+
     key: str
     body: bytes | bytearray
     records: int
+    chosen: Sequence[int] | None = field(default=None, repr=False)
 
 
 class S3Sink(Unordered):
@@ -71,6 +75,10 @@ class S3Sink(Unordered):
     def lane(self, request: PutRequest) -> str:
         return self._bucket
 
+    def destination(self, request: PutRequest, index: int) -> str | None:
+        is_meant = request.chosen is None or holds(request.chosen, index)
+        return f"s3://{self._bucket}/{request.key}" if is_meant else None
+
     def send(self, request: PutRequest) -> Outcome[PutRequest]:
         try:
             self._client.put_object(
@@ -109,7 +117,7 @@ class S3Sink(Unordered):
                 rejections += [replace(each, index=places[each.index]) for each in found]
                 lines -= len(found)
         body += compressor.flush()
-        return PutRequest(key, body, lines)
+        return PutRequest(key, body, lines, chosen)
 
     def _times_ms(self, records: Records) -> Sequence[int]:
         if self._record_times is None:

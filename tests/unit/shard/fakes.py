@@ -1,6 +1,9 @@
 """Stand-ins for what surrounds a shard's pipeline, all writing one log of actions."""
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from amazon_kclpy.checkpoint_error import CheckpointError
 
@@ -8,6 +11,15 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.columns import Records
 from consumer.domain.events import Event, LogEvent
 from consumer.domain.records import Record
+from consumer.domain.taps import (
+    MAX_DATAGRAM_BYTES,
+    MOST_RATE,
+    Samples,
+    TapRequest,
+    decode_samples,
+    encode_request,
+    encode_samples,
+)
 from consumer.shard.delivery.status import ShardStatus
 
 
@@ -113,3 +125,56 @@ def quiet_status(clock: Callable[[], float]) -> tuple[ShardStatus, list[Event]]:
 
 def messages(events: list[Event]) -> list[str]:
     return [f"{event.level}: {event.message}" for event in events if isinstance(event, LogEvent)]
+
+
+class Ear:
+    """A tap: its socket, and the request that it leaves in the folder. It holds for ever unless `until_ms` is given."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "ear",
+        *,
+        rate: float = MOST_RATE,
+        until_ms: int = 1 << 60,
+        shards: Sequence[str] = (),
+    ) -> None:
+        folder.mkdir(exist_ok=True)
+        self._request = folder / f"{name}.json"
+        self.path = folder / f"{name}.socket"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.socket.bind(str(self.path))
+        self.rate, self.shards = rate, [*shards]
+        self.ask(until_ms)
+
+    def ask(self, until_ms: int) -> None:
+        self._request.write_bytes(
+            encode_request(TapRequest(rate=self.rate, until_ms=until_ms, shards=self.shards))
+        )
+
+    def heard(self) -> list[Samples]:
+        """What has come since the last call."""
+        heard: list[Samples] = []
+        with suppress(BlockingIOError):
+            while True:
+                datagram = self.socket.recv(1 << 20)
+                assert len(datagram) <= MAX_DATAGRAM_BYTES
+                heard.append(decode_samples(datagram))
+        return heard
+
+    def fill(self) -> None:
+        """Nothing more fits in."""
+        datagram = encode_samples(Samples(shard="", passed=0, samples=[]))
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+        with socket.socket(socket.AF_UNIX, kind) as sender, suppress(OSError):  # it is full, or gone
+            while True:
+                sender.sendto(datagram, str(self.path))
+
+    def close(self) -> None:
+        """As if it was killed: what it has left stays."""
+        self.socket.close()
+
+    def end(self) -> None:
+        self.close()
+        self._request.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)

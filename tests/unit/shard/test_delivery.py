@@ -1,20 +1,27 @@
 """From a chunk to its durability: what is sent, waited for, repeated and buried, with a backend that is scripted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import gevent
 import pytest
 from gevent.event import Event as GeventEvent
+from hypothesis import given
+from hypothesis import settings as settings_of_test
+from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
 from consumer.domain.retries import RetryPolicy
+from consumer.domain.taps import Sample
 from consumer.domain.unread_times import COUNTER, Unread
 from consumer.shard.delivery.delivery import Delivery, Waiting
+from consumer.shard.delivery.taps import Listeners, Taps
 from consumer.sinks.base import Outcome, Prepared, Unordered
-from tests.unit.shard.fakes import Clock, Log, chunk_of, messages, quiet_status, record
+from tests.unit.shard.fakes import Clock, Ear, Log, chunk_of, messages, quiet_status, record
 
 type Part = tuple[int, ...]
 """A request: indices of records in the chunk."""
@@ -48,6 +55,9 @@ class FakeSink(Unordered):
 
     def lane(self, request: Part) -> str:
         return self.lanes.get(request[0], "")
+
+    def destination(self, request: Part, index: int) -> str | None:
+        return f"table {request[0]}" if index in request else None
 
     def prepare(self, chunk: Chunk) -> Prepared[Part]:
         if self.unprepared:
@@ -99,18 +109,21 @@ class FakeDeadLetters:
     log: Log
     failures: list[Exception] = field(default_factory=list)
 
-    def write(self, chunk: Chunk, rejections: Sequence[Rejection]) -> None:
+    def write(self, chunk: Chunk, rejections: Sequence[Rejection]) -> str:
         if self.failures:
             failure = self.failures.pop(0)
             self.log.append(f"bury: {failure}")
             raise failure
         self.log.append(f"bury {sorted(rejection.index for rejection in rejections)}")
+        return f"s3://dead/{chunk.name}"
 
 
 class Bench:
     """A delivery with everything around it; waits are logged and take no time."""
 
-    def __init__(self, *, limit: ShareLimit = NO_LIMIT, concurrency: int = 4) -> None:
+    def __init__(
+        self, *, limit: ShareLimit = NO_LIMIT, concurrency: int = 4, listeners: Listeners | None = None
+    ) -> None:
         self.log = Log()
         self.sink = FakeSink(self.log)
         self.dead_letters = FakeDeadLetters(self.log)
@@ -127,6 +140,9 @@ class Bench:
             ),
             concurrency=concurrency,
             status=self.status,
+            taps=None
+            if listeners is None
+            else Taps(listeners, shard=self.status.shard, find=self.sink.destination),
             on_bug=self.bug.set,
             on_superseded=self.superseded.set,
         )
@@ -550,3 +566,106 @@ def test_a_chunk_whose_records_are_needed_no_more_lets_go_of_them_before_it_is_s
     assert bench.deliver(chunk)[-1] == "durable 1-2"
     assert held == [0]
     assert bench.status.counters["records_delivered"] == 2
+
+
+# Who listens
+
+
+class Heard:
+    """One tap, and the shard process's end of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ear = Ear(folder)
+        self.listeners = Listeners(folder)
+        self.listeners.look()
+
+    def samples(self) -> list[Sample]:
+        return [sample for heard in self._ear.heard() for sample in heard.samples]
+
+    def end(self) -> None:
+        self._ear.end()
+        self.listeners.look()
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> Iterator[Heard]:
+    heard = Heard(tmp_path / "taps")
+    yield heard
+    heard.end()
+
+
+def test_a_tap_hears_where_each_record_has_gone_in_the_end(heard: Heard) -> None:
+    bench = Bench(listeners=heard.listeners)
+    bench.sink.parts = [(0, 1), (2,)]
+    bench.sink.unreadable = (3,)
+    bench.sink.poison = frozenset({1})
+    bench.sink.may_release_records = False
+    bench.deliver(FOUR)
+    fates = {each.sequence_number: (each.outcome, each.place, each.reason) for each in heard.samples()}
+    assert fates == {
+        "0": ("delivered", "table 0", ""),
+        "1": ("dead_letter", "s3://dead/0-4", "rejected"),
+        "2": ("delivered", "table 2", ""),
+        "3": ("dead_letter", "s3://dead/0-4", "not_json"),
+    }
+
+
+def test_a_tap_hears_of_records_that_pass_once_the_cause_is_mended(heard: Heard) -> None:
+    bench = Bench(limit=ShareLimit(0.1, 10), listeners=heard.listeners)
+    bench.sink.unreadable = (0, 1)
+    bench.sink.mended = True
+    bench.deliver(TWO)
+    assert [(each.outcome, each.place) for each in heard.samples()] == [("delivered", "table 0")] * 2
+
+
+def test_records_that_are_let_go_of_are_sampled_before(heard: Heard) -> None:
+    bench = Bench(listeners=heard.listeners)
+    bench.sink.may_release_records = True
+    bench.deliver(chunk_of(record(1, 7)))
+    [sample] = heard.samples()
+    assert (sample.payload, sample.size) == (b"x" * 7, 7)
+
+
+type Spoil = Callable[[Ear], object]
+
+LISTENERS: dict[str, Spoil] = {
+    "well": lambda ear: None,
+    "full": Ear.fill,
+    "killed": Ear.close,
+    "ended": Ear.end,
+    "expired": lambda ear: ear.ask(0),
+    "unlinked": lambda ear: ear.path.unlink(missing_ok=True),
+}
+
+
+@given(
+    st.lists(st.sampled_from(sorted(LISTENERS)), max_size=3),
+    st.lists(st.tuples(st.booleans(), st.integers(2, 4)), min_size=1, max_size=6),
+)
+@settings_of_test(max_examples=30, deadline=None)
+def test_no_listener_delays_or_changes_delivery(kinds: list[str], chunks: list[tuple[bool, int]]) -> None:
+    """However it is, and whenever it becomes so."""
+
+    def delivered(folder: Path | None) -> Log:
+        listeners = None if folder is None else Listeners(folder)
+        bench = Bench(listeners=listeners)
+        bench.sink.unreadable = (1,)
+        bench.sink.script = {(0,): [DOWN]}
+        ears = [] if folder is None else [Ear(folder, str(number)) for number in range(len(kinds))]
+        if listeners is not None:
+            listeners.look()
+        for looks, count in chunks:
+            for kind, ear in zip(kinds, ears, strict=False):
+                LISTENERS[kind](ear)
+            if looks and listeners is not None:
+                listeners.look()
+            bench.deliver(chunk_of(*(record(number) for number in range(count))))
+        for ear in ears:
+            ear.end()
+        if listeners is not None:
+            listeners.look()
+        assert not bench.bug.is_set()
+        return bench.log
+
+    with TemporaryDirectory() as folder:
+        assert delivered(Path(folder, "taps")) == delivered(None)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import DeliveryError, RequestRefused
-from consumer.sinks.base import Outcome, Prepared, Unordered
+from consumer.sinks.base import Outcome, Prepared, Unordered, holds
 from consumer.sinks.bigquery.api.connection import RestApi
 from consumer.sinks.bigquery.insert_all.answers import outcome_of
 from consumer.sinks.bigquery.insert_all.c_rows import RowWriter
@@ -48,6 +48,9 @@ class BigQuerySink(Unordered):
 
     def lane(self, request: InsertRequest) -> str:
         return request.table
+
+    def destination(self, request: InsertRequest, index: int) -> str | None:
+        return request.table if holds(request.indices, index) else None
 
     def send(self, request: InsertRequest) -> Outcome[InsertRequest]:
         path = f"{self._tables_path}/{request.table}/insertAll"

@@ -8,7 +8,7 @@ from consumer.domain.budgets import DailyBudget
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import RequestRefused, Throttled
-from consumer.sinks.base import Outcome, Prepared, Unordered
+from consumer.sinks.base import Outcome, Prepared, Unordered, holds
 from consumer.sinks.bigquery.api.errors import QuotaExceeded
 from consumer.sinks.bigquery.insert_all.dry_run import DryRun
 from consumer.sinks.bigquery.load.answers import End
@@ -74,6 +74,9 @@ class LoadSink(Unordered):
 
     def lane(self, request: LoadRequest) -> str:
         return request.table
+
+    def destination(self, request: LoadRequest, index: int) -> str | None:
+        return request.table if holds(request.indices, index) else None
 
     def send(self, request: LoadRequest) -> Outcome[LoadRequest]:
         pause = self._pauses.setdefault(request.table, _Pause())

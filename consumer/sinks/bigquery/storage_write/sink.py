@@ -14,7 +14,7 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, detail_of
 from consumer.domain.errors import SetupError, Superseded, TransientError
 from consumer.domain.records import Position, Record
-from consumer.sinks.base import Outcome, Prepared
+from consumer.sinks.base import Outcome, Prepared, holds
 from consumer.sinks.bigquery.storage_write.answers import (
     CallFailed,
     Meaning,
@@ -123,6 +123,9 @@ class StorageWriteSink:
 
     def lane(self, request: Append) -> str:
         return request.table
+
+    def destination(self, request: Append, index: int) -> str | None:
+        return request.table if holds(request.rows.indices, index) else None
 
     def send(self, request: Append) -> Outcome[Append]:
         shard = self._shard
