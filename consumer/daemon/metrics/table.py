@@ -560,7 +560,8 @@ METRICS: tuple[Metric, ...] = (
         kind="gauge",
         unit="1",
         labels=(SHARD, "state"),
-        meaning="1 for the state that the shard is in: running, lagging, held, setup-blocked, draining or stuck",
+        meaning="1 for the state that the shard is in: running, lagging, paused, held, setup-blocked, draining or"
+        " stuck",
         source=_SUPERVISOR,
         read=_shard_state,
     ),

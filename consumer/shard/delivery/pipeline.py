@@ -81,6 +81,7 @@ class Pipeline:
         self._released_at = now()
         self._message_bytes = 0  # beyond what a usual message takes
         self._taking_records: int | None = None
+        self._taking_since: tuple[int, int] | None = None  # what is not tracked yet: arrived, and read
         self._waited_seconds = 0.0
         self._waiting_since: float | None = None
 
@@ -127,13 +128,18 @@ class Pipeline:
 
     @property
     def oldest_undelivered_ms(self) -> int | None:
+        """Of what was read, be it that the message waits for the end of a pause before it is taken."""
         oldest = self._ledger.oldest_ms
-        return self._chunker.open_since_ms if oldest is None else oldest
+        if oldest is None:
+            oldest = self._chunker.open_since_ms
+        return self._taking_since[0] if oldest is None and self._taking_since is not None else oldest
 
     @property
     def oldest_undelivered_read_ms(self) -> int | None:
         oldest = self._ledger.oldest_read_ms
-        return self._open_read_ms if oldest is None else oldest
+        if oldest is None:
+            oldest = self._open_read_ms
+        return self._taking_since[1] if oldest is None and self._taking_since is not None else oldest
 
     def is_draining(self) -> bool:
         return self._drain_until is not None
@@ -159,10 +165,12 @@ class Pipeline:
 
     def _take(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer | None) -> None:
         self._taking_records = self._chunker.open_records + len(records)
+        if records:
+            self._taking_since = records.first_arrival_ms, self._status.now_ms()
         if self._paused:
             self._wait(lambda: not self._paused, checkpointer)
         if self._takes_no_more():
-            untracked, self._taking_records = self._taking_records, None
+            untracked = self._taken()
             self._give_up(untracked)
             self._checkpoint_if_due(checkpointer)
             return
@@ -171,6 +179,7 @@ class Pipeline:
         left = records.held_bytes + self._chunker.open_held_bytes
         for chunk in self._sealed(records, tip_seen_ms):
             left -= chunk.records.held_bytes
+            self._taking_since = chunk.records.first_arrival_ms, read_ms
             self._message_bytes = max(0, left - self._limits.message_bytes)
             self._wait(lambda chunk=chunk: self._has_room_for(chunk), checkpointer)  # type: ignore[misc]
             if self._takes_no_more():
@@ -179,12 +188,18 @@ class Pipeline:
             self._start(chunk, read_ms)
             read_ms = now_ms
             self._wait(self._has_room, checkpointer)
-        untracked, self._taking_records = self._taking_records, None
+        untracked = self._taken()
         self._open_read_ms = read_ms if self._chunker.open_records else None
         if self._takes_no_more():
             # no checkpoint can pass what was never tracked
             self._give_up(untracked)
         self._checkpoint_if_due(checkpointer)
+
+    def _taken(self) -> int:
+        """From here on no message is being taken; how many records are not tracked."""
+        untracked = self._taking_records or 0
+        self._taking_records = self._taking_since = None
+        return untracked
 
     def end(self, checkpointer: Checkpointer) -> None:
         """The shard has ended: deliver everything, then checkpoint its end, so that its children may start."""

@@ -662,6 +662,37 @@ def test_the_oldest_record_is_known_by_its_arrival_and_by_when_it_was_read() -> 
     assert oldest() == (None, None)
 
 
+def test_what_waits_for_the_end_of_a_pause_is_as_old_as_its_first_record() -> None:
+    shard = Shard(chunk_records=2, max_chunks=9)
+    pipeline = shard.pipeline
+    told: list[tuple[int | None, int | None]] = []
+
+    def tell() -> None:
+        told.append((pipeline.oldest_undelivered_ms, pipeline.oldest_undelivered_read_ms))
+
+    pipeline.pause(True)
+    shard.while_waiting(tell, lambda: pipeline.pause(False))
+    shard.accept(record(1, arrival_ms=10), record(2, arrival_ms=20))
+    shard.delivery.finish(1)
+    tell()
+    assert told == [(10, 1_000_000), (None, None)]
+
+
+def test_what_is_left_of_a_message_in_a_pause_counts_from_the_chunk_before_it() -> None:
+    shard = Shard(chunk_records=2, max_chunks=1)
+    told: list[int | None] = []
+    shard.while_waiting(
+        lambda: shard.pipeline.pause(True),
+        shard.durable(1),
+        lambda: told.append(shard.pipeline.oldest_undelivered_ms),
+        lambda: shard.pipeline.pause(False),
+        shard.durable(3),
+        shard.durable(5),
+    )
+    shard.accept(*(record(number, arrival_ms=10 * number) for number in range(1, 7)))
+    assert told == [10]
+
+
 def test_nothing_waits_once_a_shard_has_ended() -> None:
     shard = Shard(chunk_records=9)
     shard.accept(record(1))
