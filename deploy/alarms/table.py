@@ -119,6 +119,17 @@ def _blocked(scope: Scope) -> str:
     return f"max {BY} ({scope.of('consumer_shards_held')}) > 0 or max {BY} ({blocked}) > 0"
 
 
+def _unread(scope: Scope) -> str:
+    """A KCL that may read nothing leaves shards that nobody knows of, so their number alone does not tell."""
+    stuck = scope.of("consumer_state", f'state="{State.STUCK}"')
+    return f"max {BY} ({scope.of('consumer_shards_without_reader')}) > 0 or max {BY} ({stuck}) > 0"
+
+
+def _unprepared(scope: Scope) -> str:
+    preparing = scope.of("consumer_state", f'state="{State.PREPARING}"')
+    return f"min {BY} ({preparing}) > 0"
+
+
 def _dead_letters(scope: Scope) -> str:
     dead = f"sum {BY} (rate({scope.of('consumer_records_dead_lettered_total')}[15m]))"
     delivered = f"sum {BY} (rate({scope.of('consumer_records_delivered_total')}[15m]))"
@@ -233,10 +244,29 @@ ALARMS: tuple[Alarm, ...] = (
     Alarm(
         name="ConsumerUnread",
         severity="page",
-        means="A shard of the stream has no reader.",
-        promql=_above_zero("consumer_shards_without_reader"),
+        means="A shard of the stream has no reader, the process that reads it is stuck, or the KCL may read nothing.",
+        promql=_unread,
         minutes=3,
-        classic=Classic(watched=(Watched(metric="consumer_shards_without_reader"),), periods=3),
+        classic=Classic(
+            watched=(
+                Watched(metric="consumer_shards_without_reader"),
+                Watched(metric="consumer_state", state=State.STUCK),
+            ),
+            expression="m1 + m2",
+            periods=3,
+        ),
+    ),
+    Alarm(
+        name="ConsumerUnprepared",
+        severity="page",
+        means="No worker has got past its preparation for 10 minutes: the stream, a bucket or a table does not answer"
+        " or is not ready, and nothing is read.",
+        promql=_unprepared,
+        minutes=10,
+        classic=Classic(
+            watched=(Watched(metric="consumer_state", statistic="Minimum", state=State.PREPARING),),
+            periods=10,
+        ),
     ),
     Alarm(
         name="ConsumerNotConserved",

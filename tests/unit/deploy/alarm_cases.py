@@ -47,7 +47,7 @@ def _counts(dead: int, delivered: int) -> Series:
 def _state(state: str, held: int = 0) -> Series:
     series = {
         f'consumer_state{{state="{name}"}}': f"{int(name == state)}+0x20"
-        for name in ("running", "held", "setup-blocked")
+        for name in ("preparing", "running", "held", "setup-blocked", "stuck")
     }
     return series | {"consumer_shards_held": f"{held}+0x20"}
 
@@ -56,6 +56,10 @@ S3, BIGQUERY = LATE_SECONDS["s3"], LATE_SECONDS["bigquery"]
 _TWO_WORKERS = {
     'consumer_freshness_seconds{instance="a"}': "3+0x20",
     'consumer_freshness_seconds{instance="b"}': f"{S3 + 1}+0x20",
+}
+_ONE_OF_TWO_PREPARES = {
+    'consumer_state{instance="a",state="preparing"}': "1+0x20",
+    'consumer_state{instance="b",state="preparing"}': "0+0x20",
 }
 CASES: tuple[Case, ...] = (
     _off("ConsumerLate", 6, _fresh(S3 + 1), S3 + 1),
@@ -91,9 +95,13 @@ CASES: tuple[Case, ...] = (
     _off("ConsumerPaused", 61, {"consumer_paused": "1+0x70"}, 1),
     _quiet("ConsumerPaused", 59, {"consumer_paused": "1+0x70"}),
     _quiet("ConsumerPaused", 70, {"consumer_paused": "0+0x70"}, 0),
-    _off("ConsumerUnread", 3, {"consumer_shards_without_reader": "1+0x20"}, 1),
+    _off("ConsumerUnread", 3, {"consumer_shards_without_reader": "1+0x20"}, 1, 0),
+    _off("ConsumerUnread", 3, {"consumer_shards_without_reader": "0+0x20", **_state("stuck")}, 0, 1),
     _quiet("ConsumerUnread", 2, {"consumer_shards_without_reader": "1+0x20"}),
-    _quiet("ConsumerUnread", 9, {"consumer_shards_without_reader": "0+0x20"}, 0),
+    _quiet("ConsumerUnread", 9, {"consumer_shards_without_reader": "0+0x20", **_state("running")}, 0, 0),
+    _off("ConsumerUnprepared", 10, _state("preparing"), 1),
+    _quiet("ConsumerUnprepared", 9, _state("preparing")),
+    _quiet("ConsumerUnprepared", 15, _ONE_OF_TWO_PREPARES, 0),
     _off("ConsumerNotConserved", 6, {"consumer_conservation_records": "-3+0x20"}, 0, -3),
     _off("ConsumerNotConserved", 6, {"consumer_conservation_records": "3+0x20"}, 3, 0),
     _quiet("ConsumerNotConserved", 4, {"consumer_conservation_records": "3+0x20"}),
