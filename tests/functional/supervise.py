@@ -1,18 +1,26 @@
-"""Runs the daemon without a backend to prepare: supervise.py JAVA KEY=VALUE…"""
+"""Runs the daemon without a backend to prepare: supervise.py JAVA KEY=VALUE…
+
+The environment says how the services fare: each function here says by which variable. A variable that names a file is
+looked at whenever the service is asked.
+"""
 
 import os
 import resource
 import sys
 import threading
 import time
+from pathlib import Path
+
+import msgspec
 
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.prepare.preparation import NotReady, Patience, Stopped
+from consumer.daemon.prepare import preparation
+from consumer.daemon.prepare.preparation import Mendable, NotReady, Patience, Stopped
 from consumer.daemon.report.leases import SHARD_END, Lease
-from consumer.daemon.report.log import Log
+from consumer.daemon.report.log import Format, Log
 from consumer.daemon.report.pause import Pause, Paused
 from consumer.daemon.supervise.service import Services, serve
-from consumer.settings import Settings, load
+from consumer.settings import Backend, Settings, load
 
 
 def prepare(settings: Settings, patience: Patience, log: Log) -> int | None:
@@ -23,7 +31,17 @@ def prepare(settings: Settings, patience: Patience, log: Log) -> int | None:
     if os.environ.get("PREPARE") == "hangs":
         log.info("preparing")
         threading.Event().wait(60)
+    preparation.prepare([bucket], patience=patience, log=log)
     return int(os.environ.get("OPEN_SHARDS", "1"))
+
+
+def bucket() -> str:
+    """Missing while the file is there that NO_BUCKET names, and silent while that of SILENT_BUCKET is."""
+    if _is_there("NO_BUCKET"):
+        raise Mendable('s3.bucket: there is no bucket "bucket"')
+    if _is_there("SILENT_BUCKET"):
+        raise NotReady("s3.bucket: S3 does not answer in time")
+    return "the bucket is there"
 
 
 def count_shards(settings: Settings) -> int | None:
@@ -35,38 +53,52 @@ def count_shards(settings: Settings) -> int | None:
 
 
 def read_leases() -> list[Lease]:
-    """Of a shard that nobody has to read, or that LEASE_OWNER reads."""
+    """Those of the file that LEASES names, once it is there; else of a shard that nobody has to read, or that
+    LEASE_OWNER reads."""
+    if _is_there("LEASES"):
+        return msgspec.json.decode(Path(os.environ["LEASES"]).read_bytes(), type=list[Lease])
     owner = os.environ.get("LEASE_OWNER")
     checkpoint = SHARD_END if owner is None else "123"
     return [Lease(shard="shardId-000000000000", owner=owner, counter=0, checkpoint=checkpoint)]
 
 
 def release_lock(settings: Settings, worker_id: str) -> bool:
-    """As LOCK says."""
+    """As LOCK says; not before the file that LOCK_BUSY names is gone."""
+    while _is_there("LOCK_BUSY"):
+        time.sleep(0.01)
     if os.environ.get("LOCK") == "fails":
         raise NotReady("DynamoDB does not answer in time")
     return os.environ.get("LOCK") == "ours"
 
 
 class Flag:
-    """An application that is paused as PAUSED says."""
+    """An application that is paused as PAUSED says, or while the file is there that PAUSED_WHILE names."""
 
     def read(self) -> Paused | None:
-        why = os.environ.get("PAUSED")
+        why = "a file" if _is_there("PAUSED_WHILE") else os.environ.get("PAUSED")
         return None if why is None else Paused(Pause(who="ops@host", why=why, at_ms=1_000))
 
     def stopped(self, pause: Pause, worker: str, at_ms: int) -> None:
-        raise AssertionError("its shard process takes records")
+        if "PAUSED" in os.environ:
+            raise AssertionError("its shard process takes records")
+
+
+def _is_there(variable: str) -> bool:
+    return variable in os.environ and Path(os.environ[variable]).exists()
 
 
 def main(java: str, assignments: list[str]) -> int:
     overrides = dict(word.split("=", 1) for word in assignments)
     own = {"s3.bucket": "bucket", "jvm.java": java, "http.port": "0", "shard.fork_server": "false"}
-    settings = load("s3", overrides={**own, **overrides})
+    backend: Backend = "bigquery" if os.environ.get("BACKEND") == "bigquery" else "s3"
+    if backend == "bigquery":
+        del own["s3.bucket"]
+    settings = load(backend, overrides={**own, **overrides})
     if "DESCRIPTORS" in os.environ:
         soft, hard = map(int, os.environ["DESCRIPTORS"].split(":"))
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    log = Log(backend="s3", level="DEBUG", clock=time.time)
+    form: Format = "json" if os.environ.get("LOG") == "json" else "text"
+    log = Log(backend=backend, level="DEBUG", clock=time.time, form=form)
     try:
         return serve(
             settings,

@@ -1,198 +1,147 @@
-"""What an operator sees of each event in the life of a shard: a log event by its name, metrics that move, and the state
-in a word, from a real shard process to the table of metrics."""
+"""What an operator sees of each thing that can happen: the state in a word, the answer of /healthz, metrics that move,
+events in the log, and the alarms that go off, from real shard processes and supervisors. The rows are in happenings.py
+and in docs/operate.md, and the same in both."""
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from consumer.daemon.metrics.table import METRICS, Buckets, Snapshot
-from consumer.daemon.report.health import HealthPolicy, State, shard_state
-from consumer.daemon.report.shards import Shards
-from consumer.domain.event_names import EventName
-from consumer.domain.events import StatusEvent
-from tests.functional.conftest import StartShard
-from tests.functional.harness.event_log import EventLog
-from tests.functional.harness.kcl import Kcl, record, records, refuse_first
-from tests.functional.harness.s3_stub import (
-    ACCESS_DENIED,
-    INTERNAL_ERROR,
-    SLOW_DOWN,
-    Rule,
-    S3Stub,
-    answer_lost,
-    first,
-)
-from tests.functional.harness.shard_settings import ONE_RECORD_A_CHUNK, s3_settings
-from tests.unit.daemon.statuses import status_of
+from consumer.daemon.metrics.table import METRICS
+from consumer.daemon.report.health import State
+from consumer.domain.dead_letters import Reason
+from consumer.domain.event_names import EVENTS
+from consumer.settings import PROJECT_ROOT
+from deploy.alarms.table import ALARMS
+from tests.functional.happenings import HAPPENINGS, Row, Way
+from tests.functional.harness.alarms import NO_PROMTOOL, assert_alarms
+from tests.functional.harness.bigquery_stub import BigQueryStub
+from tests.functional.harness.s3_stub import S3Stub
+from tests.functional.harness.stage import Look, Stage
 
-AT_ONCE = HealthPolicy(undelivered_seconds=0, unread_seconds=60)
-"""Whatever waits is late."""
-
-type Found = Mapping[tuple[str, tuple[str, ...]], float]
+WAYS = [(what, how) for what, row in HAPPENINGS.items() for how in row.ways]
+NOBODY = Look(at=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """What happens, and what shows of it: `moved` are metrics with their labels' values."""
-
-    act: Callable[[Kcl], None]
-    shows: EventName
-    moved: dict[tuple[str, tuple[str, ...]], int | None]
-    """By how much; None where it depends on the moment."""
-    state: State
-    rule: Rule = lambda put: None
-    settings: dict[str, str] = field(default_factory=lambda: dict(ONE_RECORD_A_CHUNK))
-
-
-def take(kcl: Kcl) -> None:
-    kcl.give(records([1]), behind_ms=0)
-
-
-def take_bad(kcl: Kcl) -> None:
-    kcl.give([record(1, b"bad"), record(2)], behind_ms=0)
-
-
-def take_only_bad(kcl: Kcl) -> None:
-    kcl.give([record(number, b"bad") for number in range(10)], behind_ms=0)
-
-
-def take_throttled(kcl: Kcl) -> None:
-    kcl.answer = refuse_first("ThrottlingException")
-    kcl.process(records([1]), behind_ms=0)
-    while not kcl.confirmed:
-        kcl.process([], behind_ms=0)
-
-
-def shut_down(kcl: Kcl) -> None:
-    kcl.process(records([1, 2]), behind_ms=0)
-    kcl.shut_down()
-
-
-def lose(kcl: Kcl) -> None:
-    kcl.process(records([1, 2]), behind_ms=0)
-    kcl.lose_lease()
-
-
-def end(kcl: Kcl) -> None:
-    kcl.process(records([1, 2]), behind_ms=0)
-    kcl.end_shard()
-
-
-HAPPENINGS = {
-    "the backend answers 5xx": Case(
-        rule=lambda put: INTERNAL_ERROR,
-        act=take,
-        shows="delivery_retried",
-        moved={("consumer_retries_total", ("transient",)): None, ("consumer_records_in_flight", ()): 1},
-        state=State.LAGGING,
-    ),
-    "the backend throttles": Case(
-        rule=lambda put: SLOW_DOWN,
-        act=take,
-        shows="delivery_retried",
-        moved={("consumer_retries_total", ("throttled",)): None, ("consumer_records_in_flight", ()): 1},
-        state=State.LAGGING,
-    ),
-    "a permission is denied": Case(
-        rule=lambda put: ACCESS_DENIED,
-        act=take,
-        shows="delivery_retried",
-        moved={("consumer_retries_total", ("setup",)): None, ("consumer_records_in_flight", ()): 1},
-        state=State.SETUP_BLOCKED,
-    ),
-    "an answer is lost after the write was done": Case(
-        rule=first(1, answer_lost),
-        act=take,
-        shows="delivery_recovered",
-        moved={
-            ("consumer_retries_total", ("transient",)): 1,
-            ("consumer_records_delivered_total", ()): 1,
-            ("consumer_objects_written_total", ()): 1,
-        },
-        state=State.RUNNING,
-    ),
-    "one record is bad": Case(
-        settings={**ONE_RECORD_A_CHUNK, "deadletter.max_ratio": "1"},
-        act=take_bad,
-        shows="dead_letter",
-        moved={
-            ("consumer_dead_letters_total", ("not_json",)): 1,
-            ("consumer_records_dead_lettered_total", ()): 1,
-            ("consumer_records_delivered_total", ()): 1,
-        },
-        state=State.RUNNING,
-    ),
-    "most records are bad": Case(
-        settings={"chunk.max_records": "10", "deadletter.ratio_window": "10"},
-        act=take_only_bad,
-        shows="shard_held",
-        moved={("consumer_shards_held", ()): 1, ("consumer_records_in_flight", ()): 10},
-        state=State.HELD,
-    ),
-    "a checkpoint is throttled": Case(
-        act=take_throttled,
-        shows="checkpoint_failed",
-        moved={("consumer_checkpoints_refused_total", ()): 1, ("consumer_records_delivered_total", ()): 1},
-        state=State.RUNNING,
-    ),
-    "the shard is given up in order": Case(
-        settings={},
-        act=shut_down,
-        shows="shard_shut_down",
-        moved={("consumer_records_left_total", ()): 2},
-        state=State.DRAINING,
-    ),
-    "the lease is lost": Case(
-        settings={},
-        act=lose,
-        shows="lease_lost",
-        moved={("consumer_records_left_total", ()): 2},
-        state=State.DRAINING,
-    ),
-    "the shard ends": Case(
-        settings={},
-        act=end,
-        shows="shard_ended",
-        moved={("consumer_records_delivered_total", ()): 2, ("consumer_checkpoints_total", ()): None},
-        state=State.RUNNING,
-    ),
-}
-
-
-@pytest.mark.parametrize("what", HAPPENINGS)
-def test_it_shows_in_the_log_the_metrics_and_the_state(
-    what: str, s3: S3Stub, start_shard: StartShard, events: EventLog
+@pytest.mark.parametrize(("what", "how"), WAYS)
+def test_it_shows_in_state_health_metrics_log_and_alarms(
+    what: str, how: str, s3: S3Stub, bigquery: BigQueryStub, tmp_path: Path
 ) -> None:
-    case = HAPPENINGS[what]
-    s3.rule = case.rule
-    kcl = start_shard(s3_settings(s3, case.settings), events=events.path)
-    kcl.initialize()
-    case.act(kcl)
-    assert events.named(case.shows).name == case.shows
-    events.any_status(lambda event: has_moved(case, metrics_of(event)) and state_of(event) is case.state)
-
-
-def has_moved(case: Case, found: Found) -> bool:
-    return found["consumer_conservation_records", ()] == 0 and all(
-        found.get(key, 0) == amount if amount is not None else found.get(key, 0) > 0
-        for key, amount in case.moved.items()
+    row = HAPPENINGS[what]
+    way = row.ways[how]
+    s3.rule, bigquery.answer = way.rule, way.answer
+    for name in way.made:
+        (tmp_path / name).touch()
+    environment = {name: str(tmp_path / name) for name in way.files}
+    with Stage(
+        tmp_path, s3, bigquery, backend=way.backend, settings=way.settings, environment=environment
+    ) as stage:
+        looks = watch(stage, row, way)
+        for event in row.events:
+            stage.wait_for_event(event)
+        troubles = {line["event"] for line in stage.logged() if line["level"] in ("WARNING", "ERROR")}
+    assert troubles <= {*row.events, "note", "jvm_output"}
+    assert [look.value("consumer_conservation_records") for look in looks] == [0] * len(looks)
+    if shutil.which("promtool") is None:
+        pytest.skip(f"no alarm is looked at: {NO_PROMTOOL}")
+    assert_alarms(
+        frozenset(row.alarms),
+        looks,
+        backend=way.backend,
+        lasts=row.lasts,
+        minutes=row.minutes,
+        folder=tmp_path,
     )
 
 
-def metrics_of(event: StatusEvent) -> Found:
-    snapshot = Snapshot(status=status_of(event), version="1", method="put_object")
-    return {
-        (metric.name, sample.labels): sample.value
-        for metric in METRICS
-        for sample in metric.read(snapshot)
-        if not isinstance(sample.value, Buckets)
-    }
+def watch(stage: Stage, row: Row, way: Way) -> list[Look]:
+    """Lets it happen; what is seen before it, of it, and behind it."""
+    before = NOBODY
+    if way.starts:
+        stage.start()
+        if way.opens:
+            stage.shard = stage.open()
+        before = stage.until(lambda look: look.state == State.RUNNING and look.value("consumer_ready") == 1)
+    way.act(stage)
+    during = stage.until(lambda look: shows(row, way, before, look))
+    looks = [before, during]
+    if row.lasts:
+        looks.append(stage.until(lambda look: look.at > during.at + 1 and shows(row, way, before, look)))
+    if way.cure is not None:
+        way.cure(stage)
+        looks.append(stage.until(lambda look: look.state == row.then))
+    return looks
 
 
-def state_of(event: StatusEvent) -> State:
-    shards = Shards(trend_seconds=60)
-    shards.update(event, time.time())
-    (shard,) = shards
-    return shard_state(shard, AT_ONCE, time.time())
+def shows(row: Row, way: Way, before: Look, look: Look) -> bool:
+    told = look.value("consumer_healthy"), look.value(f'consumer_state{{state="{row.state}"}}')
+    if row.code is not None and told != (row.code == 200, 1):
+        return False
+    moved = {**row.moved, **way.moved}
+    by = {metric: look.value(metric) - before.value(metric) for metric in moved}
+    return (look.state, look.code) == (row.state, row.code) and all(
+        by[metric] == amount if amount is not None else by[metric] > 0 for metric, amount in moved.items()
+    )
+
+
+# ---- the rows ----
+
+
+def test_what_the_rows_name_is_declared() -> None:
+    declared = {metric.name: metric.labels for metric in METRICS}
+    for row in HAPPENINGS.values():
+        for name in row.moved:
+            metric, _, labels = name.partition("{")
+            assert set(re.findall(r"(\w+)=", labels)) <= set(declared[metric])
+        assert set(row.events) <= set(EVENTS)
+        assert set(row.alarms) <= {alarm.name for alarm in ALARMS}
+
+
+def test_every_alarm_goes_off_for_something_but_for_the_one_that_nothing_may_set_off() -> None:
+    gone_off = {alarm for row in HAPPENINGS.values() for alarm in row.alarms}
+    assert {alarm.name for alarm in ALARMS} - gone_off == {"ConsumerNotConserved"}
+
+
+def test_every_state_is_seen() -> None:
+    seen = {row.state for row in HAPPENINGS.values()} - {None}
+    assert set(State) == seen
+
+
+def test_a_bad_record_of_every_kind_is_among_them() -> None:
+    moved = {name for row in HAPPENINGS.values() for way in row.ways.values() for name in way.moved}
+    reasons = {match[1] for name in moved if (match := re.search(r'reason="(\w+)"', name))}
+    assert reasons == {*get_args(Reason)} - {"judged_otherwise"}  # which holds the shard
+
+
+# ---- the page ----
+
+
+def rows_of_the_page() -> Mapping[str, Mapping[str, str]]:
+    """The cells of each row of "What happens when" by the heads of their columns, and each row by its first cell."""
+    page = (PROJECT_ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("\n# What happens when\n")
+    head, _, *rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    assert all(len(row) == len(head) for row in rows)
+    return {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+
+
+def test_the_page_has_these_rows() -> None:
+    assert list(rows_of_the_page()) == list(HAPPENINGS)
+
+
+@pytest.mark.parametrize("what", HAPPENINGS)
+def test_the_page_says_what_shows(what: str) -> None:
+    row, cells = HAPPENINGS[what], rows_of_the_page()[what]
+
+    def named(column: str) -> list[str]:
+        return re.findall("`([^`]+)`", cells[column])
+
+    assert named("state") == [state for state in (row.state, row.then) if state is not None]
+    assert cells["`/healthz`"] == ("no answer" if row.code is None else str(row.code))
+    assert named("metrics that move") == list(row.moved)
+    assert named("log events") == list(row.events)
+    assert named("alarms") == list(row.alarms)
+    assert cells["what the daemon does"]

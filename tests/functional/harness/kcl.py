@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from consumer.settings import Settings
 
@@ -91,43 +91,25 @@ def child_environment(settings_file: Path, events: Path | None) -> dict[str, str
     return {**kept, **added}
 
 
-class Kcl:
-    """One conversation. `asked` and `confirmed` hold checkpoints as (sequence, sub-sequence); `output` is every byte
-    that the process wrote to its stdout."""
+class Conversation:
+    """With a shard process that runs. `asked` and `confirmed` hold checkpoints as (sequence, sub-sequence); `output` is
+    every byte that the process wrote to its stdout."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        folder: Path,
-        *,
-        events: Path | None = None,
-        environment: Mapping[str, str] | None = None,
-        program: Sequence[str] = ("-m", "consumer.shard"),
-    ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        settings_file = folder / "settings.json"
-        settings_file.write_bytes(settings.dump())
+    def __init__(self, to_process: IO[bytes], from_process: IO[bytes]) -> None:
         self.answer: Answer = accept
         self.asked: list[tuple[str | None, int | None]] = []
         self.confirmed: list[tuple[str | None, int | None]] = []
         self.output = bytearray()
-        self._stderr = folder / "stderr.txt"
+        self._to_process = to_process
+        self._from_process = from_process
         self._messages: queue.Queue[Message | None] = queue.Queue()
-        with self._stderr.open("wb") as stderr:
-            self.child = subprocess.Popen(
-                [sys.executable, *program],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                cwd=PROJECT,
-                env={**child_environment(settings_file, events), **(environment or {})},
-            )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
     @property
     def stderr(self) -> str:
-        return self._stderr.read_text(errors="replace")
+        """What the process has written there, as far as it is known."""
+        return ""
 
     # Messages
 
@@ -166,9 +148,8 @@ class Kcl:
         self.write(as_kcl_line(message))
 
     def write(self, data: bytes) -> None:
-        assert self.child.stdin is not None
-        self.child.stdin.write(data)
-        self.child.stdin.flush()
+        self._to_process.write(data)
+        self._to_process.flush()
 
     def status_of(self, action: str) -> None:
         """Answer checkpoint requests until the status line comes."""
@@ -208,15 +189,62 @@ class Kcl:
 
     # The end
 
+    def close_input(self) -> None:
+        self._to_process.close()
+
+    def close(self) -> None:
+        """After the end of the process."""
+        self._listener.join(SAFETY_SECONDS)
+        for pipe in (self._to_process, self._from_process):
+            with contextlib.suppress(BrokenPipeError):  # bytes that the process did not read
+                pipe.close()
+
+    def _listen(self) -> None:
+        for line in self._from_process:
+            self.output += line
+            if line.strip():
+                self._messages.put(_decoded(line))
+        self._messages.put(None)
+
+
+class Kcl(Conversation):
+    """A conversation with a shard process of its own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        *,
+        events: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "consumer.shard"),
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        settings_file = folder / "settings.json"
+        settings_file.write_bytes(settings.dump())
+        self._stderr = folder / "stderr.txt"
+        with self._stderr.open("wb") as stderr:
+            self.child = subprocess.Popen(
+                [sys.executable, *program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                cwd=PROJECT,
+                env={**child_environment(settings_file, events), **(environment or {})},
+            )
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        super().__init__(self.child.stdin, self.child.stdout)
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr.read_text(errors="replace")
+
     def terminate(self) -> None:
         self.child.send_signal(signal.SIGTERM)
 
     def interrupt(self) -> None:
         self.child.send_signal(signal.SIGINT)
-
-    def close_input(self) -> None:
-        assert self.child.stdin is not None
-        self.child.stdin.close()
 
     def wait(self) -> int:
         code = self.child.wait(SAFETY_SECONDS)
@@ -232,19 +260,7 @@ class Kcl:
         if self.child.poll() is None:
             self.child.kill()
         self.child.wait(SAFETY_SECONDS)
-        self._listener.join(SAFETY_SECONDS)
-        for pipe in (self.child.stdin, self.child.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):  # bytes that the process did not read
-                pipe.close()
-
-    def _listen(self) -> None:
-        assert self.child.stdout is not None
-        for line in self.child.stdout:
-            self.output += line
-            if line.strip():
-                self._messages.put(_decoded(line))
-        self._messages.put(None)
+        self.close()
 
 
 def _decoded(line: bytes) -> Message:

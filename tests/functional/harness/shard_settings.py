@@ -18,19 +18,22 @@ COMMON = {
 ONE_RECORD_A_CHUNK = {"chunk.max_records": "1", "delivery.max_in_flight_chunks": "100"}
 
 
-def s3_settings(s3: S3Stub, changes: Mapping[str, str] | None = None) -> Settings:
-    own = {
+def s3_overrides(s3: S3Stub) -> dict[str, str]:
+    return {
+        **COMMON,
         "applicationName": "player-log-s3",
         "s3.bucket": s3.bucket,
         "s3.endpoint_url": s3.url,
     }
-    return load("s3", overrides={**COMMON, **own, **(changes or {})})
 
 
-def bigquery_settings(
-    bigquery: BigQueryStub, s3: S3Stub, changes: Mapping[str, str] | None = None
-) -> Settings:
-    own = {
+def s3_settings(s3: S3Stub, changes: Mapping[str, str] | None = None) -> Settings:
+    return load("s3", overrides={**s3_overrides(s3), **(changes or {})})
+
+
+def bigquery_overrides(bigquery: BigQueryStub, s3: S3Stub) -> dict[str, str]:
+    return {
+        **COMMON,
         "applicationName": "player-log-bigquery",
         "deadletter.bucket": s3.bucket,
         "s3.endpoint_url": s3.url,
@@ -39,7 +42,12 @@ def bigquery_settings(
         "bigquery.api_endpoint": bigquery.url,
         "bigquery.credentials": "anonymous",
     }
-    return load("bigquery", overrides={**COMMON, **own, **(changes or {})})
+
+
+def bigquery_settings(
+    bigquery: BigQueryStub, s3: S3Stub, changes: Mapping[str, str] | None = None
+) -> Settings:
+    return load("bigquery", overrides={**bigquery_overrides(bigquery, s3), **(changes or {})})
 
 
 def storage_write_settings(
