@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from consumer.local import backends, look, report, tethered
+from consumer.local import backends, look, loopback, report, tethered
 from consumer.local import stack as stacks
 from consumer.local.backends import BACKENDS, BackendError, settings_for
 from consumer.local.bill import prices
@@ -41,7 +41,7 @@ _MAX_POLL_SECONDS = 5.0
 _KEPT_START_SECONDS = 90
 
 #: Short waits, so that a demo shows several chunks a shard and ends soon.
-_DEMO_SETTINGS = {"chunk.grace": "1s", "checkpoint.interval": "2s", "http.port": "0"}
+_DEMO_SETTINGS = {"chunk.grace": "1s", "checkpoint.interval": "2s"}
 _DEMO_WINDOWS: dict[Backend, str] = {"s3": "5s", "bigquery": "1s"}
 #: A load job costs the embedded stack more than a request does.
 _LOAD_WINDOW = "15s"
@@ -234,6 +234,8 @@ class _Demo:
             self._begin(
                 "bin/start s3 and bin/start bigquery: the first records arrive in half a minute or so"
             )
+            pages = [f"{loopback.url(one['http.port'])} ({backend})" for backend, one in chosen.items()]
+            self._progress.say(f"their status pages, as long as they run: {', '.join(pages)}")
             kept = self._wait(witness, running, feeder, len(records))
             self._begin("stopping both backends with SIGTERM: they deliver and checkpoint what they have")
             backends.stop(running)
@@ -369,6 +371,7 @@ def _chosen(backend: Backend, state_dir: Path, given: dict[str, str]) -> dict[st
     loads = backend == "bigquery" and given.get("bigquery.method") == "load"
     window = _LOAD_WINDOW if loads else _DEMO_WINDOWS[backend]
     own = {"chunk.window": window, "worker.state_dir": str(state_dir / _WORKERS)}
+    own["http.port"] = str(loopback.free_port())
     return {**_DEMO_SETTINGS, **own, **settings_for(backend, given)}
 
 

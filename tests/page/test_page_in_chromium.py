@@ -9,9 +9,11 @@ import json
 import os
 import re
 import signal
-import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,12 +22,13 @@ from typing import Any
 
 import pytest
 
-from consumer.local import backends
+from consumer.local import backends, loopback, tethered
 from consumer.local import stack as stacks
 from consumer.local.backends import Running
 from consumer.local.faults.control import FaultControl
 from consumer.local.faults.rules import Answer, Rule
 from consumer.local.stack import Stack
+from consumer.settings import PROJECT_ROOT
 from tests.page.browser import Browser, chromium, missing
 
 pytestmark = [
@@ -46,9 +49,36 @@ _SETTINGS = {
     "health.unread_after": "1s",
     "failoverTimeMillis": "2000",
     "deadletter.max_ratio": "0.3",
-    "supervisor.restart_base": "10s",
+    "supervisor.restart_base": "30s",
 }
 _WIDTHS = (360, 768, 1280)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def look_at(browser: Browser, name: str) -> None:
+    """At what is shown, in every form."""
+    for width in _WIDTHS:
+        browser.look(width=width)
+        wide, window = browser.run("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert wide <= window, f"{name} at {width} px is {wide} px wide"
+        _keep(browser, f"{name}-{width}")
+    assert browser.faults() == []
+    browser.look(width=1280, dark=True)
+    assert browser.faults() == []
+    _keep(browser, f"{name}-dark")
+    browser.look(width=1280)
+    assert browser.console() == []
+
+
+def _keep(browser: Browser, name: str) -> None:
+    if folder := os.environ.get("PAGE_SHOTS"):
+        browser.shot(Path(folder) / f"{name}.png")
 
 
 @dataclass
@@ -82,28 +112,24 @@ class World:
             assert time.monotonic() < deadline, f"{selector} shows {shown!r}, not {text!r}"
             time.sleep(0.1)
 
+    def command(self, name: str, *options: str, backend: str = "s3") -> None:
+        """Of this stack and these settings."""
+        chosen = [f"--set=worker.state_dir={self.folder / 'workers'}"]
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "consumer", name, backend, "--local", *chosen, *options],
+            env=tethered.environment(self.folder),
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
     def open(self, backend: str = "s3") -> None:
         self.browser.open(f"http://127.0.0.1:{self.ports[backend]}/")
 
     def scene(self, name: str) -> None:
-        """Looks at what is shown, in every form."""
-        for width in _WIDTHS:
-            self.browser.look(width=width)
-            wide, window = self.browser.run(
-                "return [document.documentElement.scrollWidth, window.innerWidth]"
-            )
-            assert wide <= window, f"{name} at {width} px is {wide} px wide"
-            self._keep(f"{name}-{width}")
-        assert self.browser.faults() == []
-        self.browser.look(width=1280, dark=True)
-        assert self.browser.faults() == []
-        self._keep(f"{name}-dark")
-        self.browser.look(width=1280)
-        assert self.browser.console() == []
-
-    def _keep(self, name: str) -> None:
-        if folder := os.environ.get("PAGE_SHOTS"):
-            self.browser.shot(Path(folder) / f"{name}.png")
+        look_at(self.browser, name)
 
     def feed(self, ended: threading.Event) -> None:
         """Until it has ended: good records, or bad ones while `bad` is set."""
@@ -129,17 +155,10 @@ class World:
             control.lift("test")
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("page")
-    ports = {"s3": _free_port(), "bigquery": _free_port()}
+    ports = {"s3": loopback.free_port(), "bigquery": loopback.free_port()}
     common = {**_SETTINGS, "worker.state_dir": str(folder / "workers")}
     ended = threading.Event()
     with stacks.running(folder, shards=2) as running:
@@ -172,8 +191,10 @@ def test_what_an_operator_sees(world: World) -> None:
     _works_without_a_script(world)
     _leads_to_the_other_backend(world)
     _backend_down(world)
+    _paused(world)
     _killed_jvm(world)
     _split_shard(world)
+    _no_worker_reads(world)
     _held_shard(world)
     _daemon_gone(world)
 
@@ -242,14 +263,34 @@ def _backend_down(world: World) -> None:
     world.until_shown("#headline", "All is well")
 
 
+def _paused(world: World) -> None:
+    """Freshness is that of the records that arrive meanwhile."""
+    world.command("pause", "--yes", "--who=ops", "--reason=a <b>migration</b>")
+    world.until_told(lambda told: told.get("state") == "paused" and (told["freshness_seconds"] or 0) > 5)
+    world.until_shown("#headline", "paused")
+    world.until_shown("#headline", "bin/resume")
+    world.until_shown("#reasons", "paused by ops: a <b>migration</b>")
+    shown = world.browser.text("#facts .first dd")
+    until(lambda: world.browser.text("#facts .first dd") != shown)
+    world.scene("paused")
+    world.command("resume", "--yes")
+    world.until_told(is_well)
+    world.until_shown("#headline", "All is well")
+
+
 def _killed_jvm(world: World) -> None:
-    jvm = world.told()["jvm"]["pid"]
-    os.kill(jvm, signal.SIGKILL)
-    world.until_told(lambda told: told["jvm"]["pid"] != jvm)
-    if world.told()["phase"] == "restarting":  # for up to supervisor.restart_base, by chance
-        world.until_shown("#happenings", "restarting")
+    while True:  # it is started again by chance between at once and supervisor.restart_base
+        jvm = world.told()["jvm"]["pid"]
+        os.kill(jvm, signal.SIGKILL)
+        world.until_told(lambda told, jvm=jvm: told["jvm"]["pid"] != jvm)  # type: ignore[misc]
+        if world.told()["phase"] == "restarting":
+            break
+        world.until_told(is_well)
+    world.until_shown("#headline", "restarting")
+    world.until_shown("#headline", "started again by itself")
+    world.scene("restarting")
     world.until_told(lambda told: told["jvm"]["pid"] not in (None, jvm))
-    world.until_shown("#happenings", f"the JVM runs as process {world.told()['jvm']['pid']}, start 2")
+    world.until_shown("#happenings", f"the JVM runs as process {world.told()['jvm']['pid']}, start ")
     world.until_told(is_well)
     world.until_shown("#headline", "All is well")
     world.scene("restarted")
@@ -269,6 +310,23 @@ def _split_shard(world: World) -> None:
     world.scene("split")
 
 
+def _no_worker_reads(world: World) -> None:
+    """The JVM of the only worker stands still, so that it neither reads nor renews its leases."""
+    jvm = world.told()["jvm"]["pid"]
+    os.kill(jvm, signal.SIGSTOP)
+    try:
+        world.until_told(lambda told: any("not read for" in one for one in told["reasons"]))
+        world.until_shown("#headline", "There are shards that nobody reads")
+        world.until_shown("#shards", "stuck")
+        world.until_shown("#reasons", "not read for")
+        assert world.browser.title().startswith("✕ stuck")
+        world.scene("unread")
+    finally:
+        os.kill(jvm, signal.SIGCONT)
+    world.until_told(is_well)
+    world.until_shown("#headline", "All is well")
+
+
 def _held_shard(world: World) -> None:
     world.bad.set()
     world.until_told(lambda told: any(": held: " in one for one in told["reasons"]))
@@ -286,6 +344,7 @@ def _daemon_gone(world: World) -> None:
     s3.popen.send_signal(signal.SIGSTOP)
     try:
         world.until_shown("#stale", "Stale since", 20)
+        assert world.browser.title().startswith("✕ stale")
         world.browser.console()
         world.scene("stale")
     finally:
@@ -294,3 +353,62 @@ def _daemon_gone(world: World) -> None:
     while not world.browser.run("return document.getElementById('stale').hidden"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+# ---- a demo ----
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@contextmanager
+def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """`bin/demo --keep`, and the address of the page of each backend. Its stack ends with the block."""
+    process = subprocess.Popen(
+        ["bin/demo", "--keep", "--records", "60000"],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "CONSUMER_LOCAL_DIR": str(folder / "local"), "TMPDIR": str(folder)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        said = next(line for line in process.stderr if "their status pages" in line)
+        reading = threading.Thread(target=process.stderr.read)
+        reading.start()
+        pages = {backend: url for url, backend in re.findall(r"(http://\S+/) \((\w+)\)", said)}
+        yield process, pages
+    finally:
+        process.terminate()
+        out, _ = process.communicate(timeout=_SECONDS)
+        reading.join()
+        if kept := re.search(r"stop it by: kill (\d+)", out):
+            os.kill(int(kept[1]), signal.SIGTERM)
+
+
+def test_the_figures_of_a_demo_move(tmp_path: Path, browser: Browser) -> None:
+    browser.look(width=1280)
+    with demo(tmp_path) as (process, pages):
+        assert set(pages) == {"s3", "bigquery"}
+        for url in pages.values():
+            until(lambda url=url: answers(url))  # type: ignore[misc]
+            browser.open(url)
+            until(lambda: "All is well" in browser.text("#headline"))
+            for part in ("#updated", "#facts", "#shards", "#checkpoints"):
+                shown = browser.text(part)
+                until(lambda part=part, shown=shown: browser.text(part) != shown)  # type: ignore[misc]
+        look_at(browser, "demo")
+        assert process.wait(_SECONDS) == 0
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=_SECONDS):
+            return True
+    except OSError:
+        return False

@@ -46,6 +46,7 @@
     if (!stale.hidden || Date.now() - heard < STALE_MS) return;
     stale.textContent = `Stale since ${new Date(heard).toISOString().slice(11, 19)} UTC: the daemon sends nothing. Does it run?`;
     stale.hidden = false;
+    document.title = `✕ stale · ${document.title}`;
   }, 1000);
   listen();
 })();

@@ -95,6 +95,13 @@ _BLOCKED = Verdict(
     todo="Mend what is named below; it then begins by itself. bin/check says more.",
     runbook="setup-blocked",
 )
+_UNPREPARED = Verdict(
+    state="preparing",
+    tone=Tone.ILL,
+    says="The daemon is still starting: something that it needs does not answer or is not ready.",
+    todo="The log says what is waited for, and bin/check asks for everything at once.",
+    runbook="preparing",
+)
 _RESTARTING = Verdict(
     state="restarting",
     tone=Tone.ILL,
@@ -120,9 +127,13 @@ _PAUSED = Verdict(
     tone=Tone.WATCH,
     says="Somebody has paused the application: it takes no records until it is resumed.",
     todo="bin/resume, before freshness comes near the stream's retention.",
+    runbook="paused",
 )
 
-VERDICTS = (*(kind.verdict for kind in _KINDS), _OTHER, _PREPARING, _BLOCKED, _RESTARTING, _DRAINING, DOWN)
+VERDICTS = (
+    *(kind.verdict for kind in _KINDS),
+    *(_OTHER, _PREPARING, _BLOCKED, _UNPREPARED, _RESTARTING, _DRAINING, DOWN, _PAUSED),
+)
 
 
 def verdict_of(told: Told) -> Verdict:
@@ -133,6 +144,8 @@ def verdict_of(told: Told) -> Verdict:
 
 def _verdict_of(told: Told) -> Verdict:
     if told.phase == "preparing":
+        if any("not prepared after" in reason for reason in told.reasons):
+            return _UNPREPARED
         return _BLOCKED if told.reasons else _PREPARING
     if told.phase == "restarting":
         return _RESTARTING

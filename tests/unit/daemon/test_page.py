@@ -90,6 +90,7 @@ class Text(HTMLParser):
         (told(), "running", Tone.WELL),
         (told(phase="preparing"), "preparing", Tone.WATCH),
         (told(phase="preparing", reasons=("bucket: no",)), "setup-blocked", Tone.ILL),
+        (told(phase="preparing", reasons=("not prepared after 41 s, so …",)), "preparing", Tone.ILL),
         (told(phase="restarting", reasons=("the JVM has ended",)), "restarting", Tone.ILL),
         (told(phase="stopping"), "draining", Tone.WATCH),
         (told(shard(), reasons=("shardId-0: held: too many",)), "held", Tone.ILL),
