@@ -35,6 +35,7 @@ COMMANDS = {
     "deadletters": Command("list, redrive or discard dead letters", "consumer.cli:deadletters"),
     "pause": Command("let an application take no more records", "consumer.cli:pause"),
     "resume": Command("let a paused application go on", "consumer.cli:resume"),
+    "reconcile": Command("compare what S3 and BigQuery hold", "consumer.cli:reconcile"),
     "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
     "put": Command("put records on a stream", "consumer.local.commands:put_main"),
     "demo": Command(
@@ -90,6 +91,12 @@ def resume(arguments: Sequence[str]) -> int:
     from consumer.operate.pause import resume_main
 
     return resume_main(arguments, find_embedded=_find_embedded)
+
+
+def reconcile(arguments: Sequence[str]) -> int:
+    from consumer.operate.reconcile.command import reconcile_main
+
+    return reconcile_main(arguments, find_embedded=_find_embedded)
 
 
 def status(arguments: Sequence[str]) -> int:

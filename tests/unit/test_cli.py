@@ -53,6 +53,7 @@ def test_every_command_has_an_entry_point() -> None:
         "deadletters",
         "pause",
         "resume",
+        "reconcile",
         "local",
         "put",
         "demo",

@@ -45,7 +45,9 @@ NARROWED: dict[tuple[str, str], frozenset[str]] = {
         {
             "consumer.daemon.commands.arguments",
             "consumer.daemon.errors",
+            "consumer.daemon.metrics",
             "consumer.daemon.prepare",
+            "consumer.daemon.report.leases",
             "consumer.daemon.report.pause",
         }
     ),  # an operator's command runs beside the daemon, wherever that runs

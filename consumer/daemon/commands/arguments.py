@@ -35,7 +35,7 @@ def add_settings_options(parser: argparse.ArgumentParser, *, backend_nargs: str 
         "--set",
         action="append",
         default=[],
-        type=_assignment,
+        type=assignment,
         metavar="KEY=VALUE",
         help="a setting that counts more than the file's; can be repeated",
     )
@@ -89,7 +89,8 @@ def default_properties(backend: Backend) -> Path:
     return PROJECT_ROOT / "properties" / f"{backend}.properties"
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def assignment(text: str) -> tuple[str, str]:
+    """The type of an option `KEY=VALUE`."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise argparse.ArgumentTypeError(f'"{text}" is not KEY=VALUE')
