@@ -6,6 +6,7 @@ What is read as a time, and as which, is also the tables of docs/times.md.
 import datetime
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 _HEX = frozenset("0123456789abcdef")
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
@@ -42,19 +43,44 @@ def table_names(prefix: str, digits: int) -> list[str]:
     return [table_name(prefix, suffix) for suffix in suffixes]
 
 
-def partition_path(template: str, time_ms: int) -> str:
-    """Expand a strftime template such as `dt=%Y-%m-%d/hour=%H` in UTC; with a slash at its end unless empty."""
+def time_zone(name: str) -> datetime.tzinfo:
+    """A zone of the tz database, from the package `tzdata` rather than from the host, so that all hosts have the same
+    rules. Raises ValueError."""
+    if name == "UTC":
+        return datetime.UTC
+    # both are for those alone who have another zone
+    from importlib.resources import files
+    from zoneinfo import ZoneInfo
+
+    try:
+        with files("tzdata").joinpath("zoneinfo", name).open("rb") as file:
+            return ZoneInfo.from_file(file, key=name)
+    except (OSError, ValueError):
+        raise ValueError(f'"{name}" is no zone of the tz database, such as Europe/Berlin') from None
+
+
+def expand_time(template: str, time_ms: int, zone: datetime.tzinfo = datetime.UTC) -> str:
+    """A strftime template at a time."""
     moment = _EPOCH + time_ms * _MILLISECOND
+    if zone is not datetime.UTC:
+        with suppress(OverflowError):  # beyond the calendar's edge
+            moment = moment.astimezone(zone)
     # the C library decides whether %Y pads the years before 1000, and a key must not depend on it
-    path = moment.strftime(template.replace("%Y", f"{moment.year:04}")).strip("/")
+    return moment.strftime(template.replace("%Y", f"{moment.year:04}"))
+
+
+def partition_path(template: str, time_ms: int, zone: datetime.tzinfo = datetime.UTC) -> str:
+    """Expand a strftime template such as `dt=%Y-%m-%d/hour=%H`; with a slash at its end unless empty."""
+    path = expand_time(template, time_ms, zone).strip("/")
     return f"{path}/" if path else ""
 
 
 class PartitionPaths:
     """Partition paths by minute, remembered: a template may not be finer than a minute."""
 
-    def __init__(self, template: str) -> None:
+    def __init__(self, template: str, zone: datetime.tzinfo = datetime.UTC) -> None:
         self._template = template
+        self._zone = zone
         self._paths: dict[int, str] = {}
 
     def group(self, times_ms: Sequence[int]) -> dict[str, list[int] | None]:
@@ -76,7 +102,7 @@ class PartitionPaths:
         if path is None:
             if len(self._paths) > 1000:
                 self._paths.clear()
-            path = self._paths[minute] = partition_path(self._template, minute * _MINUTE_MS)
+            path = self._paths[minute] = partition_path(self._template, minute * _MINUTE_MS, self._zone)
         return path
 
 

@@ -1,7 +1,6 @@
 """Reads what the backends hold: S3 objects, dead letters, BigQuery rows."""
 
 import gzip
-import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -13,12 +12,12 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
+from consumer.domain.object_names import parse_object_name
 from consumer.local.bigquery import ROWS_PATH
 from consumer.local.stack import Stack
 from consumer.local.verify import DeadLetter, Row
 
 _COUNT_SECONDS = 10.0
-_CHUNK = re.compile(r"/(?P<chunk>[^/]+)-(?P<records>\d+)\.ndjson\.gz$")
 
 
 class _Line(msgspec.Struct):
@@ -77,7 +76,7 @@ def dead_letters(lines: Iterable[bytes]) -> Iterator[DeadLetter]:
 
 def records_named(keys: Iterable[str]) -> int:
     """How many records the chunks behind these objects hold, by their names: cheap, for progress only."""
-    chunks = {found["chunk"]: int(found["records"]) for key in keys if (found := _CHUNK.search(key))}
+    chunks = {(name.stem, name.first): name.records for key in keys if (name := parse_object_name(key))}
     return sum(chunks.values())
 
 

@@ -56,6 +56,12 @@ QUOTED_SLACK = 16
 NO_KEY = 2**32 - 1
 """The offset of a key that is missing."""
 
+MOST_ROUTE_FIELDS = 8
+"""That find_groups compares."""
+
+NO_GROUP = 2**32 - 1
+"""The number of a record's group where find_groups is not sure."""
+
 NO_ROW = -1
 """What array_bytes_of answers where it is not sure of a row."""
 
@@ -191,6 +197,28 @@ class TypedLayout(Structure):
     )
 
 
+class RouteGroup(Structure):
+    _fields_ = (
+        ("hash", c_uint64),
+        ("first", c_uint64),
+        ("bucket", c_int64),
+        ("values", Span * MOST_ROUTE_FIELDS),
+    )
+
+
+class RouteGroups(Structure):
+    _fields_ = (
+        ("pairs", POINTER(RowRules)),
+        ("pair_count", c_uint64),
+        ("bucket_ms", c_int64),
+        ("groups", POINTER(RouteGroup)),
+        ("most", c_uint64),
+        ("count", c_uint64),
+        ("slots", POINTER(c_uint32)),
+        ("mask", c_uint64),
+    )
+
+
 class Texts:
     """Texts for C to read, kept as long as this is."""
 
@@ -320,6 +348,13 @@ _FUNCTIONS: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
         (POINTER(RowRules), POINTER(RecordColumns), c_uint64, c_void_p, c_void_p),
         c_uint64,
     ),
+    (
+        "find_groups",
+        (POINTER(RouteGroups), POINTER(RecordColumns), c_uint64, c_void_p, c_void_p, c_void_p),
+        None,
+    ),
+    ("measure_lines", (c_void_p, c_void_p, c_uint64, c_void_p), c_uint64),
+    ("copy_lines", (c_void_p, c_void_p, c_void_p, c_uint64, c_void_p), None),
     ("sort_rows", (POINTER(RowChoice), POINTER(RowPlaces)), None),
     ("measure_columns", _ROWS, None),
     ("write_columns", (*_ROWS, c_void_p), None),

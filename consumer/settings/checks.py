@@ -7,7 +7,8 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 
-from consumer.domain.routing import time_parser
+from consumer.domain.key_templates import TemplateError, check_template
+from consumer.domain.routing import time_parser, time_zone
 from consumer.settings.findings import Finding, Given, Severity
 from consumer.settings.kcl_table import KCL_KEYS
 from consumer.settings.model import PROJECT_ROOT
@@ -206,7 +207,7 @@ def _objects(values: Values, report: _Report) -> Iterator[Finding]:
 def _joined_prefixes(values: Values, report: _Report) -> Iterator[Finding]:
     """A prefix is put before the rest of the key as it is; one that ends with `-`, say, was meant so."""
     followed_by = {
-        "s3.prefix": values.get("s3.partition"),
+        "s3.prefix": values.get("s3.key_template", values.get("s3.partition")),
         "deadletter.prefix": values.get("applicationName"),
     }
     for key, following in followed_by.items():
@@ -215,6 +216,20 @@ def _joined_prefixes(values: Values, report: _Report) -> Iterator[Finding]:
             yield report.warning(
                 key, f'keys will begin with "{prefix}{following}": for a folder write "{prefix}/"'
             )
+
+
+def _object_keys(values: Values, report: _Report) -> Iterator[Finding]:
+    if "s3.time_zone" in values:
+        try:
+            time_zone(str(values["s3.time_zone"]))
+        except ValueError as error:
+            yield report.error("s3.time_zone", str(error))
+    if "s3.key_template" in values:
+        prefix, stream = str(values.get("s3.prefix", "")), str(values.get("streamName", ""))
+        try:
+            check_template(str(values["s3.key_template"]), prefix=prefix, stream=stream)
+        except TemplateError as error:
+            yield report.error("s3.key_template", str(error))
 
 
 def _dead_letters_apart(values: Values, report: _Report) -> Iterator[Finding]:
@@ -348,6 +363,7 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _java,
     _limits,
     _objects,
+    _object_keys,
     _rows,
     _log_columns,
     _row_columns,

@@ -31,6 +31,7 @@ _PARTITION = Text(
     form="a path of %Y %m %d %H %M %j and letters, digits, = _ - . and slashes between parts",
     pattern=r"(?:(?:%[YmdHMj]|[A-Za-z0-9=_.-])+/)*(?:%[YmdHMj]|[A-Za-z0-9=_.-])+",
 )
+_TEMPLATE = Text(form="a path as of s3.partition, with {field} in it")
 _COLUMN = Text(form="a field name: letters, digits and _", pattern=r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 _COLUMNS = Text(
     form="field names with commas between them",
@@ -419,7 +420,32 @@ _S3_SINK = (
         kind=_PARTITION,
         default="dt=%Y-%m-%d/hour=%H",
         backends=_S3,
-        meaning="path of an object below the prefix, from UTC time",
+        meaning="path of an object below the prefix, from its time",
+    ),
+    Setting(
+        name="s3.key_template",
+        kind=_TEMPLATE,
+        backends=_S3,
+        meaning="path of an object below the prefix, in place of s3.partition, with {field} and {field|default} for"
+        " fields of its records, {stream} and {shard}: docs/s3.md",
+    ),
+    Setting(
+        name="s3.max_routes",
+        kind=Integer(at_least=1, at_most=2000),
+        default="100",
+        backends=_S3,
+        meaning="paths that the records of a chunk can have by s3.key_template, each of which is an object; records"
+        " that would need one more share the path of _overflow",
+    ),
+    Setting(
+        name="s3.time_zone",
+        kind=Text(
+            form="a zone of the tz database, as Europe/Berlin",
+            pattern=r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z][A-Za-z0-9_+-]*){0,2}",
+        ),
+        default="UTC",
+        backends=_S3,
+        meaning="zone of the times in s3.partition and s3.key_template",
     ),
     Setting(
         name="s3.partition_time",

@@ -9,6 +9,7 @@ from isal import isal_zlib
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, dead_letter
+from consumer.domain.object_names import object_name
 from consumer.domain.routing import partition_path
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.json.lines import GZIP_WINDOW_BITS
@@ -63,7 +64,8 @@ class DeadLetterSink:
     def _key(self, chunk: Chunk) -> str:
         place = self._place
         day = partition_path("dt=%Y-%m-%d", chunk.since_ms)
-        return f"{place.prefix}{place.application}/{day}{place.stream}-{place.shard}-{chunk.name}.ndjson.gz"
+        name = object_name(f"{place.stream}-{place.shard}", chunk.name)
+        return f"{place.prefix}{place.application}/{day}{name}"
 
     def _body(self, chunk: Chunk, rejections: Sequence[Rejection]) -> bytes:
         place = self._place

@@ -74,6 +74,7 @@ class _Format:
     arrivals_per_second: int = 10_000
     program: Sequence[str] = _SHARD_PROCESS
     is_rich: bool = False
+    events: int = 1
 
 
 _INSERT_ALL = {"bigquery.method": "insert_all"}
@@ -83,6 +84,9 @@ FORMATS: Mapping[Target, Mapping[str, _Format]] = {
         "gzip NDJSON": _Format(),
         "not validated": _Format(settings={"s3.validate_json": "false"}),
         "by the record's time": _Format(settings={"s3.partition_time": "record"}),
+        "by a field, 10 paths": _Format(
+            settings={"s3.key_template": "event={event}/dt=%Y-%m-%d/hour=%H"}, events=10
+        ),
         "not ASCII": _Format(ascii_only=False),
         "1,000 arrivals/s": _Format(arrivals_per_second=1000),
     },
@@ -161,6 +165,7 @@ def _case(target: Target, name: str, size: int, records: int) -> Case:
             arrivals_per_second=wanted.arrivals_per_second,
             ascii_only=wanted.ascii_only,
             is_rich=wanted.is_rich,
+            events=wanted.events,
         ),
         settings=wanted.settings,
         program=wanted.program,

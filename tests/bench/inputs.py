@@ -19,7 +19,7 @@ class Input:
     """One shard's records: every payload has exactly `record_bytes`, at least 160.
 
     `arrivals_per_second` is how densely the records lie on the stream, and so how full time lets a chunk become;
-    `is_rich` adds decimals and arrays.
+    `is_rich` adds decimals and arrays; `events` is how many kinds of events there are.
     """
 
     record_bytes: int
@@ -27,6 +27,7 @@ class Input:
     arrivals_per_second: int = 10_000
     ascii_only: bool = True
     is_rich: bool = False
+    events: int = 1
 
     def lines(self) -> Iterator["Line"]:
         """Messages of the protocol until all records are out; sequence numbers and arrival times ascend."""
@@ -59,11 +60,14 @@ def number_sum(records: int) -> int:
     return records * _FIRST_NUMBER + records * (records - 1) // 2
 
 
-def payload(index: int, size: int, *, ascii_only: bool = True, is_rich: bool = False) -> bytes:
+def payload(
+    index: int, size: int, *, ascii_only: bool = True, is_rich: bool = False, events: int = 1
+) -> bytes:
     """A player log of `size` bytes with a `number` that only payloads of the same place in a message share."""
     player = f"{index * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128:032x}"
     moment = f"2023-11-14T{index // 3600 % 24:02}:{index // 60 % 60:02}:{index % 60:02}.{index % 1000:03}Z"
-    head = f'{{"player_id":"{player}","time":"{moment}","number":{_FIRST_NUMBER + index},"event":"level_up"'
+    event = f"level_up_{index % events}" if events > 1 else "level_up"
+    head = f'{{"player_id":"{player}","time":"{moment}","number":{_FIRST_NUMBER + index},"event":"{event}"'
     if is_rich:
         head += (
             f',"price":{index % 100}.50,"balance":"-{index * 7919}.123456789","tags":["daily","level-{index % 60}"]'
@@ -121,7 +125,13 @@ def _template(wanted: Input, records: int) -> bytes:
 
 
 def _payload(wanted: Input, index: int) -> bytes:
-    return payload(index, wanted.record_bytes, ascii_only=wanted.ascii_only, is_rich=wanted.is_rich)
+    return payload(
+        index,
+        wanted.record_bytes,
+        ascii_only=wanted.ascii_only,
+        is_rich=wanted.is_rich,
+        events=wanted.events,
+    )
 
 
 def _placed(template: bytes, message: int, arrival_ms: int) -> bytes:

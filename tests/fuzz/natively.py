@@ -23,6 +23,7 @@ C_TARGETS: Mapping[str, str] = {
     "messages": "messages.c: parse_records, at once and in pieces",
     "write_rows": "rows.c: rows of insertAll",
     "find_rows": "columns.c: rows of `row = log`, and times",
+    "find_groups": "routes.c: records by the values that keys name",
     "write_typed": "typed_columns.c: rows of `row = fields`",
 }
 """As c/targets.c has them."""

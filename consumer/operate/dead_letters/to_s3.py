@@ -10,6 +10,7 @@ from isal import isal_zlib
 
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import SetupError
+from consumer.domain.object_names import parse_object_name
 from consumer.operate.dead_letters.destination import Ready, SaveParcel, chunk_of
 from consumer.operate.dead_letters.letters import Letter, Unreadable
 from consumer.operate.dead_letters.merged_object import Addition, MergedObject
@@ -106,11 +107,10 @@ class S3Destination:
 
 def chunk_name(source: str, letter: Letter) -> str:
     """Of the chunk that a dead-letter object was written for, from the object's key. Raises SetupError."""
-    head, tail = f"{letter.stream}-{letter.shard}-", ".ndjson.gz"
-    name = source.rpartition("/")[2]
-    if not (name.startswith(head) and name.endswith(tail)):
+    name = parse_object_name(source)
+    if name is None or name.stem != f"{letter.stream}-{letter.shard}":
         raise SetupError(f"{source} is no name of an object of dead letters", setting="deadletter.prefix")
-    return name[len(head) : -len(tail)]
+    return f"{name.first}-{name.records}"
 
 
 def _addition(entry: Entry, number: int) -> Addition:

@@ -9,7 +9,7 @@ BigQuery's JSON columns keep the first.
 
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -87,6 +87,10 @@ class FieldReader:
                 pass
         return self._read(payloads, found)
 
+    def spans(self, payloads: Sequence[bytes]) -> Iterator[Found]:
+        """Where each payload has the two values."""
+        return map(Found._make, _FOUND.iter_unpack(memoryview(self._find(payloads)).cast("B")))
+
     def _read(
         self, payloads: Sequence[bytes], found: "array[int]"
     ) -> tuple[list[Fields | None], list[Rejection]]:
@@ -149,8 +153,10 @@ class FieldReader:
 
 def _texts_decoder(key_field: str | None, time_field: str) -> Callable[[bytes], Any] | None:
     """From payloads to objects like Fields, where both fields are texts or missing; None where a name has characters
-    that no setting allows."""
+    that are unusual in one, or where both are one."""
     if key_field is None or not (key_field.isidentifier() and time_field.isidentifier()):
+        return None
+    if key_field == time_field:
         return None
     names = {"key": key_field, "time": time_field}
     shape = msgspec.defstruct(

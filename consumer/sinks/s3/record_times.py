@@ -33,7 +33,7 @@ class RecordTimes:
             newest_day=_day(b"9999-12-31"),
         )
 
-    def times_ms(self, records: Records) -> Sequence[int]:
+    def times_ms(self, records: Records) -> "array[int]":
         """Of each of them, in milliseconds since the epoch."""
         times = array("q", records.arrivals())
         unsure: Sequence[int] = range(len(times)) if self._native is None else self._found(records, times)

@@ -1,7 +1,8 @@
-"""S3: one gzip NDJSON object a chunk and partition, under a key that fixes its content (I2)."""
+"""S3: one gzip NDJSON object a chunk and path, under a key that fixes its content (I2)."""
 
+import datetime
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,13 +11,18 @@ from isal import isal_zlib
 from consumer.domain.chunks import Chunk
 from consumer.domain.columns import PART_RECORDS, Records
 from consumer.domain.dead_letters import Rejection
+from consumer.domain.object_names import object_name
 from consumer.domain.routing import PartitionPaths
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered, holds
 from consumer.sinks.json.judge import Judge
-from consumer.sinks.json.lines import GZIP_WINDOW_BITS, Lines, join_lines
+from consumer.sinks.json.lines import GZIP_WINDOW_BITS, Lines
 from consumer.sinks.json.rule import Limits
 from consumer.sinks.s3.record_times import RecordTimes
+from consumer.sinks.s3.routes import ChosenLines, KeyRoutes
+
+type _Slice = tuple[bytearray, "array[int]", Sequence[int]]
+"""Payloads with a line end after each, their sizes, and their indices in the chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class PutRequest:
 
 
 class S3Sink(Unordered):
-    """`<prefix><partition path>/<stream>-<shard>-<first sequence>[.<sub>]-<records in the chunk>.ndjson.gz`"""
+    """`<prefix><path>/<stream>-<shard>-<first sequence>[.<sub>]-<records in the chunk>.ndjson.gz`"""
 
     def __init__(
         self,
@@ -39,7 +45,9 @@ class S3Sink(Unordered):
         client: Any,
         bucket: str,
         prefix: str,
-        partition: str,
+        partition: str = "",
+        zone: datetime.tzinfo = datetime.UTC,
+        key_routes: KeyRoutes | None = None,
         object_stem: str,
         compression_level: int,
         validate_json: bool,
@@ -47,12 +55,14 @@ class S3Sink(Unordered):
         record_times: RecordTimes | None = None,
         put_options: Mapping[str, str] | None = None,
     ) -> None:
-        """`object_stem` is `<stream>-<shard>`; JSON may have `max_depth` levels; `record_times` None partitions by
+        """`partition` and its `zone` choose the path, unless there are `key_routes`. `object_stem` is
+        `<stream>-<shard>`; JSON may have `max_depth` levels; `record_times` None partitions by
         arrival; `put_options` are further arguments of PutObject (storage class, encryption)."""
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
-        self._paths = PartitionPaths(partition)
+        self._paths = PartitionPaths(partition, zone)
+        self._key_routes = key_routes
         self._stem = object_stem
         self._level = compression_level
         self._lines = Lines(Judge(Limits(max_depth=max_depth)), validate_json=validate_json)
@@ -62,12 +72,13 @@ class S3Sink(Unordered):
     def prepare(self, chunk: Chunk) -> Prepared[PutRequest]:
         requests: list[PutRequest] = []
         rejections: list[Rejection] = []
-        groups = self._paths.group(self._times_ms(chunk.records))
+        groups, lines = self._grouped(chunk.records)
         for path, chosen in sorted(groups.items()):
-            key = f"{self._prefix}{path}{self._stem}-{chunk.name}.ndjson.gz"
-            request = self._request(key, chunk.records, chosen, rejections)
-            if request.records:
-                requests.append(request)
+            key = f"{self._prefix}{path}{object_name(self._stem, chunk.name)}"
+            slices = _slices(chunk.records) if chosen is None else _chosen_slices(lines, chosen)
+            body, written = self._body(slices, rejections)
+            if written:
+                requests.append(PutRequest(key, body, written, chosen))
         rejections.sort(key=lambda rejection: rejection.index)
         unread = None if self._record_times is None else self._record_times.unread.take()
         return Prepared(requests, rejections, may_release_records=not rejections, unread=unread)
@@ -98,10 +109,15 @@ class S3Sink(Unordered):
     def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[PutRequest]:
         return Prepared((), rejections)  # what is not JSON stays so
 
-    def _request(
-        self, key: str, records: Records, chosen: Sequence[int] | None, rejections: list[Rejection]
-    ) -> PutRequest:
-        """The object of the records at these indices, or of all; those that have no line in it go to `rejections`.
+    def _grouped(self, records: Records) -> tuple[Mapping[str, Sequence[int] | None], ChosenLines]:
+        """Indices of records by path, None for those of all."""
+        times_ms = self._times_ms(records)
+        if self._key_routes is not None:
+            return self._key_routes.group(records, times_ms)
+        return self._paths.group(times_ms), ChosenLines(records)
+
+    def _body(self, slices: Iterable[_Slice], rejections: list[Rejection]) -> tuple[bytearray, int]:
+        """The object of these records, and how many have a line in it; the others go to `rejections`.
 
         The compressor is given part by part, and these are cut by number of records, so that the same records are
         the same bytes, whenever and by whomever they are written: how its input is cut shows in its output. Within a
@@ -110,23 +126,19 @@ class S3Sink(Unordered):
         compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, GZIP_WINDOW_BITS)
         body = bytearray()
         lines = 0
-        for text, sizes, places in _slices(records) if chosen is None else _chosen_slices(records, chosen):
+        for text, sizes, places in slices:
             lines += len(sizes)
             for piece, found in self._lines.of(text, sizes):
                 body += compressor.compress(piece)
                 rejections += [replace(each, index=places[each.index]) for each in found]
                 lines -= len(found)
         body += compressor.flush()
-        return PutRequest(key, body, lines, chosen)
+        return body, lines
 
-    def _times_ms(self, records: Records) -> Sequence[int]:
+    def _times_ms(self, records: Records) -> "array[int]":
         if self._record_times is None:
             return records.arrivals()
         return self._record_times.times_ms(records)
-
-
-type _Slice = tuple[bytearray, "array[int]", Sequence[int]]
-"""Payloads with a line end after each, their sizes, and their indices in the chunk."""
 
 
 def _slices(records: Records) -> Iterator[_Slice]:
@@ -136,8 +148,7 @@ def _slices(records: Records) -> Iterator[_Slice]:
         start += len(part)
 
 
-def _chosen_slices(records: Records, chosen: Sequence[int]) -> Iterator[_Slice]:
+def _chosen_slices(lines: ChosenLines, chosen: Sequence[int]) -> Iterator[_Slice]:
     for start in range(0, len(chosen), PART_RECORDS):
         places = chosen[start : start + PART_RECORDS]
-        payloads = records.payloads(places)
-        yield bytearray(join_lines(payloads)), array("I", map(len, payloads)), places
+        yield *lines.at(places), places

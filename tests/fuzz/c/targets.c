@@ -2,7 +2,7 @@
  * sanitizers see any byte read or written beside them, and looks at what the answers have to have in common. Aborts, with
  * a line that says why, where something is not as it should be.
  *
- * FUZZ_TARGET names what is fuzzed: json, base64, messages, write_rows, find_rows or write_typed. The input of `messages`
+ * FUZZ_TARGET names what is fuzzed: json, base64, messages, write_rows, find_rows, find_groups or write_typed. The input of `messages`
  * is a line of the KCL's, that of `base64` a text; all others take payloads with SEPARATOR in between.
  */
 #include "targets.h"
@@ -16,6 +16,7 @@
 #include "columns.c"
 #include "fields.c"
 #include "messages.c"
+#include "routes.c"
 #include "rows.c"
 
 void index_columns(row_schema *);
@@ -429,6 +430,41 @@ static void fuzz_find_rows(const byte *data, uint64_t size) {
     freed(&columns);
 }
 
+/* routes.c */
+
+static void fuzz_find_groups(const byte *data, uint64_t size) {
+    record_columns columns = exact(columns_of(data, size));
+    row_rules pairs[2] = {some_rules(), some_rules()};
+    uint64_t most = 1 + below(8), slots = 16, fields = 2 * (1 + below(2));
+    route_groups groups = {pairs, fields / 2, 60000, room(most * sizeof(route_group)), most, 0,
+                           calloc(slots, sizeof(uint32_t)), slots - 1};
+    uint32_t *numbers = room(4 * columns.count), *sizes = room(4 * columns.count), *chosen = room(4 * columns.count);
+    const byte **payloads = room(8 * columns.count);
+    find_groups(&groups, &columns, 0, columns.arrivals, numbers, payloads);
+    check(groups.count <= most, "no more groups than there is room for");
+    for (uint32_t index = 0; index < columns.count; index++) {
+        chosen[index] = index;
+        if (numbers[index] == UINT32_MAX) continue;
+        check(numbers[index] < groups.count, "a number is that of a group");
+        const route_group *group = &groups.groups[numbers[index]];
+        check(group->first <= index, "a group begins with its first record");
+        for (uint64_t field = 0; field < fields; field++) {
+            const byte *payload = payloads[group->first];
+            span value = group->values[field];
+            check(value.begin >= payload && value.begin + value.size <= payload + columns.sizes[group->first],
+                  "a value stands in its record");
+        }
+    }
+    uint64_t total = measure_lines(columns.sizes, chosen, columns.count, sizes);
+    check(total == columns.text_bytes, "all lines are the whole text");
+    byte *out = room(total);
+    copy_lines(payloads, columns.sizes, chosen, columns.count, out);
+    check(!total || !memcmp(out, columns.text, total), "lines are copied as they are");
+    free(out), free(numbers), free(sizes), free(chosen), free((void *)payloads), free(groups.groups), free(groups.slots);
+    forget_rules(&pairs[0]), forget_rules(&pairs[1]);
+    freed(&columns);
+}
+
 static const struct {
     const char *name;
     column_type type;
@@ -574,7 +610,8 @@ static const struct {
     void (*run)(const byte *data, uint64_t size);
 } TARGETS[] = {
     {"json", fuzz_json},           {"base64", fuzz_base64},       {"messages", fuzz_messages},
-    {"write_rows", fuzz_write_rows}, {"find_rows", fuzz_find_rows}, {"write_typed", fuzz_write_typed},
+    {"write_rows", fuzz_write_rows}, {"find_rows", fuzz_find_rows}, {"find_groups", fuzz_find_groups},
+    {"write_typed", fuzz_write_typed},
     {"example", fuzz_example},
 };
 

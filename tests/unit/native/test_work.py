@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from consumer.domain.columns import Records
+from consumer.domain.key_templates import KeyTemplate
 from consumer.native import library
 from consumer.settings.schema import Column
 from consumer.shard.kcl import message_parser
@@ -30,6 +31,7 @@ from consumer.sinks.json.fields import FieldReader
 from consumer.sinks.json.judge import Judge
 from consumer.sinks.json.rule import BIGQUERY
 from consumer.sinks.s3.record_times import RecordTimes
+from consumer.sinks.s3.routes import KeyRoutes
 from tests.unit.builders import record
 from tests.unit.native.compilers import compiled, compiler_with
 from tests.unit.native.messages import RECORD, as_line, as_message
@@ -151,6 +153,12 @@ def times(payload: bytes) -> object:
     )
 
 
+def routed(payload: bytes) -> object:
+    template = KeyTemplate("{k}/{integer_array}", stream="logs", shard=SHARD)
+    records = Records.of([record(payload)])
+    return KeyRoutes(template, most=1, max_depth=500).group(records, records.arrivals())
+
+
 def inserted(shape: RowShape) -> Callable[[bytes], object]:
     def made(payload: bytes) -> object:
         own: RowEncoder = encoder(shape)
@@ -223,6 +231,7 @@ TASKS: dict[str, Callable[[bytes], object]] = {
     "read_fields": read,
     "json_lines": lines,
     "find_times": times,
+    "find_groups": routed,
     "insertAll, row=log": inserted(log_row()),
     "insertAll, row=fields": inserted(fields_row()),
     "storage_write, row=log": log_rows,

@@ -92,6 +92,14 @@ def test_a_record_goes_where_its_own_time_files_it() -> None:
     assert gzip.decompress(world.s3.body(key)).splitlines() == [date(deep(2))]
 
 
+def test_a_record_goes_where_its_own_fields_file_it() -> None:
+    world = World([[b'{"n":1}', deep(2)]])
+    mend = "--transform=tests.unit.operate.mend:date"
+    assert world.run("redrive", "--yes", "--set=s3.key_template=t={time}/n={n|none}", mend)[0] == 0
+    [key] = [key for key in world.delivered() if "/t=2020-02-03T04%3A05%3A06Z/n=2/logs-" in key]
+    assert gzip.decompress(world.s3.body(key)).splitlines() == [date(deep(2))]
+
+
 def test_what_is_refused_again_is_kept_with_the_new_reason_beside_the_old_one() -> None:
     world = World([[deep(1, 2000), b"oops", b"fail", deep(2)]])
     code, _ = world.run("redrive", "--yes", MEND)
