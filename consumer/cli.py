@@ -33,6 +33,7 @@ COMMANDS = {
     "status": Command("show how an application fares on all hosts", "consumer.cli:status"),
     "health": Command("ask the daemons that run here", "consumer.daemon.commands.health:health_main"),
     "deadletters": Command("list, redrive or discard dead letters", "consumer.cli:deadletters"),
+    "tap": Command("show a sample of the records that pass, and where they go", "consumer.cli:tap"),
     "pause": Command("let an application take no more records", "consumer.cli:pause"),
     "resume": Command("let a paused application go on", "consumer.cli:resume"),
     "reconcile": Command("compare what S3 and BigQuery hold", "consumer.cli:reconcile"),
@@ -79,6 +80,12 @@ def deadletters(arguments: Sequence[str]) -> int:
     from consumer.operate.dead_letters.command import deadletters_main
 
     return deadletters_main(arguments, find_embedded=_find_embedded)
+
+
+def tap(arguments: Sequence[str]) -> int:
+    from consumer.operate.tap.command import tap_main
+
+    return tap_main(arguments, find_embedded=_find_embedded)
 
 
 def pause(arguments: Sequence[str]) -> int:

@@ -3,11 +3,12 @@
 import argparse
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from consumer.operate.errors import Refused
 
-_AGO = re.compile(r"([0-9]{1,9})(s|m|h|d|w)").fullmatch
+_SPAN = re.compile(r"([0-9]{1,9})(s|m|h|d|w)").fullmatch
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 type Moment = Callable[[datetime], datetime]
@@ -16,9 +17,8 @@ type Moment = Callable[[datetime], datetime]
 
 def moment(text: str) -> Moment:
     """The type of a command's option: `2026-01-31T12:00Z` (UTC without a zone), or `2h`, `3d` and so on before now."""
-    ago = _AGO(text)
-    if ago:
-        return _before(timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
+    if _SPAN(text):
+        return _before(duration(text))
     try:
         meant = datetime.fromisoformat(text)
     except ValueError:
@@ -27,6 +27,15 @@ def moment(text: str) -> Moment:
         ) from None
     fixed = meant.replace(tzinfo=UTC) if meant.tzinfo is None else meant.astimezone(UTC)
     return lambda now: fixed
+
+
+def duration(text: str) -> timedelta:
+    """The type of a command's option: `30s`, `5m`, `2h` and so on."""
+    found = _SPAN(text)
+    with suppress(OverflowError):
+        if found:
+            return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    raise argparse.ArgumentTypeError(f'"{text}" is no time: write 30s, 5m or 2h (s, m, h, d, w)')
 
 
 def _before(distance: timedelta) -> Moment:

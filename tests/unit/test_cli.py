@@ -51,6 +51,7 @@ def test_every_command_has_an_entry_point() -> None:
         "health",
         "status",
         "deadletters",
+        "tap",
         "pause",
         "resume",
         "reconcile",

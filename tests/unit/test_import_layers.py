@@ -44,6 +44,7 @@ NARROWED: dict[tuple[str, str], frozenset[str]] = {
     ("consumer.operate", "consumer.daemon"): frozenset(
         {
             "consumer.daemon.commands.arguments",
+            "consumer.daemon.commands.running",
             "consumer.daemon.errors",
             "consumer.daemon.metrics",
             "consumer.daemon.prepare",
