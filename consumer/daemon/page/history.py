@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from consumer.daemon.page.told import Shard, Told
-from consumer.daemon.page.verdict import verdict_of
+from consumer.daemon.page.verdict import ranked_reasons, verdict_of
 
 SECONDS = 900.0
 STEP_SECONDS = 5.0
@@ -122,8 +122,7 @@ class History:
         state = verdict_of(told).state
         if state != self._state:
             if self._state is not None:
-                reason = f": {told.reasons[0]}" if told.reasons else ""
-                self._happened(told, f"{state}{reason}")
+                self._happened(told, ": ".join([state, *ranked_reasons(told)[:1]]))
             self._state = state
         if told.jvm.pid not in (None, self._jvm):
             again = f", start {told.jvm.restarts + 1}" if told.jvm.restarts else ""

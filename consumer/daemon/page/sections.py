@@ -11,7 +11,7 @@ from consumer.daemon.page.chart import chart, spark
 from consumer.daemon.page.history import SECONDS, STEP_SECONDS, History, Limits, Point
 from consumer.daemon.page.markup import Markup, html, join, masked
 from consumer.daemon.page.told import Shard, Told
-from consumer.daemon.page.verdict import Tone, state_of, verdict_of
+from consumer.daemon.page.verdict import Tone, ranked_reasons, state_of, verdict_of
 from consumer.settings import Settings
 from consumer.settings.kcl_table import KCL_KEYS
 from consumer.settings.model import DEFAULT_ORIGIN
@@ -160,7 +160,7 @@ _ELSEWHERE = (": trying again: ", " dead letters (")
 
 
 def _reasons(told: Told) -> Markup:
-    said = [(Tone.ILL, reason) for reason in told.reasons]
+    said = [(Tone.ILL, reason) for reason in ranked_reasons(told)]
     said += [(Tone.WATCH, note) for note in told.notes if not any(one in note for one in _ELSEWHERE)]
     if told.jvm.last_error is not None:
         error = told.jvm.last_error

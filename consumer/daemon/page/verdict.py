@@ -8,6 +8,8 @@ from enum import StrEnum
 from consumer.daemon.page.amounts import duration, number
 from consumer.daemon.page.told import Shard, Told
 
+CATCHING_UP = "catching up"
+
 
 class Tone(StrEnum):
     """How a state looks: a mark and a colour."""
@@ -102,6 +104,13 @@ _UNPREPARED = Verdict(
     todo="The log says what is waited for, and bin/check asks for everything at once.",
     runbook="preparing",
 )
+_REFUSED = Verdict(
+    state="setup-blocked",
+    tone=Tone.WATCH,
+    says="The backend refuses what someone has to mend. Nothing is lost: it is tried again until then.",
+    todo="Mend what the error below names: a permission, a bucket or a table.",
+    runbook="waiting",
+)
 _RESTARTING = Verdict(
     state="restarting",
     tone=Tone.ILL,
@@ -132,14 +141,25 @@ _PAUSED = Verdict(
 
 VERDICTS = (
     *(kind.verdict for kind in _KINDS),
-    *(_OTHER, _PREPARING, _BLOCKED, _UNPREPARED, _RESTARTING, _DRAINING, DOWN, _PAUSED),
+    *(_OTHER, _PREPARING, _BLOCKED, _UNPREPARED, _REFUSED, _RESTARTING, _DRAINING, DOWN, _PAUSED),
 )
 
 
 def verdict_of(told: Told) -> Verdict:
-    """Of a daemon, with the word that it has for itself."""
+    """Of a daemon, with the word that it has for itself, unless that is "lagging" of one that catches up."""
     verdict = _verdict_of(told)
-    return verdict if told.state is None else replace(verdict, state=told.state)
+    if told.state is None or verdict.state == CATCHING_UP:
+        return verdict
+    return replace(verdict, state=told.state)
+
+
+def ranked_reasons(told: Told) -> list[str]:
+    """What is wrong with a daemon; what its verdict is about comes first."""
+    return sorted(told.reasons, key=_rank) if told.phase == "running" else list(told.reasons)
+
+
+def _rank(reason: str) -> int:
+    return next((place for place, kind in enumerate(_KINDS) if kind.told in reason), len(_KINDS))
 
 
 def _verdict_of(told: Told) -> Verdict:
@@ -162,11 +182,13 @@ def _well(told: Told) -> Verdict:
         return Verdict(
             state="running", tone=Tone.WELL, says="All is well. This worker has no shard: others read them."
         )
+    if told.state == _BLOCKED.state:
+        return _REFUSED
     many = "1 shard is" if len(told.shards) == 1 else f"{number(len(told.shards))} shards are"
     if any(shard.catching_up for shard in told.shards):
         behind = duration(told.freshness_seconds or 0)
         return Verdict(
-            state="catching up",
+            state=CATCHING_UP,
             tone=Tone.WATCH,
             says=f"All is well: {behind} behind, and catching up.",
         )
@@ -189,5 +211,7 @@ def state_of(told: Told, shard: Shard) -> tuple[str, Tone]:
     if shard.retrying is not None:
         return "retrying", Tone.WATCH
     if shard.catching_up:
-        return "catching up", Tone.WATCH
+        return CATCHING_UP, Tone.WATCH
+    if shard.condition == "paused":
+        return shard.condition, Tone.WATCH
     return shard.condition or shard.state, Tone.WELL

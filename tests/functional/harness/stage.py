@@ -31,7 +31,7 @@ class Look:
     at: float
     code: int | None = None
     state: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
     def value(self, metric: str) -> float:
         """Of a series, or without labels the sum of all that the metric has."""
@@ -68,7 +68,7 @@ class Stage:
         *,
         backend: Backend,
         settings: Mapping[str, str],
-        environment: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.jvm: ToldJvm
@@ -83,7 +83,7 @@ class Stage:
         self.daemon = Daemon.supervised(
             self.jvms.java,
             *(f"{key}={value}" for key, value in self.settings.items()),
-            **{**_AWS, "BACKEND": backend, "LOG": "json", **self.jvms.environment, **environment},
+            **{**_AWS, "BACKEND": backend, "LOG": "json", **self.jvms.environment, **(environment or {})},
         )
 
     def __enter__(self) -> Self:

@@ -102,14 +102,17 @@ class Text(HTMLParser):
         (told(shard(), reasons=("shardId-0: … and the shard does not catch up: …",)), "lagging", Tone.ILL),
         (told(shard(), reasons=("shardId-0: something else",)), "unwell", Tone.ILL),
         (told(shard(catching_up=True)), "catching up", Tone.WATCH),
+        (told(shard(catching_up=True), state="lagging"), "catching up", Tone.WATCH),
         (told(shard(), state="paused"), "paused", Tone.WATCH),
+        (told(shard(retrying="403", catching_up=True), state="setup-blocked"), "setup-blocked", Tone.WATCH),
         (told(shard(retrying="503")), "running", Tone.WATCH),
     ],
 )
 def test_each_state_has_its_word_and_what_to_do(current: Told, state: str, tone: Tone) -> None:
     verdict = verdict_of(current)
     assert (verdict.state, verdict.tone) == (state, tone)
-    assert bool(verdict.todo) is (tone is Tone.ILL or state == "paused" or "tried again" in verdict.says)
+    acts = tone is Tone.ILL or state in ("paused", "setup-blocked")
+    assert bool(verdict.todo) is (acts or "tried again" in verdict.says)
     page = sections(view(current))
     headline = Text(page["headline"]).seen
     assert state in headline
@@ -122,6 +125,19 @@ def test_of_several_troubles_the_one_that_only_a_person_ends_is_told() -> None:
     assert verdict_of(current).state == "held"
 
 
+def test_what_the_verdict_is_about_stands_first_and_is_what_happened() -> None:
+    reasons = ("shardId-0: a record has waited for 9 s", "shardId-0: not read for 9 s: no worker", "x")
+    current = told(shard(), reasons=reasons, state="stuck")
+    shown = Text(sections(view(current))["reasons"]).seen
+    assert shown.index("not read for") < shown.index("has waited") < shown.index("x", shown.index("waited"))
+    history = History(LIMITS)
+    history.saw(told(shard(), at=NOW - 5))
+    history.saw(current)
+    assert history.happenings[-1].text == "stuck: shardId-0: not read for 9 s: no worker"
+    restarting = told(shard(), phase="restarting", reasons=("the JVM has ended", reasons[0]))
+    assert Text(sections(view(restarting))["reasons"]).seen.startswith("✕ the JVM has ended")
+
+
 def test_the_state_of_a_shard_is_its_own() -> None:
     ill, well = shard("shardId-1"), shard("shardId-11", retrying=None)
     current = told(ill, well, reasons=("shardId-1: a record has waited for 9 s",))
@@ -129,6 +145,7 @@ def test_the_state_of_a_shard_is_its_own() -> None:
     assert state_of(current, well) == ("running", Tone.WELL)
     assert state_of(current, shard("shardId-2", retrying="503")) == ("retrying", Tone.WATCH)
     assert state_of(current, shard("shardId-2", catching_up=True)) == ("catching up", Tone.WATCH)
+    assert state_of(current, shard("shardId-2", condition="paused")) == ("paused", Tone.WATCH)
     assert state_of(current, shard("shardId-2", state="draining")) == ("draining", Tone.WELL)
 
 
