@@ -365,8 +365,8 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """`bin/demo --keep`, and the address of the page of each backend. Its stack ends with the block."""
+def demo(folder: Path) -> Iterator[dict[str, str]]:
+    """The addresses of the pages of a `bin/demo --keep` that runs within the block, by backend."""
     process = subprocess.Popen(
         ["bin/demo", "--keep", "--records", "60000"],
         cwd=PROJECT_ROOT,
@@ -381,19 +381,22 @@ def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]
         said = next(line for line in process.stderr if "their status pages" in line)
         reading = threading.Thread(target=process.stderr.read)
         reading.start()
-        pages = {backend: url for url, backend in re.findall(r"(http://\S+/) \((\w+)\)", said)}
-        yield process, pages
+        yield {backend: url for url, backend in re.findall(r"(http://\S+/) \((\w+)\)", said)}
     finally:
         process.terminate()
-        out, _ = process.communicate(timeout=_SECONDS)
+        assert process.stdout is not None
+        out = process.stdout.read()
         reading.join()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
         if kept := re.search(r"stop it by: kill (\d+)", out):
             os.kill(int(kept[1]), signal.SIGTERM)
 
 
 def test_the_figures_of_a_demo_move(tmp_path: Path, browser: Browser) -> None:
     browser.look(width=1280)
-    with demo(tmp_path) as (process, pages):
+    with demo(tmp_path) as pages:
         assert set(pages) == {"s3", "bigquery"}
         for url in pages.values():
             until(lambda url=url: answers(url))  # type: ignore[misc]
@@ -403,7 +406,6 @@ def test_the_figures_of_a_demo_move(tmp_path: Path, browser: Browser) -> None:
                 shown = browser.text(part)
                 until(lambda part=part, shown=shown: browser.text(part) != shown)  # type: ignore[misc]
         look_at(browser, "demo")
-        assert process.wait(_SECONDS) == 0
 
 
 def answers(url: str) -> bool:
