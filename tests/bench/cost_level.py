@@ -59,26 +59,34 @@ class Case:
 
 
 _COMPRESSION = {name: {"bigquery.compression": name} for name in ("none", "gzip")}
-CASES = [
-    Case(name="s3", backend="s3"),
-    Case(name="insert_all", backend="bigquery", variants=_COMPRESSION),
-    Case(
-        name="storage_write",
-        backend="bigquery",
-        settings={"bigquery.method": "storage_write"},
-        variants=_COMPRESSION,
-    ),
-    Case(
-        name="load",
-        backend="bigquery",
-        settings={
-            "bigquery.method": "load",
-            "chunk.window": "60s",
-            "chunk.max_bytes": "64MiB",
-            "delivery.max_in_flight_bytes": "256MiB",
-        },
-    ),
-]
+_COLUMNS = {"bigquery.row": "fields", "bigquery.schema_file": "properties/player_log.schema.json"}
+"""A column for each field of the generated logs, RECORDs among them."""
+
+_METHODS: Mapping[str, Mapping[str, str]] = {
+    "insert_all": {"bigquery.method": "insert_all"},
+    "storage_write": {"bigquery.method": "storage_write"},
+    "load": {
+        "bigquery.method": "load",
+        "chunk.window": "60s",
+        "chunk.max_bytes": "64MiB",
+        "delivery.max_in_flight_bytes": "256MiB",
+    },
+}
+
+
+def _cases(method: str) -> Iterator[Case]:
+    """Of both shapes of rows; a load job's file is always compressed."""
+    variants = {"": {}} if method == "load" else _COMPRESSION
+    for shape, columns in (("", {}), (", fields", _COLUMNS)):
+        yield Case(
+            name=method + shape,
+            backend="bigquery",
+            settings={**_METHODS[method], **columns},
+            variants=variants,
+        )
+
+
+CASES = [Case(name="s3", backend="s3"), *(case for method in _METHODS for case in _cases(method))]
 
 
 def measure(
@@ -89,8 +97,8 @@ def measure(
     Raises BenchError when a record is not delivered, or twice.
     """
     rows = []
-    for case in cases:
-        rows += list(_measured(case, records, seconds, folder / case.name, say))
+    for number, case in enumerate(cases):
+        rows += list(_measured(case, records, seconds, folder / str(number), say))
     return rows
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from consumer.local.bill import prices
 from consumer.local.bill.invoice import TOKEN_BYTES
+from consumer.local.child import ROOT
+from consumer.settings import load
 from tests.bench import cost_report
-from tests.bench.cost_level import RATE, SHARDS, messages
+from tests.bench.cost_level import CASES, RATE, SHARDS, Case, messages
 
 TABLE = prices.load()
 ROWS: list[dict[str, Any]] = [
@@ -49,6 +51,19 @@ def test_records_come_as_densely_as_those_of_one_shard_of_the_stream() -> None:
     assert {later - earlier for earlier, later in pairwise(arrivals)} == {1000 * SHARDS // RATE}
     size = sum(len(base64.b64decode(record["data"])) for record in records)
     assert size == sum(payload_bytes for _, payload_bytes in messages(1200))
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.backend == "bigquery"], ids=lambda case: case.name
+)
+def test_a_case_is_of_the_method_and_shape_that_it_is_named_after(case: Case) -> None:
+    """Whatever properties/bigquery.properties chooses."""
+    places = {"streamName": "s", "bigquery.project": "project", "deadletter.bucket": "bucket"}
+    file = ROOT / "properties" / "bigquery.properties"
+    settings = load("bigquery", file=file, overrides={**places, **case.settings})
+    method, _, shape = case.name.partition(", ")
+    assert settings.text("bigquery.method") == method
+    assert settings.text("bigquery.row") == (shape or "log")
 
 
 def test_an_invoice_takes_bytes_by_record_and_leases_by_the_clock() -> None:
