@@ -11,8 +11,8 @@ from botocore.exceptions import ReadTimeoutError
 
 from consumer.domain.errors import TransientError
 from consumer.settings.schema import Column
+from consumer.sinks.bigquery.arrow_rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, StorageCode
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.http.connection import Answer
 from tests.contract.reading import Cells, read_arrow, read_json, read_lines, read_row, with_json
 from tests.unit.sinks.bigquery.load.fake_google import FakeGoogle, error

@@ -17,6 +17,8 @@ from consumer.domain.records import Record
 from consumer.native import library
 from consumer.settings.schema import Column
 from consumer.sinks.base import Outcome, Prepared, Sink
+from consumer.sinks.bigquery.arrow_rows.build import row_maker
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.insert_all.dry_run import DryRun
 from consumer.sinks.bigquery.insert_all.requests import RequestLimits
 from consumer.sinks.bigquery.insert_all.sink import BigQuerySink
@@ -26,8 +28,6 @@ from consumer.sinks.bigquery.load.sink import LoadSink
 from consumer.sinks.bigquery.rows.build import row_encoder
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES, Wrapping
-from consumer.sinks.bigquery.storage_write.rows.build import row_maker
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from consumer.sinks.bigquery.table_check import sample_record
 from consumer.sinks.s3.record_times import RecordTimes

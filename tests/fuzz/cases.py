@@ -11,13 +11,13 @@ from unittest.mock import Mock
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.settings.schema import Column
+from consumer.sinks.bigquery.arrow_rows.build import row_maker
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.insert_all.requests import RequestLimits
 from consumer.sinks.bigquery.insert_all.sink import BigQuerySink
 from consumer.sinks.bigquery.load.sink import LoadSink
 from consumer.sinks.bigquery.rows.build import row_encoder
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES
-from consumer.sinks.bigquery.storage_write.rows.build import row_maker
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from consumer.sinks.s3.record_times import RecordTimes
 from consumer.sinks.s3.sink import S3Sink

@@ -122,7 +122,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "rich": frozenset({"consumer.daemon.commands.status_screen"}),
     "pyarrow": frozenset(
         {
-            "consumer.sinks.bigquery.storage_write.rows.cells",
+            "consumer.sinks.bigquery.arrow_rows.cells",
             "consumer.local.bigquery",
             "consumer.local.limits.storage_write",
             "consumer.local.bill.appends",

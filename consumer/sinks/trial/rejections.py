@@ -8,8 +8,8 @@ from consumer.domain.columns import PART_RECORDS, Records
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.domain.records import Record
 from consumer.settings import Settings
-from consumer.sinks.bigquery.storage_write.rows.build import row_maker
-from consumer.sinks.bigquery.storage_write.rows.rules import rules_of
+from consumer.sinks.bigquery.arrow_rows.build import row_maker
+from consumer.sinks.bigquery.arrow_rows.rules import rules_of
 from consumer.sinks.build import ShardContext, sink_module
 from consumer.sinks.s3.build import sink_of
 

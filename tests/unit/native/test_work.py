@@ -21,12 +21,12 @@ from consumer.native import library
 from consumer.settings.schema import Column
 from consumer.shard.kcl import message_parser
 from consumer.shard.kcl.message_parser import MessageParser
+from consumer.sinks.bigquery.arrow_rows.fields_rows import FieldsRows
+from consumer.sinks.bigquery.arrow_rows.log_rows import LogRows
+from consumer.sinks.bigquery.arrow_rows.typed_columns import TypedSchema
 from consumer.sinks.bigquery.insert_all.c_rows import RowWriter
 from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.rows.shapes import RowShape
-from consumer.sinks.bigquery.storage_write.rows.fields_rows import FieldsRows
-from consumer.sinks.bigquery.storage_write.rows.log_rows import LogRows
-from consumer.sinks.bigquery.storage_write.rows.typed_columns import TypedSchema
 from consumer.sinks.json.fields import FieldReader
 from consumer.sinks.json.judge import Judge
 from consumer.sinks.json.rule import BIGQUERY

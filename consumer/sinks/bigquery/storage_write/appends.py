@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from consumer.domain.records import Position
+from consumer.sinks.bigquery.arrow_rows.log_rows import Rows
 from consumer.sinks.bigquery.storage_write.positions import Counts, Stream
-from consumer.sinks.bigquery.storage_write.rows.log_rows import Rows
 
 
 @dataclass(slots=True)

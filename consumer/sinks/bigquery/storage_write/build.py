@@ -7,10 +7,10 @@ from consumer.sinks.aws import dynamodb_client
 from consumer.sinks.bigquery.api.compression import compresses
 from consumer.sinks.bigquery.api.identity import GoogleIdentity
 from consumer.sinks.bigquery.api.token import BearerToken
+from consumer.sinks.bigquery.arrow_rows.build import row_maker
+from consumer.sinks.bigquery.arrow_rows.rules import rules_of
 from consumer.sinks.bigquery.footprint import footprint
 from consumer.sinks.bigquery.storage_write import messages  # noqa: F401 - imported before a fork
-from consumer.sinks.bigquery.storage_write.rows.build import row_maker
-from consumer.sinks.bigquery.storage_write.rows.rules import rules_of
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from consumer.sinks.bigquery.storage_write.store import DynamoPositions
 from consumer.sinks.bigquery.table_check import sample_record

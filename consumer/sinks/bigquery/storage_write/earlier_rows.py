@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from consumer.domain.records import Record
+from consumer.sinks.bigquery.arrow_rows.log_rows import RowMaker
+from consumer.sinks.bigquery.arrow_rows.rules import NEW_VERDICTS, Rules
 from consumer.sinks.bigquery.storage_write.appends import Progress
 from consumer.sinks.bigquery.storage_write.own_shard import OwnShard
-from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
-from consumer.sinks.bigquery.storage_write.rows.rules import NEW_VERDICTS, Rules
 
 
 class EarlierRows:

@@ -1,7 +1,7 @@
 """An AppendRowsRequest around rows that are large; the other messages are plain classes of messages_pb2."""
 
+from consumer.sinks.bigquery.arrow_rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.messages_pb2 import AppendRowsRequest, ArrowRecordBatch
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 
 _ArrowData = AppendRowsRequest.ArrowData
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from consumer.domain.records import Position, Record
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 
 VERSION = 2
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from consumer.domain.errors import RequestRefused
 from consumer.domain.records import Record
+from consumer.sinks.bigquery.arrow_rows.log_rows import RowMaker
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, delivery_error
-from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.table_check import table_refuses
 
 if TYPE_CHECKING:  # it needs gRPC, which starts threads: no fork may come after that

@@ -15,6 +15,9 @@ from consumer.domain.dead_letters import Rejection, ShareGuard, detail_of
 from consumer.domain.errors import SetupError, Superseded, TransientError
 from consumer.domain.records import Position, Record
 from consumer.sinks.base import Outcome, Prepared, holds
+from consumer.sinks.bigquery.arrow_rows.arrow import Batch
+from consumer.sinks.bigquery.arrow_rows.log_rows import RowMaker
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.answers import (
     CallFailed,
     Meaning,
@@ -27,9 +30,6 @@ from consumer.sinks.bigquery.storage_write.appends import Append, Lane, Progress
 from consumer.sinks.bigquery.storage_write.earlier_rows import EarlierRows
 from consumer.sinks.bigquery.storage_write.own_shard import OwnShard
 from consumer.sinks.bigquery.storage_write.positions import Gap, Stream
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
-from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.sample_appends import SampleAppends
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore, Refused
 from consumer.sinks.bigquery.storage_write.takeover import take_over

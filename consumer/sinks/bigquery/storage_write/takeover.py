@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from consumer.domain.errors import SetupError
 from consumer.domain.records import Position
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.storage_write import positions
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, Meaning, delivery_error, meaning_of
 from consumer.sinks.bigquery.storage_write.own_shard import OwnShard
 from consumer.sinks.bigquery.storage_write.positions import ShardState
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.store import SETTING, PositionStore
 
 if TYPE_CHECKING:  # it needs gRPC, which starts threads: no fork may come after that

@@ -13,13 +13,13 @@ import grpc
 
 from consumer.sinks.bigquery.api.compression import WORTH_IT_BYTES, pack
 from consumer.sinks.bigquery.api.token import BearerToken
+from consumer.sinks.bigquery.arrow_rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write import messages_pb2 as messages
 from consumer.sinks.bigquery.storage_write.answers import CallFailed
 from consumer.sinks.bigquery.storage_write.calls import Appends, Unary, check, failures
 from consumer.sinks.bigquery.storage_write.messages import append_rows
 from consumer.sinks.bigquery.storage_write.pace import Pace
 from consumer.sinks.bigquery.storage_write.packed import Packed, allow_packed
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
 from consumer.sinks.http.connection import ANSWER_BYTES
 from consumer.sinks.http.proxies import http_proxy_of
 

@@ -10,10 +10,10 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import SetupError, TransientError
 from consumer.domain.records import Record
 from consumer.settings.schema import _TYPES, Column
+from consumer.sinks.bigquery.arrow_rows.build import row_maker
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.rows.build import row_encoder
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL
-from consumer.sinks.bigquery.storage_write.rows.build import row_maker
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.table_check import TableCheck, sample_record
 from tests.unit.builders import ARRIVAL_MS
 from tests.unit.sinks.bigquery.storage_write.builders import field_rules

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from consumer.settings.schema import Column
 from consumer.settings.values import Value
-from consumer.sinks.bigquery.storage_write.rows.log_rows import RowMaker, Rows
-from consumer.sinks.bigquery.storage_write.rows.rules import VERSION, Rules
+from consumer.sinks.bigquery.arrow_rows.log_rows import RowMaker, Rows
+from consumer.sinks.bigquery.arrow_rows.rules import VERSION, Rules
 
 SHARD = "shardId-7"
 

@@ -12,11 +12,11 @@ from consumer.domain.errors import Superseded
 from consumer.domain.records import Record
 from consumer.domain.unread_times import Unread
 from consumer.settings.values import Value
+from consumer.sinks.bigquery.arrow_rows.arrow import Batch, Pieces
+from consumer.sinks.bigquery.arrow_rows.log_rows import Made, Rows
+from consumer.sinks.bigquery.arrow_rows.rules import VERSION, Rules
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, StorageCode
 from consumer.sinks.bigquery.storage_write.positions import ShardState, decode_state
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, Pieces
-from consumer.sinks.bigquery.storage_write.rows.log_rows import Made, Rows
-from consumer.sinks.bigquery.storage_write.rows.rules import VERSION, Rules
 from consumer.sinks.bigquery.storage_write.store import Generations, Refused, Taken
 
 

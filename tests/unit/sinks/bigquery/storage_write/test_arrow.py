@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.storage_write.rows.arrow import (
+from consumer.sinks.bigquery.arrow_rows.arrow import (
     Batch,
     Pieces,
     log_batch,
@@ -17,7 +17,7 @@ from consumer.sinks.bigquery.storage_write.rows.arrow import (
     micros_of,
     schema_of,
 )
-from consumer.sinks.bigquery.storage_write.rows.cells import ArrowWriter
+from consumer.sinks.bigquery.arrow_rows.cells import ArrowWriter
 from tests.unit.sinks.bigquery.storage_write.builders import SIMPLE
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)

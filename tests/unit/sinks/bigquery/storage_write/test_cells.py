@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.settings.schema import Column, parse_schema
-from consumer.sinks.bigquery.storage_write.rows.cells import ArrowWriter
-from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, RowReader
+from consumer.sinks.bigquery.arrow_rows.cells import ArrowWriter
+from consumer.sinks.bigquery.arrow_rows.reader import BadCells, RowReader
 
 UTC = datetime.UTC
 NOON = datetime.datetime(2026, 1, 2, 12, 30, 15, tzinfo=UTC)

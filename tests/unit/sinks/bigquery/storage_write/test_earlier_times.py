@@ -8,9 +8,9 @@ from consumer.domain.dead_letters import ShareGuard, ShareLimit
 from consumer.domain.errors import SetupError
 from consumer.domain.records import Position, Record
 from consumer.settings.values import Value
-from consumer.sinks.bigquery.storage_write.rows.build import row_maker
-from consumer.sinks.bigquery.storage_write.rows.earlier_times import EarlierTimes
-from consumer.sinks.bigquery.storage_write.rows.rules import NEW_VERDICTS, VERSION, Rules
+from consumer.sinks.bigquery.arrow_rows.build import row_maker
+from consumer.sinks.bigquery.arrow_rows.earlier_times import EarlierTimes
+from consumer.sinks.bigquery.arrow_rows.rules import NEW_VERDICTS, VERSION, Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from tests.unit.builders import ARRIVAL_MS, chunk_of_records
 from tests.unit.sinks.bigquery.storage_write.builders import SHARD, SIMPLE, field_rules

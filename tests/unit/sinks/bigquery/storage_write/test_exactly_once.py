@@ -21,10 +21,10 @@ from consumer.domain.unread_times import Unread
 from consumer.native import library
 from consumer.settings.values import Value
 from consumer.sinks.base import Outcome
+from consumer.sinks.bigquery.arrow_rows.arrow import Batch
+from consumer.sinks.bigquery.arrow_rows.log_rows import LogRows, Made, RowMaker, Rows
+from consumer.sinks.bigquery.arrow_rows.rules import VERSION, Rules
 from consumer.sinks.bigquery.storage_write.appends import Append
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
-from consumer.sinks.bigquery.storage_write.rows.log_rows import LogRows, Made, RowMaker, Rows
-from consumer.sinks.bigquery.storage_write.rows.rules import VERSION, Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
 

@@ -17,19 +17,19 @@ from consumer.domain.records import Record
 from consumer.native import library
 from consumer.settings.schema import Column
 from consumer.settings.values import Value
-from consumer.sinks.bigquery.storage_write.rows import finder as row_finder
-from consumer.sinks.bigquery.storage_write.rows.build import row_maker
-from consumer.sinks.bigquery.storage_write.rows.fields_rows import FieldsRows
-from consumer.sinks.bigquery.storage_write.rows.log_columns import LogColumns
-from consumer.sinks.bigquery.storage_write.rows.log_rows import (
+from consumer.sinks.bigquery.arrow_rows import finder as row_finder
+from consumer.sinks.bigquery.arrow_rows.build import row_maker
+from consumer.sinks.bigquery.arrow_rows.fields_rows import FieldsRows
+from consumer.sinks.bigquery.arrow_rows.log_columns import LogColumns
+from consumer.sinks.bigquery.arrow_rows.log_rows import (
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,
     RowMaker,
     Rows,
 )
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
-from consumer.sinks.bigquery.storage_write.rows.typed_columns import TypedColumns
-from consumer.sinks.bigquery.storage_write.rows.typed_rows import TypedRows
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
+from consumer.sinks.bigquery.arrow_rows.typed_columns import TypedColumns
+from consumer.sinks.bigquery.arrow_rows.typed_rows import TypedRows
 from tests.unit.sinks.bigquery.storage_write.builders import SHARD, SIMPLE, decoded, field_rules
 from tests.unit.sinks.json_bytes import mutated, texts
 
@@ -594,8 +594,8 @@ def test_usual_rows_take_no_pyarrow() -> None:
         "from consumer.domain.columns import Records\n"
         "from consumer.domain.records import Record\n"
         "from consumer.settings.schema import Column\n"
-        "from consumer.sinks.bigquery.storage_write.rows.build import row_maker\n"
-        "from consumer.sinks.bigquery.storage_write.rows.rules import Rules\n"
+        "from consumer.sinks.bigquery.arrow_rows.build import row_maker\n"
+        "from consumer.sinks.bigquery.arrow_rows.rules import Rules\n"
         f"settings = {dict(field_rules(SIMPLE).settings)!r}\n"
         "schema = (Column('player_id', 'STRING'), Column('time', 'TIMESTAMP'))\n"
         "own = row_maker(Rules(3, settings, schema), shard='shardId-7')\n"

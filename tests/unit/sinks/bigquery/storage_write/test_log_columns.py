@@ -14,14 +14,14 @@ from consumer.domain.columns import PART_RECORDS, Records
 from consumer.domain.records import Record
 from consumer.native import library
 from consumer.settings.values import Value
-from consumer.sinks.bigquery.storage_write.rows.log_columns import LogColumns
-from consumer.sinks.bigquery.storage_write.rows.log_rows import (
+from consumer.sinks.bigquery.arrow_rows.log_columns import LogColumns
+from consumer.sinks.bigquery.arrow_rows.log_rows import (
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,
     LogRows,
     Rows,
 )
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from tests.unit.sinks.bigquery.storage_write.builders import decoded
 
 pytestmark = pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")

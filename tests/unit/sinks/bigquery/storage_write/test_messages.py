@@ -11,10 +11,10 @@ from google.rpc import status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumer.sinks.bigquery.arrow_rows.arrow import Pieces
 from consumer.sinks.bigquery.storage_write import messages_pb2
 from consumer.sinks.bigquery.storage_write.answers import StorageCode
 from consumer.sinks.bigquery.storage_write.messages import append_rows
-from consumer.sinks.bigquery.storage_write.rows.arrow import Pieces
 
 ROOT = Path(__file__).parents[5]
 PROTO = Path("consumer/sinks/bigquery/storage_write/messages.proto")

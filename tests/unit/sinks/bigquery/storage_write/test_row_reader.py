@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.storage_write.rows import reader as row_reader
-from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, RowReader
+from consumer.sinks.bigquery.arrow_rows import reader as row_reader
+from consumer.sinks.bigquery.arrow_rows.reader import BadCells, RowReader
 
 FIELDS = tuple(Column(f"f{number}", "INTEGER") for number in range(5))
 COLUMNS = (

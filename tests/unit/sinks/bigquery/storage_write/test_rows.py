@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from consumer.domain.records import Record
 from consumer.settings.values import Value
-from consumer.sinks.bigquery.storage_write.rows.log_rows import MAX_ROW_BYTES, LogRows, Rows
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
+from consumer.sinks.bigquery.arrow_rows.log_rows import MAX_ROW_BYTES, LogRows, Rows
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 
 ARRIVAL_MS = 1_767_322_000_000
 KEY = "a" * 32

@@ -10,9 +10,9 @@ from consumer.domain.columns import Records
 from consumer.domain.dead_letters import DETAIL_CHARACTERS, Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import RequestRefused, SetupError, Superseded, Throttled, TransientError
 from consumer.domain.records import Position, Record
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, StorageCode
 from consumer.sinks.bigquery.storage_write.appends import Append
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
 

@@ -7,11 +7,11 @@ from consumer.domain.records import Record
 from consumer.native import library
 from consumer.settings.schema import Column
 from consumer.settings.values import Value
-from consumer.sinks.bigquery.storage_write.rows.build import row_maker
-from consumer.sinks.bigquery.storage_write.rows.fields_rows import FieldsRows
-from consumer.sinks.bigquery.storage_write.rows.log_rows import MAX_ROW_BYTES, LogRows, RowMaker, Rows
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
-from consumer.sinks.bigquery.storage_write.rows.typed_rows import TypedRows
+from consumer.sinks.bigquery.arrow_rows.build import row_maker
+from consumer.sinks.bigquery.arrow_rows.fields_rows import FieldsRows
+from consumer.sinks.bigquery.arrow_rows.log_rows import MAX_ROW_BYTES, LogRows, RowMaker, Rows
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
+from consumer.sinks.bigquery.arrow_rows.typed_rows import TypedRows
 from tests.unit.sinks.bigquery.storage_write.builders import SHARD, decoded, field_rules
 
 ARRIVAL_MS = 1_767_322_000_000

@@ -13,8 +13,8 @@ from consumer.settings import load
 from consumer.settings.schema import Column
 from consumer.sinks.bigquery.api import compression
 from consumer.sinks.bigquery.api.token import BearerToken
+from consumer.sinks.bigquery.arrow_rows.arrow import Batch, log_batch, schema_of
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, delivery_error
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, schema_of
 from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
 from consumer.sinks.http.connection import ANSWER_BYTES
 from tests.functional.harness.freezing_proxy import freezing_proxy

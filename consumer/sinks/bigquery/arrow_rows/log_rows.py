@@ -14,20 +14,20 @@ from consumer.domain.records import Record
 from consumer.domain.unread_times import Unread
 from consumer.native import library
 from consumer.settings.columns import row_columns
-from consumer.sinks.bigquery.rows.bad_record import BadRecord
-from consumer.sinks.bigquery.rows.build import reader_of, routes_of, row_encoder, times_of
-from consumer.sinks.bigquery.rows.reading import fields_of
-from consumer.sinks.bigquery.rows.shapes import LINES, key_text
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, log_batch, micros_of, schema_of
-from consumer.sinks.bigquery.storage_write.rows.finder import RowFinder
-from consumer.sinks.bigquery.storage_write.rows.log_columns import LogColumns
-from consumer.sinks.bigquery.storage_write.rows.metadata_columns import (
+from consumer.sinks.bigquery.arrow_rows.arrow import Batch, log_batch, micros_of, schema_of
+from consumer.sinks.bigquery.arrow_rows.finder import RowFinder
+from consumer.sinks.bigquery.arrow_rows.log_columns import LogColumns
+from consumer.sinks.bigquery.arrow_rows.metadata_columns import (
     MOST_JSON_BYTES,
     MetadataBuffers,
     MetadataColumns,
     row_bytes,
 )
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
+from consumer.sinks.bigquery.rows.bad_record import BadRecord
+from consumer.sinks.bigquery.rows.build import reader_of, routes_of, row_encoder, times_of
+from consumer.sinks.bigquery.rows.reading import fields_of
+from consumer.sinks.bigquery.rows.shapes import LINES, key_text
 from consumer.sinks.json.fields import Fields
 
 MAX_ROW_BYTES = 9_500_000

@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Protocol
 
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.storage_write.rows.flatbuffer import Part, build, pairs, table, text, vector
+from consumer.sinks.bigquery.arrow_rows.flatbuffer import Part, build, pairs, table, text, vector
 
 LARGEST_OFFSET = 2**31 - 1
 """Of a text's end in its column."""

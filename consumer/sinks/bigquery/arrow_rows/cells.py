@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, attribute, rounded
+from consumer.sinks.bigquery.arrow_rows.reader import BadCells, attribute, rounded
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _ARROW_TYPES = {

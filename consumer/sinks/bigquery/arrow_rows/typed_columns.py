@@ -8,9 +8,9 @@ from typing import Any
 
 from consumer.native import library
 from consumer.settings.schema import Column
-from consumer.sinks.bigquery.storage_write.rows.arrow import CELL_BYTES, LARGEST_OFFSET, batch_head
-from consumer.sinks.bigquery.storage_write.rows.finder import Places
-from consumer.sinks.bigquery.storage_write.rows.metadata_columns import MetadataBuffers, MetadataColumns
+from consumer.sinks.bigquery.arrow_rows.arrow import CELL_BYTES, LARGEST_OFFSET, batch_head
+from consumer.sinks.bigquery.arrow_rows.finder import Places
+from consumer.sinks.bigquery.arrow_rows.metadata_columns import MetadataBuffers, MetadataColumns
 
 _TYPES = {name: number for number, name in enumerate(library.COLUMN_TYPES)} | {"STRING": 0, "GEOGRAPHY": 0}
 _TEXTS = frozenset(("STRING", "GEOGRAPHY", "JSON"))

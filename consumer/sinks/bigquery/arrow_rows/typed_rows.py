@@ -14,13 +14,9 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.unread_times import Unread
 from consumer.settings.columns import row_columns
-from consumer.sinks.bigquery.rows.build import row_encoder
-from consumer.sinks.bigquery.rows.encoder import TableRows
-from consumer.sinks.bigquery.rows.reading import SLICE_BYTES
-from consumer.sinks.bigquery.rows.shapes import LINES
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch, Pieces, cells_bytes
-from consumer.sinks.bigquery.storage_write.rows.cells import ArrowWriter, joined, serialized
-from consumer.sinks.bigquery.storage_write.rows.log_rows import (
+from consumer.sinks.bigquery.arrow_rows.arrow import Batch, Pieces, cells_bytes
+from consumer.sinks.bigquery.arrow_rows.cells import ArrowWriter, joined, serialized
+from consumer.sinks.bigquery.arrow_rows.log_rows import (
     MAX_RECORD_BYTES,
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,
@@ -28,8 +24,12 @@ from consumer.sinks.bigquery.storage_write.rows.log_rows import (
     Rows,
     too_large,
 )
-from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, RowReader
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
+from consumer.sinks.bigquery.arrow_rows.reader import BadCells, RowReader
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
+from consumer.sinks.bigquery.rows.build import row_encoder
+from consumer.sinks.bigquery.rows.encoder import TableRows
+from consumer.sinks.bigquery.rows.reading import SLICE_BYTES
+from consumer.sinks.bigquery.rows.shapes import LINES
 
 
 class TypedRows:

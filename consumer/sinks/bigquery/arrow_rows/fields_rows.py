@@ -19,11 +19,9 @@ from consumer.domain.unread_times import Unread
 from consumer.native import library
 from consumer.settings.columns import row_columns
 from consumer.settings.schema import METADATA_COLUMNS, Column
-from consumer.sinks.bigquery.rows.build import row_encoder, times_of
-from consumer.sinks.bigquery.rows.shapes import LINES
-from consumer.sinks.bigquery.storage_write.rows import arrow
-from consumer.sinks.bigquery.storage_write.rows.finder import RowFinder
-from consumer.sinks.bigquery.storage_write.rows.log_rows import (
+from consumer.sinks.bigquery.arrow_rows import arrow
+from consumer.sinks.bigquery.arrow_rows.finder import RowFinder
+from consumer.sinks.bigquery.arrow_rows.log_rows import (
     MAX_RECORD_BYTES,
     MAX_ROW_BYTES,
     ROW_OVERHEAD_BYTES,
@@ -32,14 +30,16 @@ from consumer.sinks.bigquery.storage_write.rows.log_rows import (
     Rows,
     too_large,
 )
-from consumer.sinks.bigquery.storage_write.rows.metadata_columns import (
+from consumer.sinks.bigquery.arrow_rows.metadata_columns import (
     MOST_JSON_BYTES,
     MetadataColumns,
     row_bytes,
 )
-from consumer.sinks.bigquery.storage_write.rows.reader import BadCells, RowReader, rounded
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
-from consumer.sinks.bigquery.storage_write.rows.typed_columns import TypedColumns, TypedSchema, can_be_written
+from consumer.sinks.bigquery.arrow_rows.reader import BadCells, RowReader, rounded
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
+from consumer.sinks.bigquery.arrow_rows.typed_columns import TypedColumns, TypedSchema, can_be_written
+from consumer.sinks.bigquery.rows.build import row_encoder, times_of
+from consumer.sinks.bigquery.rows.shapes import LINES
 
 _encode = msgspec.json.Encoder().encode
 
@@ -100,7 +100,7 @@ class FieldsRows:
     @cached_property
     def _others(self) -> RowMaker:
         # pyarrow takes memory that most processes can do without
-        from consumer.sinks.bigquery.storage_write.rows.typed_rows import TypedRows
+        from consumer.sinks.bigquery.arrow_rows.typed_rows import TypedRows
 
         return TypedRows(self._rules, shard=self._shard)
 

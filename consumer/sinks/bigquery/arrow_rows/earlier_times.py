@@ -7,11 +7,11 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.routing import time_parser
 from consumer.domain.unread_times import Unread
+from consumer.sinks.bigquery.arrow_rows.arrow import Batch
+from consumer.sinks.bigquery.arrow_rows.log_rows import Made, RowMaker, Rows
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.rows.build import reader_of
 from consumer.sinks.bigquery.rows.reading import fields_of
-from consumer.sinks.bigquery.storage_write.rows.arrow import Batch
-from consumer.sinks.bigquery.storage_write.rows.log_rows import Made, RowMaker, Rows
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
 from consumer.sinks.json.fields import Time
 
 LAST_VERSION = 2

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumer.native import library
-from consumer.sinks.bigquery.storage_write.rows.arrow import LARGEST_OFFSET, log_batch_head
-from consumer.sinks.bigquery.storage_write.rows.finder import Places
-from consumer.sinks.bigquery.storage_write.rows.metadata_columns import MetadataBuffers, MetadataColumns
+from consumer.sinks.bigquery.arrow_rows.arrow import LARGEST_OFFSET, log_batch_head
+from consumer.sinks.bigquery.arrow_rows.finder import Places
+from consumer.sinks.bigquery.arrow_rows.metadata_columns import MetadataBuffers, MetadataColumns
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Which row maker a set of rules asks for."""
 
-from consumer.sinks.bigquery.storage_write.rows.earlier_times import LAST_VERSION, EarlierTimes
-from consumer.sinks.bigquery.storage_write.rows.fields_rows import FieldsRows
-from consumer.sinks.bigquery.storage_write.rows.log_rows import LogRows, RowMaker
-from consumer.sinks.bigquery.storage_write.rows.rules import Rules
+from consumer.sinks.bigquery.arrow_rows.earlier_times import LAST_VERSION, EarlierTimes
+from consumer.sinks.bigquery.arrow_rows.fields_rows import FieldsRows
+from consumer.sinks.bigquery.arrow_rows.log_rows import LogRows, RowMaker
+from consumer.sinks.bigquery.arrow_rows.rules import Rules
 
 
 def row_maker(rules: Rules, *, shard: str) -> RowMaker:
@@ -17,6 +17,6 @@ def _row_maker(rules: Rules, shard: str) -> RowMaker:
     fields = FieldsRows.of(rules, shard=shard)
     if fields is not None:
         return fields
-    from consumer.sinks.bigquery.storage_write.rows.typed_rows import TypedRows
+    from consumer.sinks.bigquery.arrow_rows.typed_rows import TypedRows
 
     return TypedRows(rules, shard=shard)

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from consumer.settings.schema import Column
+from consumer.sinks.bigquery.arrow_rows.cell_times import CELL_TIMES
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
-from consumer.sinks.bigquery.storage_write.rows.cell_times import CELL_TIMES
 
 _JSON_TYPES: dict[str, Any] = {
     "STRING": str,

@@ -8,7 +8,7 @@ from itertools import accumulate
 from consumer.domain.columns import Records
 from consumer.settings.columns import METADATA_TYPES
 from consumer.settings.schema import METADATA_COLUMNS, Column
-from consumer.sinks.bigquery.storage_write.rows.arrow import cells_bytes, padded
+from consumer.sinks.bigquery.arrow_rows.arrow import cells_bytes, padded
 
 MOST_JSON_BYTES = 2000
 """More than they add to a row of JSON, whose size decides whether BigQuery takes it: a row that is so much smaller than

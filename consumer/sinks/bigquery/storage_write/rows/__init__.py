@@ -1,1 +1,0 @@
-"""Rows of the Storage Write API, as Arrow."""
