@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from consumer.daemon.page import told as tellings
-from consumer.daemon.page.sections import Peer
+from consumer.daemon.page.view import Peer
 from consumer.settings import Settings
 
 _MOST = 8

@@ -17,8 +17,11 @@ from consumer.daemon.page import told as tellings
 from consumer.daemon.page.history import History, Limits
 from consumer.daemon.page.markup import Markup, html
 from consumer.daemon.page.peers import peers_beside
-from consumer.daemon.page.sections import Peer, View, sections, settings_table, title
+from consumer.daemon.page.sections import sections
+from consumer.daemon.page.settings_table import settings_table
+from consumer.daemon.page.summary import title
 from consumer.daemon.page.told import Told
+from consumer.daemon.page.view import Peer, View
 from consumer.daemon.report.http import Answer, Request, Route, Site
 from consumer.daemon.report.status import Status, encode
 from consumer.settings import Settings

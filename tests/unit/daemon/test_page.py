@@ -16,10 +16,13 @@ from consumer.daemon.page.amounts import duration, moment, number, size
 from consumer.daemon.page.chart import chart
 from consumer.daemon.page.history import STEP_SECONDS, History, Limits
 from consumer.daemon.page.markup import Markup, html, masked
-from consumer.daemon.page.sections import Peer, View, sections, settings_table, title
+from consumer.daemon.page.sections import sections
+from consumer.daemon.page.settings_table import settings_table
 from consumer.daemon.page.site import Page
+from consumer.daemon.page.summary import title
 from consumer.daemon.page.told import Shard, Told, read
 from consumer.daemon.page.verdict import VERDICTS, Tone, state_of, verdict_of
+from consumer.daemon.page.view import Peer, View
 from consumer.daemon.report.health import Health, Phase
 from consumer.daemon.report.http import Answer, Request
 from consumer.daemon.report.shards import Shards
