@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from consumer.daemon.metrics.table import COMMON_LABELS, METRICS, Buckets, Metric, Sample, Snapshot
+from consumer.daemon.metrics.metric import COMMON_LABELS, Buckets, Metric, Sample, Snapshot
+from consumer.daemon.metrics.table import METRICS
 from consumer.domain.latency import BOUNDS_SECONDS
 
 NAMESPACE = "consumer"

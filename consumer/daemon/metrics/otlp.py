@@ -25,8 +25,9 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from consumer.daemon.metrics import table
-from consumer.daemon.metrics.table import COMMON_LABELS, METRICS, Buckets, Sample, Snapshot
+from consumer.daemon.metrics.metric import COMMON_LABELS, Buckets, Sample, Snapshot
+from consumer.daemon.metrics.metric import Metric as Declared
+from consumer.daemon.metrics.table import METRICS
 from consumer.domain.excerpts import excerpt
 from consumer.domain.latency import BOUNDS_SECONDS
 
@@ -94,7 +95,7 @@ def metrics_data(snapshot: Snapshot) -> MetricsData:
     return MetricsData([ResourceMetrics(resource, [ScopeMetrics(scope, metrics, "")], "")])
 
 
-def _metric(metric: table.Metric, snapshot: Snapshot) -> Metric | None:
+def _metric(metric: Declared, snapshot: Snapshot) -> Metric | None:
     """None where it has no series."""
     if metric.kind == "histogram":
         histograms = list(_histograms(metric, snapshot))
@@ -106,7 +107,7 @@ def _metric(metric: table.Metric, snapshot: Snapshot) -> Metric | None:
     return Metric(metric.name, metric.meaning, metric.unit, data)
 
 
-def _numbers(metric: table.Metric, snapshot: Snapshot) -> Iterator[NumberDataPoint]:
+def _numbers(metric: Declared, snapshot: Snapshot) -> Iterator[NumberDataPoint]:
     for sample in metric.read(snapshot):
         assert not isinstance(sample.value, Buckets)
         since = sample.since or snapshot.status.started_at
@@ -118,7 +119,7 @@ def _numbers(metric: table.Metric, snapshot: Snapshot) -> Iterator[NumberDataPoi
         )
 
 
-def _histograms(metric: table.Metric, snapshot: Snapshot) -> Iterator[HistogramDataPoint]:
+def _histograms(metric: Declared, snapshot: Snapshot) -> Iterator[HistogramDataPoint]:
     for sample in metric.read(snapshot):
         assert isinstance(sample.value, Buckets)
         yield HistogramDataPoint(
@@ -134,7 +135,7 @@ def _histograms(metric: table.Metric, snapshot: Snapshot) -> Iterator[HistogramD
         )
 
 
-def _attributes(metric: table.Metric, snapshot: Snapshot, sample: Sample) -> dict[str, str]:
+def _attributes(metric: Declared, snapshot: Snapshot, sample: Sample) -> dict[str, str]:
     identity = snapshot.status.identity
     common = dict(zip(COMMON_LABELS, (identity.application, identity.backend), strict=True))
     return common | dict(zip(metric.labels, sample.labels, strict=True))

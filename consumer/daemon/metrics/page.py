@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from consumer.daemon.metrics.emf import NAMESPACE
-from consumer.daemon.metrics.table import COMMON_LABELS, METRICS, Metric
+from consumer.daemon.metrics.metric import COMMON_LABELS, Metric
+from consumer.daemon.metrics.table import METRICS
 from consumer.domain.latency import BOUNDS_SECONDS
 
 _COMMON = " and ".join(f"`{name}`" for name in COMMON_LABELS)

@@ -7,152 +7,12 @@ They are the same in all three forms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
-
-from consumer.daemon.report.health import State
-from consumer.daemon.report.pressure import Pressure
-from consumer.daemon.report.status import ShardReport, Status
+from consumer.daemon.metrics import readings
+from consumer.daemon.metrics.metric import SHARD, Metric
 from consumer.domain.unread_times import COUNTER as TIMES_UNREAD
-from consumer.settings.table import Backend
-
-type Kind = Literal["gauge", "counter", "histogram"]
-
-COMMON_LABELS = ("application", "backend")
-SHARD = "shard"
-RETRY_CLASSES = ("transient", "throttled", "setup")
-_BURIED_FOR = "dead_letters_"
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    """A histogram's value: counts by bucket of `consumer.domain.latency`, each alone, and the sum of what was
-    counted."""
-
-    counts: tuple[int, ...]
-    sum: float
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One series: the values of its metric's labels, and its own. A counter began at zero at `since`, in seconds since
-    the epoch; None stands for the daemon's start."""
-
-    labels: tuple[str, ...]
-    value: float | Buckets
-    since: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """What metrics are read off. `memory` is resident bytes by kind of process."""
-
-    status: Status
-    version: str
-    method: str
-    memory: Mapping[str, int] = field(default_factory=dict)
-    failed_pushes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One row. `labels` are those beside the common ones; `source` says who counts or measures it."""
-
-    name: str
-    kind: Kind
-    unit: str
-    meaning: str
-    source: str
-    read: Callable[[Snapshot], Iterable[Sample]]
-    labels: tuple[str, ...] = ()
-
-    @property
-    def of_shard(self) -> bool:
-        """Whether it has a series for each shard."""
-        return SHARD in self.labels
-
 
 _STATUS = "shard processes, once a second"
 _SUPERVISOR = "supervisor"
-
-
-def _one(value: float | None) -> list[Sample]:
-    return [] if value is None else [Sample((), value)]
-
-
-def _counted(*names: str, backend: Backend | None = None) -> Callable[[Snapshot], list[Sample]]:
-    """The sum of counters of all shard processes, by their names in the status."""
-
-    def read(snapshot: Snapshot) -> list[Sample]:
-        if backend not in (None, snapshot.status.identity.backend):
-            return []
-        return _one(sum(snapshot.status.totals.counters[name] for name in names))
-
-    return read
-
-
-def _of_all(value: Callable[[ShardReport], float]) -> Callable[[Snapshot], list[Sample]]:
-    return lambda snapshot: _one(sum(value(shard) for shard in snapshot.status.shards))
-
-
-def _of_each(
-    value: Callable[[ShardReport], float | None], *, counts: bool = False
-) -> Callable[[Snapshot], Iterator[Sample]]:
-    """One sample a shard, where it has a value; what `counts` began with its process."""
-
-    def read(snapshot: Snapshot) -> Iterator[Sample]:
-        for shard in snapshot.status.shards:
-            found = value(shard)
-            if found is not None:
-                yield Sample((shard.shard,), found, shard.started_ms / 1000 if counts else None)
-
-    return read
-
-
-def _retries(snapshot: Snapshot) -> Iterator[Sample]:
-    counters = snapshot.status.totals.counters
-    return (Sample((name,), counters[f"retries_{name}"]) for name in RETRY_CLASSES)
-
-
-def _dead_letters_by_reason(snapshot: Snapshot) -> Iterator[Sample]:
-    for name, count in sorted(snapshot.status.totals.counters.items()):
-        if name.startswith(_BURIED_FOR):
-            yield Sample((name.removeprefix(_BURIED_FOR),), count)
-
-
-def _latency(snapshot: Snapshot) -> list[Sample]:
-    totals = snapshot.status.totals
-    return [Sample((), Buckets(tuple(totals.latency_counts), totals.latency_sum_seconds))]
-
-
-def _behind_latest(snapshot: Snapshot) -> list[Sample]:
-    behind = [shard.behind_latest_seconds for shard in snapshot.status.shards]
-    return _one(max((seconds for seconds in behind if seconds is not None), default=None))
-
-
-def _pressure(snapshot: Snapshot) -> Iterator[Sample]:
-    word = Pressure.of(snapshot.status.back_pressure_share or 0.0)
-    return (Sample((each.value,), float(each is word)) for each in Pressure)
-
-
-def _state(snapshot: Snapshot) -> Iterator[Sample]:
-    state = snapshot.status.health.state
-    return (Sample((each.value,), float(each is state)) for each in State)
-
-
-def _shard_state(snapshot: Snapshot) -> Iterator[Sample]:
-    return (Sample((shard.shard, shard.condition.value), 1.0) for shard in snapshot.status.shards)
-
-
-def _memory(snapshot: Snapshot) -> Iterator[Sample]:
-    return (Sample((kind,), resident) for kind, resident in snapshot.memory.items())
-
-
-def _build(snapshot: Snapshot) -> list[Sample]:
-    worker = snapshot.status.identity.worker_id
-    return [Sample((snapshot.version, snapshot.method, worker), 1.0)]
-
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -163,7 +23,7 @@ METRICS: tuple[Metric, ...] = (
         " behind; of the shard that is furthest behind, and missing in a worker without shards. Take the maximum over"
         " workers, never the average",
         source=_STATUS,
-        read=lambda snapshot: _one(snapshot.status.freshness_seconds),
+        read=lambda snapshot: readings.one(snapshot.status.freshness_seconds),
     ),
     Metric(
         name="consumer_behind_latest_seconds",
@@ -172,7 +32,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="how far reading is behind the tip of the stream (millisBehindLatest), of the shard that is furthest"
         " behind",
         source="Kinesis, at the last read",
-        read=_behind_latest,
+        read=readings.behind_latest,
     ),
     Metric(
         name="consumer_records_read_total",
@@ -180,7 +40,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{record}",
         meaning="records that the KCL has given to shard processes; those that are read once more count once more",
         source=_STATUS,
-        read=_counted("records_read"),
+        read=readings.counted("records_read"),
     ),
     Metric(
         name="consumer_records_delivered_total",
@@ -188,7 +48,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{record}",
         meaning="records that are durable in the backend",
         source=_STATUS,
-        read=_counted("records_delivered"),
+        read=readings.counted("records_delivered"),
     ),
     Metric(
         name="consumer_records_dead_lettered_total",
@@ -196,7 +56,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{record}",
         meaning="records that are durable in the dead letters",
         source=_STATUS,
-        read=_counted("dead_letters"),
+        read=readings.counted("dead_letters"),
     ),
     Metric(
         name="consumer_records_in_flight",
@@ -204,7 +64,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{record}",
         meaning="records read that are neither delivered nor given up yet",
         source=_STATUS,
-        read=lambda snapshot: _one(snapshot.status.totals.in_flight),
+        read=lambda snapshot: readings.one(snapshot.status.totals.in_flight),
     ),
     Metric(
         name="consumer_records_left_total",
@@ -213,7 +73,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="records read that this worker has given up with their shard, by a drain, a lost lease or the end of a"
         " process: the next owner reads them again",
         source="shard processes; of one that has ended, what was in flight in its last status",
-        read=lambda snapshot: _one(snapshot.status.totals.left),
+        read=lambda snapshot: readings.one(snapshot.status.totals.left),
     ),
     Metric(
         name="consumer_conservation_records",
@@ -222,7 +82,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="read - delivered - dead-lettered - in flight - left: 0, always. Anything else is a fault of the"
         " daemon: above 0 records have vanished, below 0 some were counted twice",
         source=_SUPERVISOR,
-        read=lambda snapshot: _one(snapshot.status.totals.conservation),
+        read=lambda snapshot: readings.one(snapshot.status.totals.conservation),
     ),
     Metric(
         name="consumer_bytes_read_total",
@@ -230,7 +90,7 @@ METRICS: tuple[Metric, ...] = (
         unit="By",
         meaning="bytes of the payloads of records read",
         source=_STATUS,
-        read=_counted("bytes_read"),
+        read=readings.counted("bytes_read"),
     ),
     Metric(
         name="consumer_bytes_delivered_total",
@@ -238,7 +98,7 @@ METRICS: tuple[Metric, ...] = (
         unit="By",
         meaning="bytes of the payloads of chunks delivered, their dead letters included",
         source=_STATUS,
-        read=_counted("bytes_delivered"),
+        read=readings.counted("bytes_delivered"),
     ),
     Metric(
         name="consumer_chunks_delivered_total",
@@ -246,7 +106,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{chunk}",
         meaning="chunks of which every record is durable",
         source=_STATUS,
-        read=_counted("chunks_delivered"),
+        read=readings.counted("chunks_delivered"),
     ),
     Metric(
         name="consumer_requests_total",
@@ -254,7 +114,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{request}",
         meaning="requests to the backend that write records, repeated ones included",
         source=_STATUS,
-        read=_counted("requests"),
+        read=readings.counted("requests"),
     ),
     Metric(
         name="consumer_requests_refused_total",
@@ -262,7 +122,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{request}",
         meaning="requests that the backend will never take as they stand, and that were cut smaller",
         source=_STATUS,
-        read=_counted("requests_refused"),
+        read=readings.counted("requests_refused"),
     ),
     Metric(
         name="consumer_retries_total",
@@ -272,7 +132,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="failed attempts that were or will be repeated, of requests, preparations and dead letters: transient"
         " (waiting cures it), throttled (the backend asks for less) or setup (someone has to mend something)",
         source=_STATUS,
-        read=_retries,
+        read=readings.retries,
     ),
     Metric(
         name="consumer_dead_letters_total",
@@ -281,7 +141,7 @@ METRICS: tuple[Metric, ...] = (
         labels=("reason",),
         meaning="records judged to be dead letters, by reason, from the moment on that they are about to be written",
         source=_STATUS,
-        read=_dead_letters_by_reason,
+        read=readings.dead_letters_by_reason,
     ),
     Metric(
         name="consumer_times_unread_total",
@@ -289,7 +149,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{record}",
         meaning="records whose record.time_field holds no time that record.time_format reads",
         source=_STATUS,
-        read=_counted(TIMES_UNREAD),
+        read=readings.counted(TIMES_UNREAD),
     ),
     Metric(
         name="consumer_checkpoints_total",
@@ -297,7 +157,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{checkpoint}",
         meaning="checkpoints that the KCL has confirmed",
         source=_STATUS,
-        read=_counted("checkpoints"),
+        read=readings.counted("checkpoints"),
     ),
     Metric(
         name="consumer_checkpoints_refused_total",
@@ -305,7 +165,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{checkpoint}",
         meaning="checkpoints that the KCL has refused",
         source=_STATUS,
-        read=_counted("checkpoints_refused"),
+        read=readings.counted("checkpoints_refused"),
     ),
     Metric(
         name="consumer_in_flight_chunks",
@@ -313,7 +173,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{chunk}",
         meaning="sealed chunks that are not durable yet, of all shards here",
         source=_STATUS,
-        read=_of_all(lambda shard: shard.in_flight_chunks),
+        read=readings.of_all(lambda shard: shard.in_flight_chunks),
     ),
     Metric(
         name="consumer_in_flight_chunks_limit",
@@ -321,7 +181,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{chunk}",
         meaning="delivery.max_in_flight_chunks of all shards here together",
         source=_STATUS,
-        read=_of_all(lambda shard: shard.max_in_flight_chunks),
+        read=readings.of_all(lambda shard: shard.max_in_flight_chunks),
     ),
     Metric(
         name="consumer_in_flight_bytes",
@@ -329,7 +189,7 @@ METRICS: tuple[Metric, ...] = (
         unit="By",
         meaning="memory of the records that are not durable yet, of all shards here",
         source=_STATUS,
-        read=_of_all(lambda shard: shard.in_flight_bytes),
+        read=readings.of_all(lambda shard: shard.in_flight_bytes),
     ),
     Metric(
         name="consumer_in_flight_bytes_limit",
@@ -337,7 +197,7 @@ METRICS: tuple[Metric, ...] = (
         unit="By",
         meaning="delivery.max_in_flight_bytes of all shards here together",
         source=_STATUS,
-        read=_of_all(lambda shard: shard.max_in_flight_bytes),
+        read=readings.of_all(lambda shard: shard.max_in_flight_bytes),
     ),
     Metric(
         name="consumer_back_pressure_ratio",
@@ -346,7 +206,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="share of the last minute for which callbacks of the KCL have waited for the backend, of the shard that"
         " waits most",
         source=_STATUS,
-        read=lambda snapshot: _one(snapshot.status.back_pressure_share),
+        read=lambda snapshot: readings.one(snapshot.status.back_pressure_share),
     ),
     Metric(
         name="consumer_back_pressure_state",
@@ -356,7 +216,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="1 for the word that fits consumer_back_pressure_ratio (OK up to 0.1, LOW up to 0.5, HIGH), 0 for the"
         " others",
         source=_SUPERVISOR,
-        read=_pressure,
+        read=readings.pressure,
     ),
     Metric(
         name="consumer_write_latency_seconds",
@@ -364,7 +224,7 @@ METRICS: tuple[Metric, ...] = (
         unit="s",
         meaning="how long requests to the backend took, failed ones included, waits before a repeat not",
         source=_STATUS,
-        read=_latency,
+        read=readings.latency,
     ),
     Metric(
         name="consumer_objects_written_total",
@@ -372,7 +232,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{object}",
         meaning="objects put to S3 (backend s3 only)",
         source=_STATUS,
-        read=_counted("objects", backend="s3"),
+        read=readings.counted("objects", backend="s3"),
     ),
     Metric(
         name="consumer_object_bytes_total",
@@ -380,7 +240,7 @@ METRICS: tuple[Metric, ...] = (
         unit="By",
         meaning="bytes of the objects put to S3, compressed (backend s3 only)",
         source=_STATUS,
-        read=_counted("object_bytes", backend="s3"),
+        read=readings.counted("object_bytes", backend="s3"),
     ),
     Metric(
         name="consumer_rows_written_total",
@@ -388,7 +248,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{row}",
         meaning="rows written to BigQuery (backend bigquery only)",
         source=_STATUS,
-        read=_counted("insert_all_rows", "storage_write_rows", "load_rows", backend="bigquery"),
+        read=readings.counted("insert_all_rows", "storage_write_rows", "load_rows", backend="bigquery"),
     ),
     Metric(
         name="consumer_billed_bytes_total",
@@ -397,7 +257,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="bytes that BigQuery bills for writing: at least 1 KB a row by insertAll, the batches by the Storage"
         " Write API, none for load jobs (backend bigquery only)",
         source=_STATUS,
-        read=_counted("insert_all_billed_bytes", "storage_write_bytes", backend="bigquery"),
+        read=readings.counted("insert_all_billed_bytes", "storage_write_bytes", backend="bigquery"),
     ),
     Metric(
         name="consumer_shards",
@@ -405,7 +265,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{shard}",
         meaning="shards that have a process here",
         source=_STATUS,
-        read=lambda snapshot: _one(len(snapshot.status.shards)),
+        read=lambda snapshot: readings.one(len(snapshot.status.shards)),
     ),
     Metric(
         name="consumer_shards_held",
@@ -414,7 +274,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="shards here that deliver nothing until someone acts, since too many of their records would become dead"
         " letters (deadletter.max_ratio)",
         source=_STATUS,
-        read=lambda snapshot: _one(sum(shard.held is not None for shard in snapshot.status.shards)),
+        read=lambda snapshot: readings.one(sum(shard.held is not None for shard in snapshot.status.shards)),
     ),
     Metric(
         name="consumer_shards_without_reader",
@@ -423,7 +283,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="shards of the stream that nobody reads: no worker has the lease or renews it, or the KCL does not call"
         " the process, for longer than health.unread_after. Every worker tells of all shards",
         source="supervisor, from the lease table",
-        read=lambda snapshot: _one(len(snapshot.status.health.unread)),
+        read=lambda snapshot: readings.one(len(snapshot.status.health.unread)),
     ),
     Metric(
         name="consumer_healthy",
@@ -431,7 +291,7 @@ METRICS: tuple[Metric, ...] = (
         unit="1",
         meaning="1 when /healthz answers 200, 0 when it answers 503",
         source=_SUPERVISOR,
-        read=lambda snapshot: _one(float(snapshot.status.health.healthy)),
+        read=lambda snapshot: readings.one(float(snapshot.status.health.healthy)),
     ),
     Metric(
         name="consumer_ready",
@@ -439,7 +299,7 @@ METRICS: tuple[Metric, ...] = (
         unit="1",
         meaning="1 when /readyz answers 200: the backend is prepared and the JVM runs",
         source=_SUPERVISOR,
-        read=lambda snapshot: _one(float(snapshot.status.ready)),
+        read=lambda snapshot: readings.one(float(snapshot.status.ready)),
     ),
     Metric(
         name="consumer_state",
@@ -448,7 +308,7 @@ METRICS: tuple[Metric, ...] = (
         labels=("state",),
         meaning="1 for the state that the daemon is in, 0 for the others",
         source=_SUPERVISOR,
-        read=_state,
+        read=readings.state,
     ),
     Metric(
         name="consumer_paused",
@@ -456,7 +316,7 @@ METRICS: tuple[Metric, ...] = (
         unit="1",
         meaning="1 while the application is paused",
         source=_SUPERVISOR,
-        read=lambda snapshot: _one(float(snapshot.status.paused is not None)),
+        read=lambda snapshot: readings.one(float(snapshot.status.paused is not None)),
     ),
     Metric(
         name="consumer_jvm_restarts_total",
@@ -464,7 +324,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{restart}",
         meaning="times that the JVM has ended by itself and was started again",
         source=_SUPERVISOR,
-        read=lambda snapshot: _one(snapshot.status.restarts),
+        read=lambda snapshot: readings.one(snapshot.status.restarts),
     ),
     Metric(
         name="consumer_kcl_errors_total",
@@ -472,7 +332,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{error}",
         meaning="errors that the KCL has logged",
         source="the JVM's output",
-        read=lambda snapshot: _one(snapshot.status.kcl_errors),
+        read=lambda snapshot: readings.one(snapshot.status.kcl_errors),
     ),
     Metric(
         name="consumer_process_memory_bytes",
@@ -482,7 +342,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="resident memory: supervisor, jvm, fork-server, and shard for all shard processes together; pages that"
         " forked processes share count in each of them",
         source="/proc, once in ten seconds at most",
-        read=_memory,
+        read=readings.memory,
     ),
     Metric(
         name="consumer_start_time_seconds",
@@ -490,7 +350,7 @@ METRICS: tuple[Metric, ...] = (
         unit="s",
         meaning="when the daemon was started, in seconds since the epoch",
         source=_SUPERVISOR,
-        read=lambda snapshot: _one(snapshot.status.started_at),
+        read=lambda snapshot: readings.one(snapshot.status.started_at),
     ),
     Metric(
         name="consumer_build_info",
@@ -499,7 +359,7 @@ METRICS: tuple[Metric, ...] = (
         labels=("version", "method", "worker"),
         meaning="1; its labels say which version runs, how it writes, and as which worker",
         source=_SUPERVISOR,
-        read=_build,
+        read=readings.build,
     ),
     Metric(
         name="consumer_metrics_failed_pushes_total",
@@ -507,7 +367,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{push}",
         meaning="pushes to metrics.otlp_endpoint that failed; the next one carries the same counters",
         source=_SUPERVISOR,
-        read=lambda snapshot: _one(snapshot.failed_pushes),
+        read=lambda snapshot: readings.one(snapshot.failed_pushes),
     ),
     Metric(
         name="consumer_shard_freshness_seconds",
@@ -516,7 +376,7 @@ METRICS: tuple[Metric, ...] = (
         labels=(SHARD,),
         meaning="consumer_freshness_seconds of one shard",
         source=_STATUS,
-        read=_of_each(lambda shard: shard.freshness_seconds),
+        read=readings.of_each(lambda shard: shard.freshness_seconds),
     ),
     Metric(
         name="consumer_shard_checkpoint_age_seconds",
@@ -526,7 +386,7 @@ METRICS: tuple[Metric, ...] = (
         meaning="time since the last checkpoint that the KCL has confirmed to this process; a shard without new records"
         " needs none",
         source=_STATUS,
-        read=_of_each(lambda shard: shard.checkpoint_age_seconds),
+        read=readings.of_each(lambda shard: shard.checkpoint_age_seconds),
     ),
     Metric(
         name="consumer_shard_behind_latest_seconds",
@@ -535,7 +395,7 @@ METRICS: tuple[Metric, ...] = (
         labels=(SHARD,),
         meaning="consumer_behind_latest_seconds of one shard",
         source="Kinesis, at the last read",
-        read=_of_each(lambda shard: shard.behind_latest_seconds),
+        read=readings.of_each(lambda shard: shard.behind_latest_seconds),
     ),
     Metric(
         name="consumer_shard_records_delivered_total",
@@ -544,7 +404,7 @@ METRICS: tuple[Metric, ...] = (
         labels=(SHARD,),
         meaning="records that the shard's present process has made durable in the backend",
         source=_STATUS,
-        read=_of_each(lambda shard: shard.counters.get("records_delivered", 0), counts=True),
+        read=readings.of_each(lambda shard: shard.counters.get("records_delivered", 0), counts=True),
     ),
     Metric(
         name="consumer_shard_bytes_delivered_total",
@@ -553,7 +413,7 @@ METRICS: tuple[Metric, ...] = (
         labels=(SHARD,),
         meaning="bytes of the payloads of chunks that the shard's present process has delivered",
         source=_STATUS,
-        read=_of_each(lambda shard: shard.counters.get("bytes_delivered", 0), counts=True),
+        read=readings.of_each(lambda shard: shard.counters.get("bytes_delivered", 0), counts=True),
     ),
     Metric(
         name="consumer_shard_state",
@@ -563,6 +423,6 @@ METRICS: tuple[Metric, ...] = (
         meaning="1 for the state that the shard is in: running, lagging, paused, held, setup-blocked, draining or"
         " stuck",
         source=_SUPERVISOR,
-        read=_shard_state,
+        read=readings.shard_state,
     ),
 )

@@ -14,8 +14,9 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from consumer.daemon.metrics import table
-from consumer.daemon.metrics.table import COMMON_LABELS, METRICS, Buckets, Sample, Snapshot
+from consumer.daemon.metrics.metric import COMMON_LABELS, Buckets, Sample, Snapshot
+from consumer.daemon.metrics.metric import Metric as Declared
+from consumer.daemon.metrics.table import METRICS
 from consumer.domain.latency import BOUNDS_SECONDS
 
 _FRESH_SECONDS = 1.0
@@ -54,7 +55,7 @@ class _Table(Collector):
             yield _family(metric, common, metric.read(self._snapshot))
 
 
-def _family(metric: table.Metric, common: list[str], samples: Iterable[Sample]) -> Metric:
+def _family(metric: Declared, common: list[str], samples: Iterable[Sample]) -> Metric:
     labels = (*COMMON_LABELS, *metric.labels)
     if metric.kind == "histogram":
         histogram = HistogramMetricFamily(metric.name, metric.meaning, labels=labels)

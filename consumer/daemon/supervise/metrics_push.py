@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from consumer.daemon.metrics.emf import EmfLines
-from consumer.daemon.metrics.table import Snapshot
+from consumer.daemon.metrics.metric import Snapshot
 from consumer.daemon.supervise.background import in_thread
 
 _LAST_SECONDS = 2.0

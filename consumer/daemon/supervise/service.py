@@ -19,7 +19,7 @@ from consumer import __version__
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.metrics.emf import EmfLines
 from consumer.daemon.metrics.memory import ProcessMemory
-from consumer.daemon.metrics.table import Snapshot
+from consumer.daemon.metrics.metric import Snapshot
 from consumer.daemon.metrics.text import MetricsText
 from consumer.daemon.page.site import Page
 from consumer.daemon.prepare.backend import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from consumer.daemon.metrics.table import COMMON_LABELS
+from consumer.daemon.metrics.metric import COMMON_LABELS
 from consumer.settings import Backend
 from tests.functional.harness.bigquery_stub import BigQueryStub
 from tests.functional.harness.daemon import Daemon

@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
-from consumer.daemon.metrics.table import COMMON_LABELS
+from consumer.daemon.metrics.metric import COMMON_LABELS
 from consumer.domain.latency import BOUNDS_SECONDS
 
 type Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -1,6 +1,6 @@
 """Statuses of daemons as the supervisor makes them, with figures in all of their parts."""
 
-from consumer.daemon.metrics.table import Snapshot
+from consumer.daemon.metrics.metric import Snapshot
 from consumer.daemon.report.health import Health, Phase, State, shard_state
 from consumer.daemon.report.health import HealthPolicy as Policy
 from consumer.daemon.report.shards import Shards

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from consumer.daemon.metrics.emf import NAMESPACE, EmfLines
-from consumer.daemon.metrics.table import METRICS, Snapshot
+from consumer.daemon.metrics.metric import Snapshot
+from consumer.daemon.metrics.table import METRICS
 from tests.unit.daemon.statuses import COUNTERS, NOW, event, snapshot, status_of
 
 MOST_METRICS = 100

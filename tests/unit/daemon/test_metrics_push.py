@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from consumer.daemon.metrics.emf import EmfLines
-from consumer.daemon.metrics.table import Snapshot
+from consumer.daemon.metrics.metric import Snapshot
 from consumer.daemon.supervise.metrics_push import Pushes, pushing
 from tests.unit.daemon.statuses import snapshot
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from consumer.daemon.metrics.table import COMMON_LABELS, METRICS, Snapshot
+from consumer.daemon.metrics.metric import COMMON_LABELS, Snapshot
+from consumer.daemon.metrics.table import METRICS
 from consumer.daemon.metrics.text import MetricsText, render
 from consumer.daemon.report.health import State
 from consumer.domain.latency import BOUNDS_SECONDS

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.daemon.metrics.emf import NAMESPACE, EmfLines
-from consumer.daemon.metrics.table import COMMON_LABELS, METRICS
+from consumer.daemon.metrics.metric import COMMON_LABELS
+from consumer.daemon.metrics.table import METRICS
 from consumer.daemon.report.health import State
 from consumer.settings import BACKENDS, PROJECT_ROOT, Backend
 from deploy.alarms import cloudwatch, grafana, prometheus, scaling
