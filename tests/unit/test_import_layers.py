@@ -22,7 +22,14 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "consumer.daemon": frozenset({"consumer", "consumer.domain", "consumer.settings", "consumer.sinks"}),
     "consumer.operate": frozenset(
-        {"consumer.daemon", "consumer.domain", "consumer.native", "consumer.settings", "consumer.sinks"}
+        {
+            "consumer",
+            "consumer.daemon",
+            "consumer.domain",
+            "consumer.native",
+            "consumer.settings",
+            "consumer.sinks",
+        }
     ),
     "consumer.local": frozenset({"consumer.domain", "consumer.settings"}),
     "consumer.cli": frozenset(

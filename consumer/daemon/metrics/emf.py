@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from consumer.daemon.metrics.metric import COMMON_LABELS, Buckets, Metric, Sample, Snapshot
-from consumer.daemon.metrics.table import METRICS
+from consumer.daemon.metrics.metric import COMMON_LABELS, Buckets, Metric, Sample, Snapshot, Telling
+from consumer.daemon.metrics.table import told_by
 from consumer.domain.latency import BOUNDS_SECONDS
 
 NAMESPACE = "consumer"
@@ -33,19 +33,22 @@ class EmfLines:
         self._told: dict[_Key, float | Buckets] = {}
 
     def lines(self, snapshot: Snapshot) -> list[str]:
+        return self.lines_of(told_by(snapshot))
+
+    def lines_of(self, telling: Telling) -> list[str]:
         """One for the series without labels of their own, and one for each value of each label."""
-        together: dict[tuple[tuple[str, str], ...], list[tuple[Metric, Any]]] = {}
-        for metric in METRICS:
+        together: dict[tuple[tuple[str, str], ...], list[tuple[Metric[Any], Any]]] = {}
+        for metric, samples in telling.series:
             if metric.of_shard:
                 continue
-            for sample in metric.read(snapshot):
+            for sample in samples:
                 own = tuple(zip(metric.labels, sample.labels, strict=True))
                 value = self._value(metric, sample)
                 if value is not None:
                     together.setdefault(own, []).append((metric, value))
-        return [_line(snapshot, own, values) for own, values in together.items()]
+        return [_line(telling, own, values) for own, values in together.items()]
 
-    def _value(self, metric: Metric, sample: Sample) -> Any:
+    def _value(self, metric: Metric[Any], sample: Sample) -> Any:
         if metric.kind == "gauge":
             return sample.value
         key = (metric.name, sample.labels)
@@ -78,18 +81,17 @@ def _distribution(now: Buckets, before: Buckets | None) -> dict[str, Any] | None
     }
 
 
-def _line(snapshot: Snapshot, own: tuple[tuple[str, str], ...], values: list[tuple[Metric, Any]]) -> str:
-    identity = snapshot.status.identity
-    labels = dict(zip(COMMON_LABELS, (identity.application, identity.backend), strict=True)) | dict(own)
+def _line(telling: Telling, own: tuple[tuple[str, str], ...], values: list[tuple[Metric[Any], Any]]) -> str:
+    labels = dict(zip(COMMON_LABELS, (telling.application, telling.backend), strict=True)) | dict(own)
     declared: Iterator[dict[str, str]] = (
         {"Name": metric.name, "Unit": _UNITS.get(metric.unit, _OTHER_UNIT)} for metric, _ in values
     )
     head = {
-        "Timestamp": int(snapshot.status.updated_at * 1000),
+        "Timestamp": int(telling.at * 1000),
         "CloudWatchMetrics": [
             {"Namespace": NAMESPACE, "Dimensions": [list(labels)], "Metrics": list(declared)}
         ],
     }
-    line = {"_aws": head, **labels, "worker_id": identity.worker_id}
+    line = {"_aws": head, **labels, "worker_id": telling.worker_id}
     line.update({metric.name: value for metric, value in values})
     return msgspec.json.encode(line).decode()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from consumer.daemon.report.status import Status
 
@@ -45,7 +45,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
+class Metric[Source = Snapshot]:
     """One row. `labels` are those beside the common ones; `source` says who counts or measures it."""
 
     name: str
@@ -53,10 +53,24 @@ class Metric:
     unit: str
     meaning: str
     source: str
-    read: Callable[[Snapshot], Iterable[Sample]]
+    read: Callable[[Source], Iterable[Sample]]
     labels: tuple[str, ...] = ()
 
     @property
     def of_shard(self) -> bool:
         """Whether it has a series for each shard."""
         return SHARD in self.labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """What some metrics say at a moment, `at`, and of whom: what all three forms are made of. Times are in seconds
+    since the epoch; counters began at `since`."""
+
+    application: str
+    backend: str
+    worker_id: str
+    version: str
+    at: float
+    since: float
+    series: Sequence[tuple[Metric[Any], Sequence[Sample]]]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -25,9 +26,9 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from consumer.daemon.metrics.metric import COMMON_LABELS, Buckets, Sample, Snapshot
+from consumer.daemon.metrics.metric import COMMON_LABELS, Buckets, Sample, Snapshot, Telling
 from consumer.daemon.metrics.metric import Metric as Declared
-from consumer.daemon.metrics.table import METRICS
+from consumer.daemon.metrics.table import told_by
 from consumer.domain.excerpts import excerpt
 from consumer.domain.latency import BOUNDS_SECONDS
 
@@ -63,9 +64,24 @@ class OtlpPush:
 
     def push(self, snapshot: Snapshot) -> None:
         """Blocks for the timeout, or for several where an endpoint answers in small pieces; raises PushFailed."""
+        self.push_told(told_by(snapshot))
+
+    def push_told(self, telling: Telling) -> None:
+        """As `push`."""
         self._words.last = ""
-        if self._exporter.export(metrics_data(snapshot)) is not MetricExportResult.SUCCESS:
+        if self._exporter.export(_data(telling)) is not MetricExportResult.SUCCESS:
             raise PushFailed(self._words.last or "refused")
+
+
+def pusher_to(endpoint: str, region: str | None, *, timeout_seconds: float) -> OtlpPush:
+    """What metrics.otlp_endpoint asks for. May ask for credentials."""
+    if endpoint != "cloudwatch":
+        return OtlpPush(endpoint, timeout_seconds=timeout_seconds, session=None)
+    from consumer.daemon.metrics.cloudwatch import cloudwatch_endpoint, signing_session
+
+    return OtlpPush(
+        cloudwatch_endpoint(region), timeout_seconds=timeout_seconds, session=signing_session(region)
+    )
 
 
 class _Words(logging.Handler):
@@ -81,51 +97,57 @@ class _Words(logging.Handler):
 
 def metrics_data(snapshot: Snapshot) -> MetricsData:
     """All series at the moment of the status."""
-    identity = snapshot.status.identity
+    return _data(told_by(snapshot))
+
+
+def _data(telling: Telling) -> MetricsData:
     resource = Resource(
         {
             "service.name": _NAME,
-            "service.namespace": identity.application,
-            "service.instance.id": identity.worker_id,
-            "service.version": snapshot.version,
+            "service.namespace": telling.application,
+            "service.instance.id": telling.worker_id,
+            "service.version": telling.version,
         }
     )
-    scope = InstrumentationScope(_NAME, snapshot.version)
-    metrics = [found for metric in METRICS if (found := _metric(metric, snapshot)) is not None]
+    scope = InstrumentationScope(_NAME, telling.version)
+    found = (_metric(metric, samples, telling) for metric, samples in telling.series)
+    metrics = [metric for metric in found if metric is not None]
     return MetricsData([ResourceMetrics(resource, [ScopeMetrics(scope, metrics, "")], "")])
 
 
-def _metric(metric: Declared, snapshot: Snapshot) -> Metric | None:
+def _metric(metric: Declared[Any], samples: Sequence[Sample], telling: Telling) -> Metric | None:
     """None where it has no series."""
     if metric.kind == "histogram":
-        histograms = list(_histograms(metric, snapshot))
+        histograms = list(_histograms(metric, samples, telling))
         return Metric(metric.name, metric.meaning, metric.unit, Histogram(histograms, _CUMULATIVE))
-    numbers = list(_numbers(metric, snapshot))
+    numbers = list(_numbers(metric, samples, telling))
     if not numbers:
         return None
     data = Sum(numbers, _CUMULATIVE, is_monotonic=True) if metric.kind == "counter" else Gauge(numbers)
     return Metric(metric.name, metric.meaning, metric.unit, data)
 
 
-def _numbers(metric: Declared, snapshot: Snapshot) -> Iterator[NumberDataPoint]:
-    for sample in metric.read(snapshot):
+def _numbers(metric: Declared[Any], samples: Sequence[Sample], telling: Telling) -> Iterator[NumberDataPoint]:
+    for sample in samples:
         assert not isinstance(sample.value, Buckets)
-        since = sample.since or snapshot.status.started_at
+        since = sample.since or telling.since
         yield NumberDataPoint(
-            attributes=_attributes(metric, snapshot, sample),
+            attributes=_attributes(metric, telling, sample),
             start_time_unix_nano=int(since * _NANO) if metric.kind == "counter" else 0,
-            time_unix_nano=int(snapshot.status.updated_at * _NANO),
+            time_unix_nano=int(telling.at * _NANO),
             value=sample.value,
         )
 
 
-def _histograms(metric: Declared, snapshot: Snapshot) -> Iterator[HistogramDataPoint]:
-    for sample in metric.read(snapshot):
+def _histograms(
+    metric: Declared[Any], samples: Sequence[Sample], telling: Telling
+) -> Iterator[HistogramDataPoint]:
+    for sample in samples:
         assert isinstance(sample.value, Buckets)
         yield HistogramDataPoint(
-            attributes=_attributes(metric, snapshot, sample),
-            start_time_unix_nano=int(snapshot.status.started_at * _NANO),
-            time_unix_nano=int(snapshot.status.updated_at * _NANO),
+            attributes=_attributes(metric, telling, sample),
+            start_time_unix_nano=int(telling.since * _NANO),
+            time_unix_nano=int(telling.at * _NANO),
             count=sum(sample.value.counts),
             sum=sample.value.sum,
             bucket_counts=sample.value.counts,
@@ -135,7 +157,6 @@ def _histograms(metric: Declared, snapshot: Snapshot) -> Iterator[HistogramDataP
         )
 
 
-def _attributes(metric: Declared, snapshot: Snapshot, sample: Sample) -> dict[str, str]:
-    identity = snapshot.status.identity
-    common = dict(zip(COMMON_LABELS, (identity.application, identity.backend), strict=True))
+def _attributes(metric: Declared[Any], telling: Telling, sample: Sample) -> dict[str, str]:
+    common = dict(zip(COMMON_LABELS, (telling.application, telling.backend), strict=True))
     return common | dict(zip(metric.labels, sample.labels, strict=True))

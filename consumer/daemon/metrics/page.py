@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from consumer.daemon.metrics.emf import NAMESPACE
 from consumer.daemon.metrics.metric import COMMON_LABELS, Metric
+from consumer.daemon.metrics.reconciled import RECONCILED
 from consumer.daemon.metrics.table import METRICS
 from consumer.domain.latency import BOUNDS_SECONDS
 
@@ -47,6 +49,13 @@ An endpoint that fails or hangs holds up nothing: a push takes a thread, one at 
 for Grafana stand in `deploy`.
 
 """
+_RECONCILED = """\
+## Of bin/reconcile
+
+[operate.md](operate.md#do-both-hold-the-same) has the command. With `--every` it tells these after each look,
+labelled with the application and backend of each side: in `--metrics-file`, for the textfile collector of Prometheus'
+node_exporter, and wherever the settings of that side send the daemon's (`metrics.otlp_endpoint`, `metrics.emf`).
+"""
 _LATENCY = ", ".join(map(str, BOUNDS_SECONDS))
 
 
@@ -61,9 +70,11 @@ def _lines() -> Iterator[str]:
     yield f"Buckets of the histogram end at {_LATENCY} seconds.\n"
     yield "## Of each shard\n"
     yield from _table(metric for metric in METRICS if metric.of_shard)
+    yield _RECONCILED
+    yield from _table(RECONCILED)
 
 
-def _table(metrics: Iterable[Metric]) -> Iterator[str]:
+def _table(metrics: Iterable[Metric[Any]]) -> Iterator[str]:
     yield "| name | type | unit | labels | meaning | from |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for metric in metrics:

@@ -8,7 +8,7 @@ They are the same in all three forms.
 from __future__ import annotations
 
 from consumer.daemon.metrics import readings
-from consumer.daemon.metrics.metric import SHARD, Metric
+from consumer.daemon.metrics.metric import SHARD, Metric, Snapshot, Telling
 from consumer.domain.unread_times import COUNTER as TIMES_UNREAD
 
 _STATUS = "shard processes, once a second"
@@ -426,3 +426,17 @@ METRICS: tuple[Metric, ...] = (
         read=readings.shard_state,
     ),
 )
+
+
+def told_by(snapshot: Snapshot) -> Telling:
+    """All of METRICS."""
+    status = snapshot.status
+    return Telling(
+        application=status.identity.application,
+        backend=status.identity.backend,
+        worker_id=status.identity.worker_id,
+        version=snapshot.version,
+        at=status.updated_at,
+        since=status.started_at,
+        series=[(metric, list(metric.read(snapshot))) for metric in METRICS],
+    )

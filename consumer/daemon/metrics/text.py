@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import (
@@ -14,9 +15,9 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from consumer.daemon.metrics.metric import COMMON_LABELS, Buckets, Sample, Snapshot
+from consumer.daemon.metrics.metric import COMMON_LABELS, Buckets, Sample, Snapshot, Telling
 from consumer.daemon.metrics.metric import Metric as Declared
-from consumer.daemon.metrics.table import METRICS
+from consumer.daemon.metrics.table import told_by
 from consumer.domain.latency import BOUNDS_SECONDS
 
 _FRESH_SECONDS = 1.0
@@ -41,32 +42,39 @@ class MetricsText:
 
 
 def render(snapshot: Snapshot) -> bytes:
-    return generate_latest(_Table(snapshot))
+    return text_of(told_by(snapshot))
+
+
+def text_of(*tellings: Telling) -> bytes:
+    """All of the same metrics."""
+    return generate_latest(_Table(tellings))
 
 
 class _Table(Collector):
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    def __init__(self, tellings: Sequence[Telling]) -> None:
+        self._tellings = tellings
 
     def collect(self) -> Iterator[Metric]:
-        identity = self._snapshot.status.identity
-        common = [identity.application, identity.backend]
-        for metric in METRICS:
-            yield _family(metric, common, metric.read(self._snapshot))
+        for rows in zip(*(telling.series for telling in self._tellings), strict=True):
+            metric = rows[0][0]
+            family = _family(metric)
+            for telling, (_, samples) in zip(self._tellings, rows, strict=True):
+                _add(family, [telling.application, telling.backend], samples)
+            yield family
 
 
-def _family(metric: Declared, common: list[str], samples: Iterable[Sample]) -> Metric:
-    labels = (*COMMON_LABELS, *metric.labels)
-    if metric.kind == "histogram":
-        histogram = HistogramMetricFamily(metric.name, metric.meaning, labels=labels)
-        for sample in samples:
-            assert isinstance(sample.value, Buckets)
-            counts = zip(_BOUNDS, accumulate(sample.value.counts), strict=True)
-            histogram.add_metric([*common, *sample.labels], list(counts), sample.value.sum)
-        return histogram
-    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    family = kind(metric.name, metric.meaning, labels=labels)
+_FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
+
+
+def _family(metric: Declared[Any]) -> Any:
+    return _FAMILIES[metric.kind](metric.name, metric.meaning, labels=(*COMMON_LABELS, *metric.labels))
+
+
+def _add(family: Any, common: list[str], samples: Iterable[Sample]) -> None:
     for sample in samples:
-        assert not isinstance(sample.value, Buckets)
-        family.add_metric([*common, *sample.labels], sample.value)
-    return family
+        labels = [*common, *sample.labels]
+        if isinstance(sample.value, Buckets):
+            counts = zip(_BOUNDS, accumulate(sample.value.counts), strict=True)
+            family.add_metric(labels, list(counts), sample.value.sum)
+        else:
+            family.add_metric(labels, sample.value)

@@ -239,16 +239,9 @@ def _pushes(settings: Settings, log: Log) -> Pushes | None:
     timeout_seconds = min(_PUSH_SECONDS, settings.seconds("metrics.interval"))
 
     def make() -> Pusher:
-        from consumer.daemon.metrics.otlp import OtlpPush
+        from consumer.daemon.metrics.otlp import pusher_to
 
-        if endpoint != "cloudwatch":
-            return OtlpPush(endpoint, timeout_seconds=timeout_seconds, session=None)
-        from consumer.daemon.metrics.cloudwatch import cloudwatch_endpoint, signing_session
-
-        region = settings.optional_text("regionName")
-        return OtlpPush(
-            cloudwatch_endpoint(region), timeout_seconds=timeout_seconds, session=signing_session(region)
-        )
+        return pusher_to(endpoint, settings.optional_text("regionName"), timeout_seconds=timeout_seconds)
 
     return Pushes(
         make,

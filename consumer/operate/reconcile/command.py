@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from consumer.daemon.commands.arguments import (
-    Embedded,
     FindEmbedded,
     assignment,
     default_properties,
@@ -28,8 +27,10 @@ from consumer.operate.moments import moment, span
 from consumer.operate.progress import Progress
 from consumer.operate.reconcile import report
 from consumer.operate.reconcile.look import Result
+from consumer.operate.reconcile.monitor import Monitor
 from consumer.operate.reconcile.reconciliation import Reconciliation
 from consumer.settings import BACKENDS, Backend, Settings, SettingsError, load
+from consumer.settings.findings import Finding
 from consumer.settings.table import SETTINGS
 from consumer.settings.values import Duration
 
@@ -58,9 +59,7 @@ def reconcile_main(
         console.say("\n".join(error.messages))
         return EXIT_FAILED
     command = _Command(options, settings, console, now, make)
-    if options.every is None:
-        return command.look()
-    return command.watch(options.every, sleep)
+    return command.once() if options.every is None else command.watch(options.every, sleep)
 
 
 class _Command:
@@ -81,27 +80,39 @@ class _Command:
         self._make = make
         self._made: Reconciliation | None = None
 
-    def look(self) -> int:
+    def once(self) -> int:
         """The exit code."""
+        return _exit_code(self._look())
+
+    def watch(self, every_seconds: float, sleep: Callable[[float], None]) -> int:
+        """Looks again and again, and publishes what it finds, until SIGINT or SIGTERM."""
+        monitor = Monitor(
+            self._settings,
+            file=self._options.metrics_file,
+            began_at=self._now(),
+            say=self._console.say,
+            write=lambda line: print(line, flush=True),
+        )
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        result: Result | None = None
+        try:
+            while True:
+                began = self._now()
+                result = self._look()
+                monitor.publish(result, self._now())
+                sleep(max(0.0, began + every_seconds - self._now()))
+        except KeyboardInterrupt:
+            return _exit_code(result)
+
+    def _look(self) -> Result | None:
+        """None where nothing could be compared, which is told."""
         try:
             result = self._result()
         except (Refused, Trouble, DeliveryError) as error:
             self._console.say(f"reconcile: {error}")
-            return EXIT_FAILED
+            return None
         self._tell(result)
-        return 0 if result.clean else EXIT_FAILED
-
-    def watch(self, every_seconds: float, sleep: Callable[[float], None]) -> int:
-        """Looks again and again, until SIGINT or SIGTERM."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        code = 0
-        try:
-            while True:
-                began = self._now()
-                code = self.look()
-                sleep(max(0.0, began + every_seconds - self._now()))
-        except KeyboardInterrupt:
-            return code
+        return result
 
     def _result(self) -> Result:
         options = self._options
@@ -126,20 +137,30 @@ class _Command:
             print("\n".join(report.lines(result, self._options.by, self._options.limit)), flush=True)
 
 
+def _exit_code(result: Result | None) -> int:
+    return 0 if result is not None and result.clean else EXIT_FAILED
+
+
 def _settings(options: argparse.Namespace, find_embedded: FindEmbedded | None) -> dict[Backend, Settings]:
-    """Of both. Raises SettingsError, StartFailed."""
+    """Of both. Raises SettingsError with what is wrong with either, StartFailed."""
     found: dict[Backend, Settings] = {}
+    findings: list[Finding] = []
     for backend in BACKENDS:
         chosen = argparse.Namespace(backend=backend, local=options.local)
-        embedded: Embedded = find_embedded_stack(chosen, find_embedded)
+        embedded = find_embedded_stack(chosen, find_embedded)
         both = {key: value for key, value in options.set if _knows(backend, key)}
-        found[backend] = load(
-            backend,
-            file=getattr(options, f"{backend}_properties") or default_properties(backend),
-            overrides={**embedded.overrides, **both, **dict(getattr(options, f"set_{backend}"))},
-            environment=os.environ,
-        )
+        try:
+            found[backend] = load(
+                backend,
+                file=getattr(options, f"{backend}_properties") or default_properties(backend),
+                overrides={**embedded.overrides, **both, **dict(getattr(options, f"set_{backend}"))},
+                environment=os.environ,
+            )
+        except SettingsError as error:
+            findings += [finding for finding in error.findings if finding not in findings]
         os.environ.update(embedded.environment)
+    if findings:
+        raise SettingsError(findings)
     os.environ.update(exempt_metadata(os.environ))
     return found
 
@@ -198,6 +219,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_interval,
         metavar="DURATION",
         help="look again after so long, until it is stopped; --from as 3h counts from each look",
+    )
+    watch.add_argument(
+        "--metrics-file",
+        type=Path,
+        metavar="FILE",
+        help="with --every: metrics as Prometheus text, for the textfile collector of node_exporter; also sent as"
+        " metrics.otlp_endpoint and metrics.emf of each side say (docs/metrics.md)",
     )
     settings = parser.add_argument_group("settings")
     settings.add_argument("--local", action="store_true", help="use the embedded stack that bin/local runs")

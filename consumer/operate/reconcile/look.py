@@ -96,6 +96,15 @@ class Result:
         return sum((cell.faults for cell in self.cells.values()), Counter())
 
     @property
+    def faults_by_table(self) -> Counter[tuple[Backend, str, Problem]]:
+        counts: Counter[tuple[Backend, str, Problem]] = Counter()
+        for (_, table), cell in self.cells.items():
+            for (backend, problem), count in cell.faults.items():
+                if count:
+                    counts[backend, table, problem] += count
+        return counts
+
+    @property
     def clean(self) -> bool:
         return not (self.faults.total() or self.incomplete or self.problems)
 

@@ -26,6 +26,11 @@ _BACKENDS: tuple[tuple[Backend, str], ...] = (("s3", "S3"), ("bigquery", "BigQue
 _NONE = "(no table)"
 
 
+def shown(table: str) -> str:
+    """A table's name, or what stands for records that no table takes."""
+    return table or _NONE
+
+
 def moment_of(time_ms: int) -> datetime:
     return datetime.fromtimestamp(time_ms / 1000, UTC)
 
@@ -34,7 +39,7 @@ def merged(result: Result, by: By) -> dict[tuple[str, str], Cell]:
     """Cells by hour or day and table."""
     cells: dict[tuple[str, str], Cell] = defaultdict(Cell)
     for (span, table), cell in sorted(result.cells.items()):
-        into = cells[_period(span, by), table or _NONE]
+        into = cells[_period(span, by), shown(table)]
         into.held.update(cell.held)
         into.faults.update(cell.faults)
     return cells
@@ -95,7 +100,7 @@ def as_object(result: Result, by: By) -> dict[str, Any]:
             {
                 "backend": one.difference.backend,
                 "problem": one.difference.problem,
-                "table": one.table or _NONE,
+                "table": shown(one.table),
                 "where": one.difference.copy.where,
             }
             for one in result.named
