@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from consumer.domain.object_names import parse_object_name
 from consumer.operate.dead_letters.letters import Choice, Letter, Unreadable, letters_of
 from consumer.operate.dead_letters.places import Places
 
@@ -38,9 +39,10 @@ def letters_aside(
                 except Unreadable as error:
                     problems.append(f"s3://{places.bucket.name}/{listed.key} cannot be read: {error}")
                     continue
-                chunk = listed.key.rpartition("/")[2].removeprefix(f"{stream}-").removesuffix(".ndjson.gz")
+                name = parse_object_name(listed.key)
                 for letter in letters:
                     identity = f"{letter.shard}/{letter.position}"
                     if letter.stream == stream and choice.takes(letter) and identity not in seen:
                         seen.add(identity)
+                        chunk = "" if name is None else f"{letter.shard}-{name.first}-{name.records}"
                         yield Aside(letter, folder == "redriven", chunk)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from consumer.domain.object_names import parse_object_name
 from consumer.operate.dead_letters.letters import Unreadable
 from consumer.operate.dead_letters.merged_object import MergedObject
 from consumer.operate.dead_letters.store import Bucket, Stored
@@ -16,8 +16,9 @@ from consumer.settings import Settings
 
 _AT_ONCE = 4
 """Objects that are on their way while one is looked at."""
-_MOST_PATHS = 2000
-"""For more of them one listing of everything beneath the prefix is shorter."""
+_MOST_FOLDERS = 2000
+"""Where there are more, what stands above them is listed as a whole."""
+_SHARD = "shardId-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,14 @@ class Objects:
     def __init__(self, settings: Settings, bucket: Bucket, partition: Partition) -> None:
         self._bucket = bucket
         self._prefix = settings.text("s3.prefix")
-        self._stem = f"{settings.stream_name}-"
-        self._name = re.compile(
-            rf"{re.escape(self._stem)}(?P<chunk>(?P<shard>shardId-[0-9]+)-[0-9]+(?:\.[0-9]+)?-(?P<records>[0-9]+))\.ndjson\.gz"
-        ).fullmatch
+        self._stream = settings.stream_name
         self._partition = partition
 
     def listed(self, begin_ms: int, end_ms: int) -> list[Object]:
-        """All whose path lies between these times. Raises DeliveryError."""
-        paths = self._partition.paths(begin_ms, end_ms)
-        found = (self._object(key, paths) for key in self._keys(list(paths)))
-        return [one for one in found if one is not None]
+        """All whose path is of a span from one time to before another. Raises DeliveryError."""
+        folders = self._folders(begin_ms, end_ms)
+        found = (self._object(one.key) for folder in folders for one in self._bucket.objects(folder))
+        return [one for one in found if one is not None and begin_ms <= one.span < end_ms]
 
     def lines(self, objects: Sequence[Object], problems: list[str]) -> Iterator[tuple[Object, list[bytes]]]:
         """The lines of each, but for those that a redrive has appended; of one that is gone, or that cannot be read and
@@ -68,19 +66,28 @@ class Objects:
         """Of a line, from 1 on."""
         return f"s3://{self._bucket.name}/{one.key} line {number}"
 
-    def _keys(self, paths: Sequence[str]) -> Iterator[str]:
-        if len(paths) > _MOST_PATHS:
-            yield from (listed.key for listed in self._bucket.objects(self._prefix))
-            return
-        for path in paths:
-            yield from (listed.key for listed in self._bucket.objects(f"{self._prefix}{path}{self._stem}"))
+    def _folders(self, begin_ms: int, end_ms: int) -> list[str]:
+        """Prefixes of keys beneath which these stand, and perhaps others. Values of fields are listed, times known."""
+        folders = [self._prefix]
+        for part in _parts(self._partition.template):
+            if "{" in part:
+                deeper = [f"{folder}{name}/" for folder in folders for name in self._bucket.folders(folder)]
+            else:
+                known = self._partition.expanded(part, begin_ms, end_ms)
+                deeper = [f"{folder}{path}/" for folder in folders for path in known]
+            if len(deeper) > _MOST_FOLDERS:
+                break
+            folders = deeper
+        return folders
 
-    def _object(self, key: str, paths: dict[str, int]) -> Object | None:
-        folder, slash, name = key.removeprefix(self._prefix).rpartition("/")
-        span, found = paths.get(folder + slash), self._name(name)
-        if span is None or found is None:
+    def _object(self, key: str) -> Object | None:
+        """None for what is none of this stream."""
+        name = parse_object_name(key)
+        span = self._partition.span_of(key.removeprefix(self._prefix).rpartition("/")[0])
+        if name is None or span is None or not name.stem.startswith(f"{self._stream}-{_SHARD}"):
             return None
-        return Object(key, found["shard"], found["chunk"], int(found["records"]), span)
+        shard = name.stem.removeprefix(f"{self._stream}-")
+        return Object(key, shard, f"{shard}-{name.first}-{name.records}", name.records, span)
 
     def _read(self, objects: Iterable[Object]) -> Iterator[tuple[Object, Stored | None]]:
         coming: deque[tuple[Object, Future[Stored | None]]] = deque()
@@ -92,3 +99,14 @@ class Objects:
                     yield first, stored.result()
             for first, stored in coming:
                 yield first, stored.result()
+
+
+def _parts(template: str) -> list[str]:
+    """The template by its slashes, but for those between parts without fields."""
+    parts: list[str] = []
+    for part in template.split("/"):
+        if parts and "{" not in part and "{" not in parts[-1]:
+            parts[-1] += f"/{part}"
+        else:
+            parts.append(part)
+    return parts

@@ -11,7 +11,7 @@ from consumer.domain.columns import PART_RECORDS
 from consumer.domain.routing import table_names, time_parser
 from consumer.operate.reconcile.compare import UNTIMED, Bucket
 from consumer.operate.reconcile.rows import key_column
-from consumer.operate.reconcile.spans import MINUTE_MS, Scope
+from consumer.operate.reconcile.spans import MINUTE_MS, Scope, spans
 from consumer.settings import Settings
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
 from consumer.sinks.bigquery.rows.build import reader_of, routes_of
@@ -73,8 +73,10 @@ class Filing:
         self._placer = Placer(settings)
         self._has_key = key_column(settings) is not None
         prefix, digits = settings.text("bigquery.table_prefix"), settings.integer("bigquery.key_digits")
-        spans = (scope.end_ms - scope.begin_ms) // scope.partition.span_ms
-        self.parts = max(1, min(_MOST_PARTS, _MOST_BUCKETS // (len(table_names(prefix, digits)) * spans)))
+        places = len(table_names(prefix, digits)) * len(
+            list(spans(scope.partition, scope.begin_ms, scope.end_ms))
+        )
+        self.parts = max(1, min(_MOST_PARTS, _MOST_BUCKETS // places))
 
     def filed(self, payloads: Sequence[bytes], arrival_ms: int) -> Iterator[tuple[Bucket, Place] | None]:
         """Of records that arrived then, or in the span of that time; None for those outside of the scope. A key that

@@ -69,7 +69,7 @@ class Reconciliation:
         for name in _TIMES if self._by_record else ():
             if s3[name] != bigquery[name]:
                 raise Refused(f"{name} differs: {s3[name]} for S3, {bigquery[name]} for BigQuery")
-        self._partition = Partition.of(s3.text("s3.partition"))
+        self._partition = Partition.of(s3)
         self._s3 = s3
         self._bigquery = bigquery
         self._say = say
@@ -142,7 +142,9 @@ class Reconciliation:
         return Bucket(client, name, setting=setting, put_options={}, patience=self._patience)
 
     def _scope(self, begin_ms: int, end_ms: int, reached: Reached, now_ms: int, late_seconds: float) -> Scope:
-        by_arrival = self._bigquery.flag("bigquery.metadata_columns") and not self._by_record
+        # the arrivals of records that share a path of _overflow are not in it
+        knows_arrivals = not (self._by_record or self._partition.has_fields)
+        by_arrival = knows_arrivals and self._bigquery.flag("bigquery.metadata_columns")
         scope = scope_of(
             self._partition,
             begin_ms=begin_ms,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
 
+from consumer.domain.routing import expand_time
 from consumer.operate.moments import written
 from consumer.operate.reconcile.compare import Problem
 from consumer.operate.reconcile.look import Cell, Result
@@ -39,7 +40,7 @@ def merged(result: Result, by: By) -> dict[tuple[str, str], Cell]:
     """Cells by hour or day and table."""
     cells: dict[tuple[str, str], Cell] = defaultdict(Cell)
     for (span, table), cell in sorted(result.cells.items()):
-        into = cells[_period(span, by), shown(table)]
+        into = cells[_period(span, by, result.scope.partition.zone), shown(table)]
         into.held.update(cell.held)
         into.faults.update(cell.faults)
     return cells
@@ -131,5 +132,6 @@ def _words(backend: Backend, problem: Problem) -> str:
     return next(words for one, other, words in FAULTS if (one, other) == (backend, problem))
 
 
-def _period(span: int, by: By) -> str:
-    return f"{moment_of(span):{'%Y-%m-%d' if by == 'day' else '%Y-%m-%dT%H:00Z'}}"
+def _period(span: int, by: By, zone: tzinfo) -> str:
+    """Days are those of the zone that the objects' paths have."""
+    return expand_time("%Y-%m-%d", span, zone) if by == "day" else f"{moment_of(span):%Y-%m-%dT%H:%MZ}"

@@ -53,10 +53,9 @@ class Rows:
         time = f"`{settings.text('bigquery.partition_field')}`"
         self._key = key_column(settings)
         self._micros = f"UNIX_MICROS({time})"
-        span_us = scope.partition.span_ms * 1000
-        filed = f"UNIX_MICROS({_ARRIVED})" if scope.by_arrival else self._micros
-        self._span_ms = scope.partition.span_ms
-        self._span = f"DIV({filed}, {span_us})"
+        self._partition = scope.partition
+        self._filed = f"UNIX_MICROS({_ARRIVED})" if scope.by_arrival else self._micros
+        self._grain = f"DIV({self._filed}, {scope.partition.grain_ms * 1000})"
         self._part = f"MOD(DIV({self._micros}, 60000000), {parts})"
         if scope.by_arrival:
             oldest_ms = max(own_times[0], scope.begin_ms - OLDEST_DAYS * DAY_MS) - DAY_MS
@@ -72,35 +71,41 @@ class Rows:
             f"COUNT(DISTINCT {_IDENTITY}) + COUNTIF({_SHARD} IS NULL)" if self.identified else "COUNT(*)"
         )
         query = " UNION ALL ".join(
-            f"SELECT '{table}', {self._span} AS span, {self._part} AS part, {records},"
+            f"SELECT '{table}', {self._grain} AS grain, {self._part} AS part, {records},"
             f" SUM(MOD({self._micros}, {CHECK})), COUNT(*) FROM `{self._dataset}.{table}`"
-            f" WHERE {self._range} GROUP BY span, part"
+            f" WHERE {self._range} GROUP BY grain, part"
             for table in self._tables
         )
-        return {
-            Bucket(table, span * self._span_ms, part): Sum(records, check, rows - records)
-            for table, span, part, records, check, rows in self._ask(query)
-        }
+        sums: Sums = {}
+        for table, grain, part, count, check, rows in self._ask(query):
+            span = self._partition.floor(grain * self._partition.grain_ms)
+            found = sums.setdefault(Bucket(table, span, part), Sum())
+            found.records += count
+            found.check += check
+            found.doubled += rows - count
+        return sums
 
     def copies(self, some: Sequence[Unequal]) -> Iterator[tuple[Unequal, Copy]]:
         """The rows of these, of which no two have table and span in common."""
-        by_place = {(one.table, one.span // self._span_ms): one for one in some}
+        by_place = {(one.table, one.span): one for one in some}
         for each in batched(by_place.items(), _SELECTS, strict=False):
-            query = " UNION ALL ".join(self._select(table, span, one) for (table, span), one in each)
+            query = " UNION ALL ".join(self._select(one) for _, one in each)
             for table, span, key, time_us, same in self._ask(query):
                 where = _where(table, same if self.identified else None, key, time_us)
                 yield by_place[table, span], Copy(key, time_us, same, Kind.DELIVERED, where)
 
-    def _select(self, table: str, span: int, one: Unequal) -> str:
+    def _select(self, one: Unequal) -> str:
         key = "CAST(NULL AS STRING)" if self._key is None else f"`{self._key}`"
         digest = "TO_HEX(MD5(TO_JSON_STRING(r)))"
         same = f"IFNULL({_IDENTITY}, {digest})" if self.identified else digest
         parts = (
             "" if one.parts is None else f" AND {self._part} IN ({', '.join(map(str, sorted(one.parts)))})"
         )
+        end_ms = self._partition.after(one.span)
         return (
-            f"SELECT '{table}', {span}, {key}, {self._micros}, {same} FROM `{self._dataset}.{table}` AS r"
-            f" WHERE {self._range} AND {self._span} = {span}{parts}"
+            f"SELECT '{one.table}', {one.span}, {key}, {self._micros}, {same}"
+            f" FROM `{self._dataset}.{one.table}` AS r WHERE {self._range}"
+            f" AND {self._filed} >= {one.span * 1000} AND {self._filed} < {end_ms * 1000}{parts}"
         )
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:

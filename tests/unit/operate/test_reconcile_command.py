@@ -43,7 +43,7 @@ SETTINGS = [
 
 def result_of(*faults: Difference) -> Result:
     scope = Scope(
-        partition=Partition.of("%Y-%m-%d/%H"),
+        partition=Partition("%Y-%m-%d/%H"),
         begin_ms=NOON * 1000 - HOUR_MS,
         end_ms=NOON * 1000,
         arrivals=(0, 0),
@@ -166,7 +166,7 @@ def test_settings_that_cannot_be_used_end_with_2() -> None:
             ["--set-s3=s3.partition_time=record", "--set-s3=record.time_field=at"],
             "record.time_field differs: at for S3, time for BigQuery",
         ),
-        (["--set=s3.partition=%H"], "s3.partition = %H does not tell of which day an object is"),
+        (["--set=s3.partition=%H"], "the path of objects, %H, does not tell of which day they are"),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_refused(changes: list[str], line: str) -> None:

@@ -110,7 +110,7 @@ class World:
         by_arrival = self.settings is IDENTIFIED
         arrivals = (NOON, NOON + HOUR_MS) if by_arrival else (NOON - HOUR_MS, NOON + 2 * HOUR_MS)
         return Scope(
-            partition=Partition.of(S3.text("s3.partition")),
+            partition=Partition.of(S3),
             begin_ms=NOON,
             end_ms=NOON + HOUR_MS,
             arrivals=arrivals,

@@ -1,5 +1,8 @@
 """What of a range can be compared: whole spans of s3.partition that both applications have passed."""
 
+from datetime import UTC, tzinfo
+from zoneinfo import ZoneInfo
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +12,11 @@ from consumer.daemon.report.leases import Lease
 from consumer.domain.routing import partition_path
 from consumer.operate.errors import Refused
 from consumer.operate.reconcile.progress import Course, Reached
-from consumer.operate.reconcile.spans import DAY_MS, HOUR_MS, MINUTE_MS, Partition, Scope, scope_of
+from consumer.operate.reconcile.spans import DAY_MS, HOUR_MS, MINUTE_MS, Partition, Scope, scope_of, spans
 from consumer.settings import Settings, load
 
 NOON = 1_769_860_800_000
-HOURLY = Partition.of("dt=%Y-%m-%d/hour=%H")
+HOURLY = Partition("dt=%Y-%m-%d/hour=%H")
 
 
 @pytest.mark.parametrize(
@@ -26,28 +29,55 @@ HOURLY = Partition.of("dt=%Y-%m-%d/hour=%H")
     ],
 )
 def test_an_hour_or_a_day_is_what_a_key_tells(template: str, span_ms: int) -> None:
-    assert Partition.of(template).span_ms == span_ms
+    assert Partition(template).span_ms == span_ms
 
 
 @pytest.mark.parametrize("template", ["logs", "%H", "%Y-%m", "%m-%d", "%Y/%d"])
 def test_paths_that_do_not_tell_the_day_are_refused(template: str) -> None:
-    with pytest.raises(Refused, match=r"s3\.partition = .* does not tell of which day"):
-        Partition.of(template)
+    with pytest.raises(Refused, match="does not tell of which day"):
+        Partition(template)
+
+
+ZONES = [UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("America/Santiago")]
 
 
 @given(
-    st.sampled_from(["dt=%Y-%m-%d/hour=%H", "%Y%m%d/%H/%M", "%Y/%j"]),
+    st.sampled_from(["dt=%Y-%m-%d/hour=%H", "%Y%m%d/%H/%M", "%Y/%j", "%Y/%Y-%m-%d"]),
+    st.sampled_from(ZONES),
     st.integers(0, 4 * 10**12),
-    st.integers(1, 3 * HOUR_MS),
+    st.integers(1, 30 * HOUR_MS),
     st.data(),
 )
-def test_every_object_of_a_range_has_one_of_its_paths(
-    template: str, begin_ms: int, length_ms: int, data: st.DataObject
+def test_every_object_of_a_range_has_one_of_its_paths_which_tells_its_span(
+    template: str, zone: tzinfo, begin_ms: int, length_ms: int, data: st.DataObject
 ) -> None:
-    partition = Partition.of(template)
+    partition = Partition(template, zone)
     time_ms = data.draw(st.integers(begin_ms, begin_ms + length_ms - 1))
-    paths = partition.paths(begin_ms, begin_ms + length_ms)
-    assert paths[partition_path(template, time_ms)] == partition.floor(time_ms)
+    path = partition_path(template, time_ms, zone).rstrip("/")
+    assert path in partition.expanded(template, begin_ms, begin_ms + length_ms)
+    span = partition.span_of(path)
+    assert span == partition.floor(time_ms)
+    assert span <= time_ms < partition.after(span)
+    assert partition.ceil(span) == span
+
+
+@given(st.sampled_from(ZONES), st.sampled_from(["%Y-%m-%d", "%Y-%m-%d/%H"]), st.integers(0, 4 * 10**12))
+def test_spans_follow_each_other_without_a_gap(zone: tzinfo, template: str, begin_ms: int) -> None:
+    partition = Partition(template, zone)
+    found = list(spans(partition, begin_ms, begin_ms + 3 * DAY_MS))
+    assert found[0] <= begin_ms
+    assert [partition.after(span) for span in found[:-1]] == found[1:]
+    assert all(partition.floor(partition.after(span) - 1) == span for span in found)
+
+
+def test_fields_of_records_may_stand_in_a_path() -> None:
+    partition = Partition("type={event|none}/{shard}/dt=%Y-%m-%d/hour=%H")
+    assert partition.has_fields
+    path = "type=Free%20Kick/shardId-000000000000/dt=2026-01-31/hour=12"
+    assert partition.span_of(path) == NOON
+    assert partition.span_of(path.replace("dt=", "at=")) is None
+    assert partition.span_of(path.replace("01-31", "02-31")) is None
+    assert partition.span_of(path.replace("hour=12", "hour=25")) is None
 
 
 def scope(begin_ms: int, end_ms: int, passed_ms: int, **changes: bool) -> Scope | None:
