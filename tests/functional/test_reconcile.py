@@ -57,7 +57,14 @@ def arrivals(count: int) -> list[int]:
 INSERT_ALL = {"bigquery.method": "insert_all"}
 IDENTITIES = {**INSERT_ALL, "bigquery.metadata_columns": "true"}
 KINDS: dict[str, dict[Backend, dict[str, str]]] = {
-    "counts": {"bigquery": INSERT_ALL},
+    "counts": {
+        "s3": {
+            "s3.key_template": "event={event|none}/dt=%Y-%m-%d/hour=%H",
+            "s3.time_zone": "Asia/Kolkata",
+            "s3.max_routes": "5",
+        },
+        "bigquery": INSERT_ALL,
+    },
     "identities": {"bigquery": IDENTITIES},
     "by-record": {"s3": {"s3.partition_time": "record"}, "bigquery": IDENTITIES},
 }
@@ -159,3 +166,27 @@ def test_one_deleted_object_one_deleted_row_and_one_doubled_row_are_found(
     missing = {one["where"].split()[1] for one in found["records"] if one["backend"] == "s3"} - {"letter"}
     logs = {f"{SHARDS[1]}/{record.position}" for record in case.chunks[3] if is_log(record)}
     assert logs <= missing
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--set-s3=applicationName=another"], 'lease table "another" does not exist'),
+        (["--set-bigquery=bigquery.table_prefix=others"], "others was not found"),
+        (["--set-s3=s3.bucket=nobodys-bucket"], "NoSuchBucket"),
+        (["--set-bigquery=deadletter.bucket=nobodys-bucket"], "NoSuchBucket"),
+        (["--set-bigquery=bigquery.dataset=others"], "not found"),
+        (["--from=2099-01-01"], "is in the future"),
+        (["--from=2h", "--to=3h"], "an empty range"),
+    ],
+)
+def test_what_is_not_there_is_told_in_one_line(
+    stack: Stack, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    planted = Planted(stack, "reconcile-refused", {"bigquery": {**INSERT_ALL, "bigquery.key_digits": "0"}})
+    code = reconcile_main([*planted.options(), "--from=3h", *options])
+    captured = capsys.readouterr()
+    assert (code, captured.out) == (1, "")
+    [line] = captured.err.splitlines()
+    assert told in line
+    assert line.startswith("reconcile: ")
