@@ -30,6 +30,9 @@ SHARD_PROCESS_NAME = "shard-process"
 RUNNING = "running"
 """The state of a shard process that takes records."""
 
+REPLAYED = "replayed"
+"""The state of a shard process of a replay whose part of the stream is delivered and checkpointed."""
+
 _MAX_TEXT_CHARACTERS = 4 * 1024
 
 

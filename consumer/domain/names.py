@@ -15,6 +15,9 @@ PAUSED_FILE = "paused.json"
 TAPS_FOLDER = "taps"
 """Beside the settings' file, while somebody listens (consumer/domain/taps.py)."""
 
+REPLAY_VARIABLE = "CONSUMER_REPLAY"
+"""What part of the stream a replay delivers: a Replay (consumer.domain.replay) as JSON. Nobody else sets it."""
+
 NATIVE_VARIABLE = "CONSUMER_NATIVE"
 """`off` makes a process and what it starts do without the C library."""
 

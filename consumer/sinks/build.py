@@ -26,11 +26,13 @@ _MODULES = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardContext:
     """What a sink is built from. `start` is the checkpoint that the shard is read from, None where there is none;
-    `new_guard` makes a judge of how many dead letters are too many; `sleep` blocks the calling greenlet, in seconds."""
+    `is_replay` says that the shard was delivered before, by another application; `new_guard` makes a judge of how many
+    dead letters are too many; `sleep` blocks the calling greenlet, in seconds."""
 
     settings: Settings
     shard: str
     start: Position | None
+    is_replay: bool = False
     new_guard: Callable[[], ShareGuard]
     sleep: Callable[[float], object]
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from consumer.domain.chunks import Chunk, Chunker, Footprint
 from consumer.domain.columns import Records
-from consumer.domain.events import RUNNING
+from consumer.domain.events import REPLAYED, RUNNING
 from consumer.domain.ledger import Ledger
 from consumer.shard.delivery.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointer, Checkpointing
 from consumer.shard.delivery.status import ShardStatus
@@ -48,6 +48,15 @@ class InFlightLimits:
     message_bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """Where a replay ends, in milliseconds since the epoch: chunks whose first record arrived at `before_ms` or later
+    are not delivered, and a shard that was seen to be empty at `tip_ms` has no others."""
+
+    before_ms: int
+    tip_ms: int
+
+
 class Pipeline:
     """The state of one shard between `initialize` and the end of the process."""
 
@@ -62,9 +71,10 @@ class Pipeline:
         status: ShardStatus,
         wakeup: Wakeup,
         drain_seconds: float,
+        end: End | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`drain_seconds` is how long a shutdown waits for chunks in flight."""
+        """`drain_seconds` is how long a shutdown waits for chunks in flight. A replay has an `end`."""
         self._chunker = chunker
         self._ledger = ledger
         self._delivery = delivery
@@ -73,6 +83,8 @@ class Pipeline:
         self._status = status
         self._wakeup = wakeup
         self._drain_seconds = drain_seconds
+        self._end = end
+        self._at_end = False
         self._now = now
         self._open_read_ms: int | None = None
         self._drain_until: float | None = None
@@ -93,6 +105,8 @@ class Pipeline:
             return "lease_lost"
         if self._drain_until is not None:
             return "draining"
+        if self._at_end and self._is_idle() and not self._checkpoints.pending(self._ledger.watermark):
+            return REPLAYED
         return "paused" if self._paused else RUNNING
 
     @property
@@ -152,6 +166,9 @@ class Pipeline:
             self._take(records, tip_seen_ms, checkpointer)
         finally:
             self._message_bytes = 0
+        if self._end is not None and (self._at_end or self._is_past_tip(self._end, tip_seen_ms)):
+            self._at_end = True
+            self._wait(lambda: False, checkpointer)  # the KCL keeps the lease meanwhile, and reads no further
         if not records and self._is_idle() and self._now() - self._released_at >= _RELEASE_SECONDS:
             self._released_at = self._now()
             self._checkpoints.release(everything=False)
@@ -178,6 +195,8 @@ class Pipeline:
         read_ms = now_ms if self._open_read_ms is None else self._open_read_ms
         left = records.held_bytes + self._chunker.open_held_bytes
         for chunk in self._sealed(records, tip_seen_ms):
+            if self._reaches_end(chunk.since_ms):
+                break
             left -= chunk.records.held_bytes
             self._taking_since = chunk.records.first_arrival_ms, read_ms
             self._message_bytes = max(0, left - self._limits.message_bytes)
@@ -188,6 +207,7 @@ class Pipeline:
             self._start(chunk, read_ms)
             read_ms = now_ms
             self._wait(self._has_room, checkpointer)
+        self._reaches_end(self._chunker.open_since_ms)
         untracked = self._taken()
         self._open_read_ms = read_ms if self._chunker.open_records else None
         if self._takes_no_more():
@@ -266,7 +286,16 @@ class Pipeline:
     # Inside
 
     def _takes_no_more(self) -> bool:
-        return self.is_draining() or self._checkpoints.lease_lost
+        return self.is_draining() or self._checkpoints.lease_lost or self._at_end
+
+    def _reaches_end(self, since_ms: int | None) -> bool:
+        """Whether a chunk that began then is past the end of a replay, at which the shard is from then on."""
+        if self._end is not None and since_ms is not None and since_ms >= self._end.before_ms:
+            self._at_end = True
+        return self._at_end
+
+    def _is_past_tip(self, end: End, tip_seen_ms: int | None) -> bool:
+        return tip_seen_ms is not None and tip_seen_ms >= end.tip_ms and not self._chunker.open_records
 
     def _sealed(self, records: Records, tip_seen_ms: int | None) -> Iterator[Chunk]:
         """The chunks that are complete now, each of them copied out of the message when it is asked for."""
@@ -326,7 +355,7 @@ class Pipeline:
                 return
             if self.is_draining() if until is None else self._now() >= until:
                 return
-            self._waiting_since = None if self._paused else self._now()
+            self._waiting_since = None if self._paused or self._at_end else self._now()
             self._wakeup.wait(self._next_look(until, may_checkpoint=checkpointer is not None))
             self._waited_seconds = self.waited_seconds
             self._waiting_since = None

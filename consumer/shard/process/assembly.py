@@ -1,5 +1,6 @@
 """Builds a shard's pipeline from the settings: the only place of this package that knows their names."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,12 +15,13 @@ from consumer.domain.errors import Superseded
 from consumer.domain.events import Event
 from consumer.domain.ledger import Ledger
 from consumer.domain.records import Position
+from consumer.domain.replay import Replay
 from consumer.domain.retries import RetryPolicy
 from consumer.native import library
 from consumer.settings import Settings
 from consumer.shard.delivery.checkpointing import Checkpointing
 from consumer.shard.delivery.delivery import Delivery, Waiting, exit_soon
-from consumer.shard.delivery.pipeline import InFlightLimits, Pipeline
+from consumer.shard.delivery.pipeline import End, InFlightLimits, Pipeline
 from consumer.shard.delivery.status import ShardStatus
 from consumer.shard.delivery.taps import Listeners, Taps
 from consumer.sinks.aws import encryption_options, s3_client_of
@@ -44,6 +46,7 @@ def build_pipeline(
     listeners: Listeners | None = None,
 ) -> tuple[Pipeline, ShardStatus]:
     """`start` is the checkpoint that the shard is read from, None where there is none."""
+    replay = Replay.of(os.environ)
     status = ShardStatus(shard, send_event)
     native = library.found()
     if isinstance(native, str) and settings.flag("shard.native"):
@@ -58,6 +61,7 @@ def build_pipeline(
             settings=settings,
             shard=shard,
             start=start,
+            is_replay=replay is not None,
             new_guard=partial(_guard, settings),
             sleep=gevent.sleep,
         )
@@ -83,6 +87,7 @@ def build_pipeline(
         status=status,
         wakeup=GeventEvent(),
         drain_seconds=drain_seconds(settings),
+        end=None if replay is None else _end(replay.end_of(shard), settings),
     )
     return pipeline, status
 
@@ -103,6 +108,10 @@ def _chunk_limits(settings: Settings) -> ChunkLimits:
         max_records=settings.integer("chunk.max_records"),
         grace_ms=round(settings.seconds("chunk.grace") * 1000),
     )
+
+
+def _end(before_ms: int, settings: Settings) -> End:
+    return End(before_ms=before_ms, tip_ms=before_ms + round(settings.seconds("chunk.grace") * 1000))
 
 
 def _before_checkpoint(sink: Sink[Any], position: Position) -> None:

@@ -12,7 +12,7 @@ from consumer.domain.errors import ProtocolError, Superseded, TransientError
 from consumer.domain.ledger import Ledger
 from consumer.domain.records import Position, Record
 from consumer.shard.delivery.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointing
-from consumer.shard.delivery.pipeline import InFlightLimits, Pipeline
+from consumer.shard.delivery.pipeline import End, InFlightLimits, Pipeline
 from tests.unit.shard.fakes import (
     Clock,
     FakeCheckpointer,
@@ -51,6 +51,7 @@ class Shard:
         interval: float = 5,
         drain_seconds: float = 10,
         message_bytes: int = 1_000_000,
+        end: End | None = None,
     ) -> None:
         self.log = Log()
         self.clock = Clock()
@@ -77,8 +78,10 @@ class Shard:
             status=status,
             wakeup=self.wakeup,
             drain_seconds=drain_seconds,
+            end=end,
             now=self.clock,
         )
+        self.status = status
 
     def accept(self, *some: Record, tip_seen_ms: int | None = None) -> list[str]:
         return self.accept_all(Records.of(some), tip_seen_ms)
