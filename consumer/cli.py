@@ -34,6 +34,7 @@ COMMANDS = {
     "health": Command("ask the daemons that run here", "consumer.daemon.commands.health:health_main"),
     "deadletters": Command("list, redrive or discard dead letters", "consumer.cli:deadletters"),
     "tap": Command("show a sample of the records that pass, and where they go", "consumer.cli:tap"),
+    "replay": Command("deliver a range of time of the stream once more", "consumer.cli:replay"),
     "pause": Command("let an application take no more records", "consumer.cli:pause"),
     "resume": Command("let a paused application go on", "consumer.cli:resume"),
     "reconcile": Command("compare what S3 and BigQuery hold", "consumer.cli:reconcile"),
@@ -86,6 +87,12 @@ def tap(arguments: Sequence[str]) -> int:
     from consumer.operate.tap.command import tap_main
 
     return tap_main(arguments, find_embedded=_find_embedded)
+
+
+def replay(arguments: Sequence[str]) -> int:
+    from consumer.operate.replay.command import replay_main
+
+    return replay_main(arguments, find_embedded=_find_embedded)
 
 
 def pause(arguments: Sequence[str]) -> int:

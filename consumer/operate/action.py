@@ -26,6 +26,7 @@ from consumer.daemon.commands.arguments import (
     load_settings,
 )
 from consumer.daemon.errors import StartFailed
+from consumer.daemon.prepare.preparation import Trouble
 from consumer.daemon.prepare.proxies import exempt_metadata
 from consumer.domain.errors import DeliveryError
 from consumer.operate.audit import Audit, AuditLine, AuditPlace
@@ -154,8 +155,8 @@ def run_action(
     now: Callable[[], float] = time.time,
     new_client: Callable[[Settings], Any] = s3_client_of,
 ) -> int:
-    """Runs `act` with the settings that the options name, and returns the exit code. What it raises of Refused and
-    DeliveryError is told in one line."""
+    """Runs `act` with the settings that the options name, and returns the exit code. What it raises of Refused,
+    DeliveryError and Trouble is told in one line."""
     console = console or Console()
     try:
         embedded = find_embedded_stack(options, find_embedded)
@@ -176,7 +177,7 @@ def run_action(
         return EXIT_USAGE
     except StartFailed as error:
         console.say("\n".join(error.messages))
-    except (Refused, DeliveryError) as error:
+    except (Refused, DeliveryError, Trouble) as error:
         console.say(f"{command}: {error}")
     return EXIT_FAILED
 

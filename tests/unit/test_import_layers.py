@@ -57,6 +57,7 @@ NARROWED: dict[tuple[str, str], frozenset[str]] = {
             "consumer.daemon.prepare",
             "consumer.daemon.report.leases",
             "consumer.daemon.report.pause",
+            "consumer.daemon.supervise.processes",
         }
     ),  # an operator's command runs beside the daemon, wherever that runs
 }
@@ -93,6 +94,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.daemon.prepare.lease_table",
             "consumer.daemon.prepare.pause_flag",
             "consumer.daemon.prepare.positions",
+            "consumer.daemon.prepare.replay_tables",
+            "consumer.daemon.prepare.stream_shards",
             "consumer.local",
         }
     ),

@@ -1,0 +1,1 @@
+"""`bin/replay`: a range of time of the stream, delivered once more by the real KCL."""

@@ -1,0 +1,311 @@
+"""A range of a stream delivered once more by the real KCL, a split inside it, while the application goes on."""
+
+import gzip
+import itertools
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from consumer.local import stack as stacks
+from consumer.local import tethered
+from consumer.local.backends import Running
+from consumer.local.child import tail
+from consumer.local.generate import Logs, midnight_today
+from consumer.local.put import Target, put
+from consumer.local.readback import S3Reader
+from consumer.local.stack import Stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+DEADLINE_SECONDS = 300
+SECONDS = 12
+RATE = 150
+PREFIX = "logs/"
+COMMON = {
+    "applicationName": "live",
+    "http.port": "0",
+    "chunk.window": "1s",
+    "chunk.grace": "500ms",
+    "chunk.max_records": "60",
+}
+
+
+@dataclass(frozen=True)
+class OnStream:
+    shard: str
+    sequence: int
+    arrived_ms: int
+    data: bytes
+
+
+def on_stream(stack: Stack) -> list[OnStream]:
+    """All that the stream holds, in the order of each shard."""
+    kinesis = stack.client("kinesis")
+    found = []
+    for shard in kinesis.list_shards(StreamName=stack.stream)["Shards"]:
+        name = shard["ShardId"]
+        iterator = kinesis.get_shard_iterator(
+            StreamName=stack.stream, ShardId=name, ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        while iterator is not None:
+            answer = kinesis.get_records(ShardIterator=iterator)
+            found += [
+                OnStream(
+                    name,
+                    int(one["SequenceNumber"]),
+                    round(one["ApproximateArrivalTimestamp"].timestamp() * 1000),
+                    one["Data"],
+                )
+                for one in answer["Records"]
+            ]
+            iterator = answer.get("NextShardIterator") if answer["MillisBehindLatest"] else None
+    return found
+
+
+def split(stack: Stack) -> None:
+    kinesis = stack.client("kinesis")
+    shard = kinesis.list_shards(StreamName=stack.stream)["Shards"][0]
+    keys = shard["HashKeyRange"]
+    middle = (int(keys["StartingHashKey"]) + int(keys["EndingHashKey"])) // 2
+    kinesis.split_shard(
+        StreamName=stack.stream, ShardToSplit=shard["ShardId"], NewStartingHashKey=str(middle)
+    )
+
+
+class World:
+    """An application that runs, and the commands for it."""
+
+    def __init__(self, stack: Stack, folder: Path, exits: ExitStack, backend: str, **settings: str) -> None:
+        self.stack = stack
+        self._folder = folder
+        self._exits = exits
+        self._backend = backend
+        self._settings = {**COMMON, "worker.state_dir": str(folder / "workers"), **settings}
+        self.live: Running | None = None
+
+    def _options(self) -> list[str]:
+        return ["--local", *(f"--set={key}={value}" for key, value in self._settings.items())]
+
+    def start(self) -> None:
+        log = self._folder / f"live-{self._backend}.log"
+        with log.open("wb") as output:
+            popen = tethered.spawn(
+                "start",
+                self._backend,
+                *self._options(),
+                state_dir=self._folder,
+                stdout=output,
+                stderr=output,
+            )
+        self.live = Running("s3", popen, log)
+        self._exits.callback(self.live.abandon)
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        popen = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "consumer", "replay", self._backend),
+                *(*self._options(), "--yes", *arguments),
+            ],
+            env=tethered.environment(self._folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._exits.callback(popen.kill)
+        return popen
+
+    def replay(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        popen = self.begin(*arguments)
+        out, told = popen.communicate(timeout=DEADLINE_SECONDS)
+        return subprocess.CompletedProcess(popen.args, popen.returncode, out, told)
+
+    def until(self, what: str, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        assert self.live is not None
+        while not done():
+            self.live.check()
+            assert time.monotonic() < deadline, (
+                f"not within {DEADLINE_SECONDS} s: {what}\n{tail(self.live.log, 20)}"
+            )
+            time.sleep(0.2)
+
+    def tables(self) -> list[str]:
+        names: list[str] = self.stack.client("dynamodb").list_tables()["TableNames"]
+        return names
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Of a replay's lease; `sub_sequence` is -1 before the first record to deliver."""
+
+    position: str
+    sub_sequence: int
+
+    def is_before(self, record: OnStream) -> bool:
+        if self.position == "SHARD_END":
+            return False
+        if self.position == "TRIM_HORIZON":
+            return True
+        return record.sequence > int(self.position) or (
+            record.sequence == int(self.position) and self.sub_sequence < 0
+        )
+
+
+def checkpoints(world: World) -> dict[str, Checkpoint]:
+    """Of the one replay that was begun, by shard."""
+    tables = [name for name in world.tables() if re.fullmatch("live-replay-[0-9a-f]+", name)]
+    items = world.stack.client("dynamodb").scan(TableName=tables[0])["Items"] if tables else []
+    return {
+        item["leaseKey"]["S"]: Checkpoint(
+            item["checkpoint"]["S"], int(item["checkpointSubSequenceNumber"]["N"])
+        )
+        for item in items
+    }
+
+
+def has_checkpointed(world: World) -> bool:
+    return any(one.position.isdecimal() and one.sub_sequence >= 0 for one in checkpoints(world).values())
+
+
+def objects(stack: Stack, prefix: str) -> dict[str, bytes]:
+    """Bytes by key, without the prefix."""
+    s3 = stack.client("s3")
+    keys = S3Reader(stack, prefix).keys()
+    return {
+        key.removeprefix(prefix): s3.get_object(Bucket=stack.bucket, Key=key)["Body"].read() for key in keys
+    }
+
+
+def feed(stack: Stack) -> list[bytes]:
+    """Records for some seconds, with a split in the middle; blocks until they are put."""
+    logs = list(Logs(count=SECONDS * RATE, seed=1, base_time=midnight_today(datetime.now(UTC))).lines())
+    timer = threading.Timer(SECONDS / 2, split, [stack])
+    timer.start()
+    put(logs, Target(stack.client("kinesis"), stack.stream), rate=RATE)
+    timer.join()
+    return logs
+
+
+class Feeding:
+    """Goes on putting at the same rate until it is told to stop; `logs` is what was put."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.logs: list[bytes] = []
+        self._stop = threading.Event()
+        self._target = Target(stack.client("kinesis"), stack.stream)
+        self._thread = threading.Thread(target=self._feed)
+
+    def _feed(self) -> None:
+        for seed in itertools.count(100):
+            if self._stop.is_set():
+                return
+            logs = list(Logs(count=RATE, seed=seed, base_time=midnight_today(datetime.now(UTC))).lines())
+            put(logs, self._target, rate=RATE)
+            self.logs += logs
+
+    def __enter__(self) -> "Feeding":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with stacks.running(tmp_path, shards=3) as running:
+        yield running.stack
+
+
+@pytest.fixture
+def exits() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def middle_third(records: Sequence[OnStream]) -> tuple[int, int]:
+    first, last = (pick(record.arrived_ms for record in records) for pick in (min, max))
+    return first + (last - first) // 3, first + (last - first) * 2 // 3
+
+
+def instants(range_ms: tuple[int, int]) -> list[str]:
+    first, last = (datetime.fromtimestamp(ms / 1000, UTC).isoformat() for ms in range_ms)
+    return ["--from", first, "--to", last]
+
+
+def delivered(answer: str) -> int:
+    found = re.search(r"([\d,]+) records delivered", answer)
+    assert found is not None, answer
+    return int(found[1].replace(",", ""))
+
+
+def test_the_middle_third_is_brought_back_byte_for_byte(
+    stack: Stack, tmp_path: Path, exits: ExitStack
+) -> None:
+    """I2 over a split: objects that are gone come back, by a replay that is killed once, of some of the shards."""
+    world = World(stack, tmp_path, exits, "s3", **{"s3.prefix": PREFIX})
+    refused = world.replay("--from", "1h", "--to", "1m")
+    assert refused.returncode == 1
+    assert "no worker of applicationName live has ever run" in refused.stderr
+    world.start()
+    logs = feed(stack)
+    world.until("all is delivered", lambda: sum(1 for _ in S3Reader(stack, PREFIX).lines()) == len(logs))
+    live = objects(stack, PREFIX)
+    records = on_stream(stack)
+    wanted = middle_third(records)
+    shards = ["shardId-000000000000", "shardId-000000000003", "shardId-000000000004"]
+    inside = {one.data for one in records if wanted[0] <= one.arrived_ms < wanted[1] and one.shard in shards}
+    assert {one.shard for one in records if one.data in inside} == set(shards)
+    gone = {key for key, body in live.items() if inside & set(gzip.decompress(body).splitlines())}
+    assert 0 < len(gone) < len(live)
+    s3 = stack.client("s3")
+    for key in gone:
+        s3.delete_object(Bucket=stack.bucket, Key=f"{PREFIX}{key}")
+
+    asked = [*instants(wanted), "--shards", *shards]
+    with Feeding(stack) as feeding:
+        slow = world.begin("--rate", "20", *asked)
+        world.until("something is checkpointed", lambda: has_checkpointed(world))
+        slow.send_signal(signal.SIGKILL)
+        slow.communicate()
+        assert gone - objects(stack, PREFIX).keys()
+        kept = checkpoints(world)
+        again = world.replay(*asked)
+    assert again.returncode == 0, again.stderr
+    assert "goes on where it was" in again.stderr
+    now = objects(stack, PREFIX)
+    assert {key: now.get(key) for key in live} == live
+    lines = {line for key in gone for line in gzip.decompress(live[key]).splitlines()}
+    last = {
+        shard: max(one.sequence for one in records if one.shard == shard and one.data in lines)
+        for shard in shards
+    }
+    left = [
+        one
+        for one in records
+        if one.shard in kept.keys() & last.keys()
+        and one.sequence <= last[one.shard]
+        and kept[one.shard].is_before(one)
+    ]
+    assert delivered(again.stdout) == len(left)  # it went on where it was
+    assert [name for name in world.tables() if "replay" in name] == []
+    assert not list((tmp_path / "workers").glob("live-replay*"))
+
+    everything = Counter(logs) + Counter(feeding.logs)
+    world.until(
+        "the live one has it all",
+        lambda: sum(1 for _ in S3Reader(stack, PREFIX).lines()) >= everything.total(),
+    )
+    assert Counter(S3Reader(stack, PREFIX).lines()) == everything
