@@ -20,13 +20,12 @@ from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
-from isal import igzip
 
 from consumer.local import stack as stacks
 from consumer.local.child import ChildError, Process
+from consumer.local.objects import lines_of_object
 from consumer.local.stack import DATASET, PROJECT, Stack, StackNotRunningError
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _DEMO = "demo"
 _OBJECTS = "objects"
 _START_SECONDS = 60
@@ -155,9 +154,8 @@ def held(state_dir: Path) -> Held:
 
 
 def lines_of(source: Held, key: str) -> bytes:
-    """An object's content, unpacked where it is gzip. Raises LookError."""
-    content = source.content(key.removeprefix(f"s3://{stacks.BUCKET}/"))
-    return igzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
+    """An object's content as lines, whatever its format. Raises LookError."""
+    return lines_of_object(source.content(key.removeprefix(f"s3://{stacks.BUCKET}/")))
 
 
 def answer_of(source: Held, sql: str) -> tuple[list[str], list[list[Any]]]:

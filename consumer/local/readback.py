@@ -1,6 +1,5 @@
 """Reads what the backends hold: S3 objects, dead letters, BigQuery rows."""
 
-import gzip
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -14,6 +13,7 @@ from google.cloud import bigquery
 
 from consumer.domain.object_names import parse_object_name
 from consumer.local.bigquery import ROWS_PATH
+from consumer.local.objects import lines_of_object
 from consumer.local.stack import Stack
 from consumer.local.verify import DeadLetter, Row
 
@@ -41,7 +41,7 @@ class S3Reader:
         return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
     def lines(self) -> Iterator[bytes]:
-        """The lines of all objects, without their line ends. A body that is not gzip raises."""
+        """The lines of all objects, without their line ends."""
         keys = self.keys()
         with ThreadPoolExecutor(4) as pool:
             for body in pool.map(self._body, keys):
@@ -64,7 +64,7 @@ class S3Reader:
 
     def _fetched(self, key: str) -> bytes:
         packed: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        return gzip.decompress(packed)
+        return lines_of_object(packed)
 
 
 def dead_letters(lines: Iterable[bytes]) -> Iterator[DeadLetter]:

@@ -232,6 +232,42 @@ def _object_keys(values: Values, report: _Report) -> Iterator[Finding]:
             yield report.error("s3.key_template", str(error))
 
 
+def _object_format(values: Values, report: _Report) -> Iterator[Finding]:
+    key, form = "s3.compression_level", values.get("s3.format")
+    least, most = (0, 3) if form == "ndjson.gz" else (1, 19)
+    if form is not None and not least <= _number(values, key, least) <= most:
+        yield report.error(key, f"has to be {least} to {most} with s3.format = {form}")
+    if form == "parquet":
+        yield from _parquet(values, report)
+    elif "s3.schema_file" in values:
+        yield report.warning("s3.schema_file", "is used with s3.format = parquet only")
+
+
+def _parquet(values: Values, report: _Report) -> Iterator[Finding]:
+    if values.get("s3.validate_json") is False:
+        yield report.error(
+            "s3.validate_json", "has to be true with s3.format = parquet: a row is made of JSON"
+        )
+    time_field, unknown = str(values.get("record.time_field")), values.get("s3.unknown_fields")
+    if "s3.schema_file" not in values:
+        if len({str(values.get("record.key_field")).lower(), time_field.lower(), "log"}) < 3:
+            message = "record.key_field, record.time_field and the column log need three names"
+            yield report.error("record.time_field", message)
+        if unknown != "reject":
+            yield report.warning("s3.unknown_fields", "is used with s3.schema_file only")
+        return
+    try:
+        read = read_schema(PROJECT_ROOT / str(values["s3.schema_file"]))
+    except SchemaError as error:
+        yield report.error("s3.schema_file", str(error))
+        return
+    columns = {column.name: column for column in read}
+    yield from _has_column(columns, time_field, ("TIMESTAMP",), report, key="s3.schema_file")
+    overflow = str(values.get("s3.overflow_column"))
+    if unknown == "overflow" and overflow.lower() in {name.lower() for name in columns}:
+        yield report.error("s3.schema_file", f"has a column {overflow}, which the daemon adds itself")
+
+
 def _dead_letters_apart(values: Values, report: _Report) -> Iterator[Finding]:
     if str(values.get("deadletter.prefix")).startswith(str(values.get("s3.prefix"))):
         message = "lies below s3.prefix in the same bucket: whoever reads the logs reads the dead letters too"
@@ -339,12 +375,17 @@ def _schema(values: Values, report: _Report) -> Iterator[Finding]:
 
 
 def _has_column(
-    columns: Mapping[str, Column], name: str, types: tuple[str, ...], report: _Report
+    columns: Mapping[str, Column],
+    name: str,
+    types: tuple[str, ...],
+    report: _Report,
+    *,
+    key: str = "bigquery.schema_file",
 ) -> Iterator[Finding]:
     column = columns.get(name)
     if column is None or column.type not in types or column.mode == "REPEATED":
         found = "has none" if column is None else f"has it as {column.mode} {column.type}"
-        yield report.error("bigquery.schema_file", f"needs a column {name} of type {types[0]}, and {found}")
+        yield report.error(key, f"needs a column {name} of type {types[0]}, and {found}")
 
 
 def _number(values: Values, key: str, otherwise: float) -> float:
@@ -364,6 +405,7 @@ _RULES: tuple[Callable[[Values, _Report], Iterator[Finding]], ...] = (
     _limits,
     _objects,
     _object_keys,
+    _object_format,
     _rows,
     _log_columns,
     _row_columns,

@@ -30,6 +30,11 @@ def schema_columns(settings: Settings) -> tuple[Column, ...]:
     return read_schema(settings.path("bigquery.schema_file"))
 
 
+def lake_schema(settings: Settings) -> tuple[Column, ...]:
+    """The columns of `s3.schema_file`; none without one. Raises SchemaError."""
+    return () if settings["s3.schema_file"] is None else read_schema(settings.path("s3.schema_file"))
+
+
 METADATA_TYPES = ("STRING", "STRING", "TIMESTAMP")
 
 

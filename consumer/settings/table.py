@@ -455,11 +455,47 @@ _S3_SINK = (
         meaning="time that chooses the partition: the record's arrival on the stream, or its own",
     ),
     Setting(
+        name="s3.format",
+        kind=Choice(("ndjson.gz", "ndjson.zst", "parquet")),
+        default="ndjson.gz",
+        backends=_S3,
+        meaning="format of delivered objects: a record a line as gzip or Zstandard, or a row a record as Parquet",
+    ),
+    Setting(
         name="s3.compression_level",
-        kind=Integer(at_least=0, at_most=3),
+        kind=Integer(at_least=0, at_most=19),
         default="1",
         backends=_S3,
-        meaning="gzip level (ISA-L's 0 to 3)",
+        meaning="level of compression: ISA-L's 0 to 3 for ndjson.gz, Zstandard's 1 to 19 for the other formats",
+    ),
+    Setting(
+        name="s3.schema_file",
+        kind=Text(form="a path"),
+        backends=_S3,
+        meaning="columns of s3.format = parquet, in BigQuery's JSON format; unless set these are record.key_field,"
+        " record.time_field and log, which holds the record",
+    ),
+    Setting(
+        name="s3.unknown_fields",
+        kind=Choice(("reject", "ignore", "overflow")),
+        default="reject",
+        backends=_S3,
+        meaning="with s3.schema_file, a record with a field that has no column: a dead letter, a row without that"
+        " field, or a row with it in s3.overflow_column",
+    ),
+    Setting(
+        name="s3.overflow_column",
+        kind=_COLUMN,
+        default="overflow",
+        backends=_S3,
+        meaning="JSON column for the fields without a column, with s3.unknown_fields = overflow",
+    ),
+    Setting(
+        name="s3.row_group_records",
+        kind=Integer(at_least=1000, at_most=10_000_000),
+        default="100000",
+        backends=_S3,
+        meaning="rows of a row group of Parquet; chunk.window and chunk.max_bytes say how large an object gets",
     ),
     Setting(
         name="s3.validate_json",

@@ -77,6 +77,9 @@ class _Format:
     events: int = 1
 
 
+SCHEMA = "SCHEMA"
+"""Stands for the path of the schema file."""
+
 _INSERT_ALL = {"bigquery.method": "insert_all"}
 _STORAGE_WRITE = {"bigquery.method": "storage_write"}
 FORMATS: Mapping[Target, Mapping[str, _Format]] = {
@@ -86,6 +89,13 @@ FORMATS: Mapping[Target, Mapping[str, _Format]] = {
         "by the record's time": _Format(settings={"s3.partition_time": "record"}),
         "by a field, 10 paths": _Format(
             settings={"s3.key_template": "event={event}/dt=%Y-%m-%d/hour=%H"}, events=10
+        ),
+        "zstd NDJSON": _Format(settings={"s3.format": "ndjson.zst"}),
+        "Parquet, log": _Format(settings={"s3.format": "parquet"}),
+        "Parquet, fields": _Format(settings={"s3.format": "parquet", "s3.schema_file": SCHEMA}),
+        "Parquet, fields, by a field, 10 paths": _Format(
+            settings={"s3.format": "parquet", "s3.schema_file": SCHEMA, "s3.key_template": "event={event}"},
+            events=10,
         ),
         "not ASCII": _Format(ascii_only=False),
         "1,000 arrivals/s": _Format(arrivals_per_second=1000),
@@ -151,6 +161,7 @@ def settings_for(
             "dynamoDBEndpoint": backend.url,
         },
     }[name]
+    chosen = {key: str(schema_file) if value == SCHEMA else value for key, value in chosen.items()}
     return load(name, overrides={**_COMMON, "s3.endpoint_url": backend.url, **own, **chosen})
 
 

@@ -9,11 +9,14 @@ import json
 import re
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 import msgspec
-from isal import igzip
+from pyarrow import parquet, py_buffer
 
+from consumer.domain.object_names import parse_object_name
 from consumer.local.child import Child
+from consumer.local.objects import lines_of_object
 from tests.bench.counts import Behaviour, Counts, numbers_in
 from tests.bench.dynamodb import Items
 from tests.bench.storage_write import StorageWrite
@@ -21,7 +24,6 @@ from tests.bench.storage_write import StorageWrite
 _TABLES = re.compile(
     r"/bigquery/v2/projects/[^/]+/datasets/[^/]+/tables(?:/(?P<table>[^/]+)/insertAll)?(?:\?|$)"
 )
-_OBJECT_RECORDS = re.compile(r"-(\d+)\.ndjson\.gz")
 _ROW_MARK = b'{"insertId":'
 _INSERT_ANSWER = b'{"kind":"bigquery#tableDataInsertAllResponse"}'
 _OUTAGE_ANSWER = b"<Error><Code>ServiceUnavailable</Code></Error>"
@@ -68,8 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         """PutObject."""
         body = self._body()
-        said = _OBJECT_RECORDS.search(self.path)
-        self._take(body, int(said[1]) if said else 0, lambda: igzip.decompress(body), b"")
+        said = parse_object_name(unquote(self.path.partition("?")[0]))
+        self._take(body, said.records if said else 0, lambda: _lines_of(body), b"")
 
     def _insert(self, table: str, body: bytes) -> None:
         counts = self.server.counts
@@ -110,6 +112,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", '"discarded"')
         self.end_headers()
         self.wfile.write(body)
+
+
+def _lines_of(body: bytes) -> bytes:
+    """Of an object; of one with columns the numbers alone, which takes a hundredth of the time."""
+    if body.startswith(b"PAR1"):
+        file = parquet.ParquetFile(py_buffer(body))
+        if "number" in file.schema_arrow.names:
+            numbers = file.read(columns=["number"])["number"].to_pylist()
+            return b"".join([b'"number":%d\n' % number for number in numbers])
+    return lines_of_object(body)
 
 
 def _error(status: int, reason: str, message: str) -> bytes:

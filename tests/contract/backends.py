@@ -14,7 +14,7 @@ from consumer.settings.schema import Column
 from consumer.sinks.bigquery.arrow_rows.arrow import Batch
 from consumer.sinks.bigquery.storage_write.answers import CallFailed, RowFault, StorageCode
 from consumer.sinks.http.connection import Answer
-from tests.contract.reading import Cells, read_arrow, read_json, read_lines, read_row, with_json
+from tests.contract.reading import Cells, read_arrow, read_json, read_lines, read_parquet, read_row, with_json
 from tests.unit.sinks.bigquery.load.fake_google import FakeGoogle, error
 from tests.unit.sinks.bigquery.storage_write.fakes import PENDING, FakeBigQuery
 from tests.unit.sinks.fake_s3 import FakeS3
@@ -85,9 +85,11 @@ class Backend(Protocol):
 class Bucket(FakeS3):
     """S3."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, columns: Sequence[Column] = ()) -> None:
+        """With columns it holds Parquet."""
         super().__init__()
         self._prefix = prefix
+        self._columns = columns
         self.faults = Faults()
 
     def put_object(self, **arguments: Any) -> dict[str, Any]:
@@ -99,11 +101,15 @@ class Bucket(FakeS3):
         return answer
 
     def found(self) -> list[Found]:
-        objects = {put["Key"]: put["Body"] for put in self.puts}
+        objects = sorted({put["Key"]: put["Body"] for put in self.puts}.items())
+        if self._columns:
+            return [
+                ("logs", with_json(row, self._columns)) for _, body in objects for row in read_parquet(body)
+            ]
         return [
             (key.removeprefix(self._prefix).rpartition("/")[0], line)
-            for key, body in sorted(objects.items())
-            for line in read_lines(body)
+            for key, body in objects
+            for line in read_lines(body, zstandard=key.endswith(".zst"))
         ]
 
     def identities(self) -> list[object]:

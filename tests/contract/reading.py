@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import gzip
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
+from pyarrow import parquet
 
 from consumer.settings.schema import Column
 
@@ -37,9 +39,12 @@ def read_json(text: bytes | str) -> Any:
     return json.loads(text, parse_int=Number, parse_float=Number, object_pairs_hook=Members)
 
 
-def read_lines(body: bytes | bytearray) -> list[bytes]:
-    """Of a gzip object, each with its end."""
-    *lines, rest = gzip.decompress(body).split(b"\n")
+def read_lines(body: bytes | bytearray, *, zstandard: bool = False) -> list[bytes]:
+    """Of an object of lines, each with its end."""
+    text = (
+        pa.input_stream(io.BytesIO(body), compression="zstd").read() if zstandard else gzip.decompress(body)
+    )
+    *lines, rest = text.split(b"\n")
     assert rest == b"", "the last line has no end"
     assert not any(b"\r" in line for line in lines), "some readers end a line there"
     return lines
@@ -132,6 +137,13 @@ def moment(text: str) -> datetime.datetime:
 def read_arrow(schema: bytes, batch: bytes) -> list[Cells]:
     """The rows of an append, whose JSON columns are texts to Arrow."""
     found = pa.ipc.read_record_batch(pa.py_buffer(batch), pa.ipc.read_schema(pa.py_buffer(schema)))
+    found.validate(full=True)
+    rows: list[Cells] = found.to_pylist()
+    return rows
+
+
+def read_parquet(body: bytes | bytearray) -> list[Cells]:
+    found = parquet.read_table(pa.py_buffer(body))
     found.validate(full=True)
     rows: list[Cells] = found.to_pylist()
     return rows

@@ -30,11 +30,13 @@ from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES, Wrapping
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from consumer.sinks.bigquery.table_check import sample_record
+from consumer.sinks.s3.parquet import Parquet
 from consumer.sinks.s3.record_times import RecordTimes
-from consumer.sinks.s3.sink import S3Sink
+from consumer.sinks.s3.sink import ObjectFormat, S3Sink
 from tests.contract.backends import Backend, Bucket, Inserts, Jobs, Streams
 from tests.unit.sinks.bigquery.storage_write.builders import field_rules
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeStore
+from tests.unit.sinks.formats import ndjson
 
 STREAM, SHARD = "stream", "shardId-000000000003"
 _MAX_REQUEST_BYTES = 9_000_000
@@ -77,7 +79,7 @@ USUAL = Options()
 
 @dataclass(frozen=True)
 class Kind:
-    """A method and its rows; `columns` are the table's, none for S3."""
+    """A method and its rows; `columns` are the table's, none for lines in S3, of which `row` is the compression."""
 
     method: str
     row: str = ""
@@ -95,7 +97,7 @@ class Kind:
 
     @property
     def is_bigquery(self) -> bool:
-        return bool(self.columns)
+        return self.method not in ("s3", "parquet")
 
     @property
     def has_metadata(self) -> bool:
@@ -109,7 +111,7 @@ class Kind:
             bigquery__dataset="d",
             bigquery__row=self.row,
             bigquery__table_prefix="logs",
-            bigquery__key_digits=options.key_digits,
+            bigquery__key_digits=options.key_digits if self.is_bigquery else 0,
             bigquery__unknown_fields=options.unknown_fields if self.row == "fields" else "reject",
             bigquery__metadata_columns=self.has_metadata,
             record__time_format=options.time_format,
@@ -127,6 +129,10 @@ def _kinds() -> Iterator[Kind]:
     ]
     for native in (True, False):
         yield Kind("s3", native=native)
+        yield Kind("s3", "zst", native=native)
+        for row, columns in rows:
+            if METADATA_COLUMNS[0] not in columns:
+                yield Kind("parquet", row, columns, native)
         for method in ("insert_all", "load", "storage_write"):
             for row, columns in rows:
                 yield Kind(method, row, columns, native)
@@ -163,7 +169,7 @@ class Shard:
         """That of a process which begins."""
         match self.backend:
             case Bucket() as bucket:
-                return _s3(bucket, self._options)
+                return _s3(bucket, self.kind, self._options)
             case Inserts() as inserts:
                 return _insert_all(inserts, self.kind.rules(self._options))
             case Jobs() as jobs:
@@ -175,8 +181,8 @@ class Shard:
 
 def _backend(kind: Kind) -> Backend:
     match kind.method:
-        case "s3":
-            return Bucket(_PREFIX)
+        case "s3" | "parquet":
+            return Bucket(_PREFIX, kind.columns)
         case "insert_all":
             return Inserts(kind.columns)
         case "load":
@@ -189,18 +195,19 @@ _TABLES = "/bigquery/v2/projects/p/datasets/d/tables"
 SAMPLE_MS = 1_700_000_000_000
 
 
-def _s3(bucket: Bucket, options: Options) -> Sink[Any]:
+def _s3(bucket: Bucket, kind: Kind, options: Options) -> Sink[Any]:
     times = RecordTimes(time_field=TIME_COLUMN.name, time_format=options.time_format, max_depth=500)
+    object_format: ObjectFormat = ndjson(validate_json=options.validate_json, zstandard=kind.row == "zst")
+    if kind.method == "parquet":
+        object_format = Parquet(kind.rules(options), shard=SHARD, level=1, row_group_records=1000)
     return S3Sink(
         client=bucket,
         bucket="bucket",
         prefix=_PREFIX,
         partition="dt=%Y-%m-%d/hour=%H",
         object_stem=f"{STREAM}-{SHARD}",
-        compression_level=1,
-        validate_json=options.validate_json,
-        max_depth=500,
-        record_times=times,
+        object_format=object_format,
+        record_times=None if kind.method == "parquet" else times,
     )
 
 

@@ -31,10 +31,13 @@ def test_every_record_that_is_not_rejected_has_one_destination_and_is_there(kind
             continue
         match wanted_of(kind, case):
             case Line(path, _):
-                key = f"prefix/{path}/{STREAM}-{SHARD}-{chunk.name}.ndjson.gz"
+                key = f"prefix/{path}/{STREAM}-{SHARD}-{chunk.name}.ndjson.{kind.row or 'gz'}"
                 assert told[index] == [f"s3://bucket/{key}"]
                 assert isinstance(shard.backend, Bucket)
                 assert key in {put["Key"] for put in shard.backend.puts}
+            case Row() if isinstance(shard.backend, Bucket):
+                [place] = told[index]
+                assert place.removeprefix("s3://bucket/") in {put["Key"] for put in shard.backend.puts}
             case Row() as row:
                 assert told[index] == [f"logs_{row.digits}".removesuffix("_")]
                 assert told[index][0] in {table for table, _ in shard.backend.found()}

@@ -25,6 +25,10 @@ def settings_of(kind: Kind, case: Case, folder: Path) -> Settings:
     chosen = PLACES | {"record.time_format": options.time_format}
     if not kind.is_bigquery:
         own = {"s3.bucket": "bucket", "s3.validate_json": str(options.validate_json).lower()}
+        if kind.method == "parquet":
+            own = {"s3.bucket": "bucket", "s3.format": "parquet"}
+        if kind.row == "fields":
+            own |= {"s3.schema_file": _schema(kind, folder), "s3.unknown_fields": options.unknown_fields}
         return load("s3", overrides=chosen | own)
     chosen |= {
         "bigquery.project": "project",
@@ -36,11 +40,19 @@ def settings_of(kind: Kind, case: Case, folder: Path) -> Settings:
         "chunk.window": "60s",
     }
     if kind.row == "fields":
-        schema = folder / "schema.json"
-        columns = [_written(column) for column in kind.columns if column not in METADATA_COLUMNS]
-        schema.write_text(json.dumps(columns))
-        chosen |= {"bigquery.schema_file": str(schema), "bigquery.unknown_fields": options.unknown_fields}
+        chosen |= {
+            "bigquery.schema_file": _schema(kind, folder),
+            "bigquery.unknown_fields": options.unknown_fields,
+        }
     return load("bigquery", overrides=chosen)
+
+
+def _schema(kind: Kind, folder: Path) -> str:
+    """The path of a file with the columns."""
+    schema = folder / "schema.json"
+    columns = [_written(column) for column in kind.columns if column not in METADATA_COLUMNS]
+    schema.write_text(json.dumps(columns))
+    return str(schema)
 
 
 def _written(column: Column) -> dict[str, str]:

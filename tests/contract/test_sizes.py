@@ -6,7 +6,7 @@ from tests.contract.cases import Case, Row, record
 from tests.contract.expected import chunk_of, expected, taken
 from tests.contract.sinks import JSON_COLUMN, KINDS, Kind, Shard, deliver, kinds, running
 
-LARGEST = {"insert_all": 9_000_000, "storage_write": 9_500_000}
+LARGEST = {"insert_all": 9_000_000, "storage_write": 9_500_000, "parquet": 9_500_000}
 """Bytes of a row."""
 KINESIS = 10 * 1024 * 1024
 """Bytes of a record, which load and S3 take."""

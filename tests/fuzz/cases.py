@@ -23,6 +23,7 @@ from consumer.sinks.s3.record_times import RecordTimes
 from consumer.sinks.s3.sink import S3Sink
 from tests.unit.sinks.bigquery.storage_write.builders import SHARD, SIMPLE, decoded, field_rules
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore
+from tests.unit.sinks.formats import ndjson
 
 type Place = tuple[int, str, str]
 """A record by its index, the object or table that it goes to, and what stands there."""
@@ -51,9 +52,7 @@ def _s3(*, partition: str, by_record: bool, validate: bool) -> Prepare:
         prefix="",
         partition=partition,
         object_stem="stream",
-        compression_level=1,
-        validate_json=validate,
-        max_depth=S3_DEPTH,
+        object_format=ndjson(validate_json=validate, max_depth=S3_DEPTH),
         record_times=times if by_record else None,
     )
 

@@ -129,14 +129,17 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "moto": frozenset({"consumer.local.aws"}),
     "opentelemetry": frozenset({"consumer.daemon.metrics.otlp"}),
     "prometheus_client": frozenset({"consumer.daemon.metrics.text"}),
+    "zstandard": frozenset({"consumer.sinks.s3.ndjson"}),
     "rich": frozenset({"consumer.daemon.commands.status_screen"}),
     "pyarrow": frozenset(
         {
             "consumer.sinks.bigquery.arrow_rows.cells",
+            "consumer.sinks.s3.parquet",
             "consumer.local.bigquery",
             "consumer.local.limits.storage_write",
             "consumer.local.bill.appends",
             "consumer.local.bill.sizes",
+            "consumer.local.objects",
         }
     ),
 }

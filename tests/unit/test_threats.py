@@ -16,6 +16,7 @@ from consumer.sinks.s3.record_times import RecordTimes
 from consumer.sinks.s3.sink import S3Sink
 from tests.unit.builders import chunk_of_records, record
 from tests.unit.sinks.fake_s3 import FakeS3
+from tests.unit.sinks.formats import ndjson
 
 STEM = "logs-shardId-000000000003"
 anything = st.recursive(
@@ -41,9 +42,7 @@ def test_no_record_takes_an_object_out_of_its_prefix(
         prefix="player-log/",
         partition="dt=%Y-%m-%d/hour=%H",
         object_stem=STEM,
-        compression_level=1,
-        max_depth=500,
-        validate_json=False,
+        object_format=ndjson(validate_json=False),
         record_times=RecordTimes(time_field="time", time_format="iso8601", max_depth=500) if own else None,
     )
     for request in sink.prepare(chunk).requests:
@@ -88,9 +87,7 @@ def test_no_template_that_the_checker_takes_leaves_the_prefix(template: str, arr
         prefix="player-log/",
         partition=settings.text("s3.partition"),
         object_stem=STEM,
-        compression_level=1,
-        max_depth=500,
-        validate_json=True,
+        object_format=ndjson(),
     )
     (request,) = sink.prepare(chunk_of_records([record(b"{}", arrival_ms=arrival_ms)])).requests
     parts = request.key.split("/")

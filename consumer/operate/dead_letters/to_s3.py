@@ -33,6 +33,12 @@ class S3Destination:
     remembers = False  # a replay under the former settings writes the object anew
 
     def __init__(self, settings: Settings, client: Any, patience: Patience) -> None:
+        if settings.text("s3.format") != "ndjson.gz":
+            raise SetupError(
+                "dead letters are appended to objects of lines in gzip: --set s3.format=ndjson.gz puts them into such"
+                " objects, beside those of another format, or with --set s3.prefix=… elsewhere",
+                setting="s3.format",
+            )
         self._settings = settings
         self._level = settings.integer("s3.compression_level")
         self._bucket = Bucket(

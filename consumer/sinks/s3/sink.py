@@ -1,28 +1,41 @@
-"""S3: one gzip NDJSON object a chunk and path, under a key that fixes its content (I2)."""
+"""S3: one object a chunk and path, under a key that fixes its content (I2)."""
 
 import datetime
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
-
-from isal import isal_zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from consumer.domain.chunks import Chunk
-from consumer.domain.columns import PART_RECORDS, Records
+from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.object_names import object_name
 from consumer.domain.routing import PartitionPaths
+from consumer.domain.unread_times import Unread
 from consumer.sinks.aws import AWS_ERRORS, delivery_error
 from consumer.sinks.base import Outcome, Prepared, Unordered, holds
-from consumer.sinks.json.judge import Judge
-from consumer.sinks.json.lines import GZIP_WINDOW_BITS, Lines
-from consumer.sinks.json.rule import Limits
+from consumer.sinks.s3.chosen_lines import ChosenLines
 from consumer.sinks.s3.record_times import RecordTimes
-from consumer.sinks.s3.routes import ChosenLines, KeyRoutes
+from consumer.sinks.s3.routes import KeyRoutes
 
-type _Slice = tuple[bytearray, "array[int]", Sequence[int]]
-"""Payloads with a line end after each, their sizes, and their indices in the chunk."""
+
+class ObjectFormat(Protocol):
+    """How the content of an object is written."""
+
+    @property
+    def extension(self) -> str: ...
+
+    @property
+    def content_type(self) -> str: ...
+
+    def body(
+        self, records: Records, lines: ChosenLines, chosen: Sequence[int] | None, rejections: list[Rejection]
+    ) -> tuple[bytes | bytearray, int]:
+        """The object of the records at these indices, or of all, and how many are in it; the others go to
+        `rejections`. The same records are the same bytes."""
+
+    def take_unread(self) -> Unread | None:
+        """The times that the records written since the last call do not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,7 @@ class PutRequest:
 
 
 class S3Sink(Unordered):
-    """`<prefix><path>/<stream>-<shard>-<first sequence>[.<sub>]-<records in the chunk>.ndjson.gz`"""
+    """`<prefix><path>/<stream>-<shard>-<first sequence>[.<sub>]-<records in the chunk>.<format>`"""
 
     def __init__(
         self,
@@ -49,23 +62,20 @@ class S3Sink(Unordered):
         zone: datetime.tzinfo = datetime.UTC,
         key_routes: KeyRoutes | None = None,
         object_stem: str,
-        compression_level: int,
-        validate_json: bool,
-        max_depth: int,
+        object_format: ObjectFormat,
         record_times: RecordTimes | None = None,
         put_options: Mapping[str, str] | None = None,
     ) -> None:
         """`partition` and its `zone` choose the path, unless there are `key_routes`. `object_stem` is
-        `<stream>-<shard>`; JSON may have `max_depth` levels; `record_times` None partitions by
-        arrival; `put_options` are further arguments of PutObject (storage class, encryption)."""
+        `<stream>-<shard>`; `record_times` None partitions by arrival; `put_options` are further arguments of PutObject
+        (storage class, encryption)."""
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
         self._paths = PartitionPaths(partition, zone)
         self._key_routes = key_routes
         self._stem = object_stem
-        self._level = compression_level
-        self._lines = Lines(Judge(Limits(max_depth=max_depth)), validate_json=validate_json)
+        self._format = object_format
         self._record_times = record_times
         self._put_options = dict(put_options or {})
 
@@ -74,13 +84,14 @@ class S3Sink(Unordered):
         rejections: list[Rejection] = []
         groups, lines = self._grouped(chunk.records)
         for path, chosen in sorted(groups.items()):
-            key = f"{self._prefix}{path}{object_name(self._stem, chunk.name)}"
-            slices = _slices(chunk.records) if chosen is None else _chosen_slices(lines, chosen)
-            body, written = self._body(slices, rejections)
+            key = f"{self._prefix}{path}{object_name(self._stem, chunk.name, self._format.extension)}"
+            body, written = self._format.body(chunk.records, lines, chosen, rejections)
             if written:
                 requests.append(PutRequest(key, body, written, chosen))
         rejections.sort(key=lambda rejection: rejection.index)
-        unread = None if self._record_times is None else self._record_times.unread.take()
+        unread = self._format.take_unread()
+        if self._record_times is not None:
+            unread = self._record_times.unread.take()
         return Prepared(requests, rejections, may_release_records=not rejections, unread=unread)
 
     def lane(self, request: PutRequest) -> str:
@@ -96,7 +107,7 @@ class S3Sink(Unordered):
                 Bucket=self._bucket,
                 Key=request.key,
                 Body=request.body,
-                ContentType="application/gzip",
+                ContentType=self._format.content_type,
                 **self._put_options,
             )
         except AWS_ERRORS as error:
@@ -116,39 +127,7 @@ class S3Sink(Unordered):
             return self._key_routes.group(records, times_ms)
         return self._paths.group(times_ms), ChosenLines(records)
 
-    def _body(self, slices: Iterable[_Slice], rejections: list[Rejection]) -> tuple[bytearray, int]:
-        """The object of these records, and how many have a line in it; the others go to `rejections`.
-
-        The compressor is given part by part, and these are cut by number of records, so that the same records are
-        the same bytes, whenever and by whomever they are written: how its input is cut shows in its output. Within a
-        part it is cut where a record is no line as it came.
-        """
-        compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, GZIP_WINDOW_BITS)
-        body = bytearray()
-        lines = 0
-        for text, sizes, places in slices:
-            lines += len(sizes)
-            for piece, found in self._lines.of(text, sizes):
-                body += compressor.compress(piece)
-                rejections += [replace(each, index=places[each.index]) for each in found]
-                lines -= len(found)
-        body += compressor.flush()
-        return body, lines
-
     def _times_ms(self, records: Records) -> "array[int]":
         if self._record_times is None:
             return records.arrivals()
         return self._record_times.times_ms(records)
-
-
-def _slices(records: Records) -> Iterator[_Slice]:
-    start = 0
-    for part in records.parts:
-        yield part.text, part.sizes, range(start, start + len(part))
-        start += len(part)
-
-
-def _chosen_slices(lines: ChosenLines, chosen: Sequence[int]) -> Iterator[_Slice]:
-    for start in range(0, len(chosen), PART_RECORDS):
-        places = chosen[start : start + PART_RECORDS]
-        yield *lines.at(places), places

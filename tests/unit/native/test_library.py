@@ -25,6 +25,7 @@ from consumer.sinks.json.rule import Limits
 from consumer.sinks.s3.sink import S3Sink
 from tests.unit.native.messages import kcl_lines, odd_lines
 from tests.unit.native.mutations import mutated
+from tests.unit.sinks.formats import ndjson
 from tests.unit.sinks.json_bytes import payloads
 
 
@@ -87,9 +88,7 @@ def test_objects_in_s3_are_the_same_both_ways(native: Any, batch: list[bytes], v
             prefix="p/",
             partition="dt=%Y-%m-%d",
             object_stem="stream",
-            compression_level=1,
-            validate_json=validate,
-            max_depth=500,
+            object_format=ndjson(validate_json=validate),
         )
         found = sink.prepare(chunk)
         return [(one.key, bytes(one.body), one.records) for one in found.requests], list(found.rejections)

@@ -18,5 +18,7 @@ def test_bigquery_s_rows_count_beside_the_payloads_they_are_made_of() -> None:
     held = 3 * (1000 + len("\n") + len("pk") + 56 + RECORD_BYTES)
     assert in_flight_limits(s3).footprint.of(records) == held
     assert in_flight_limits(bigquery).footprint.of(records) == held + 3 * (4 * 1000 + 300)
+    parquet = load("s3", overrides={"s3.bucket": "bucket", "s3.format": "parquet"})
+    assert in_flight_limits(parquet).footprint.of(records) == held + 3 * (3 * 1000 + 150)
     metadata = load("bigquery", overrides={**names, "bigquery.metadata_columns": "true"})
     assert in_flight_limits(metadata).footprint.of(records) == held + 3 * (4 * 1000 + 300 + 250)

@@ -14,7 +14,7 @@ import sys
 from consumer.settings import Settings
 from consumer.shard.process.assembly import build_pipeline
 build_pipeline(Settings.parse(sys.stdin.buffer.read()), print, "shardId-000000000000")
-heavy = {"google.auth", "google.cloud.bigquery", "boto3", "grpc", "pyarrow"}
+heavy = {"google.auth", "google.cloud.bigquery", "boto3", "grpc", "pyarrow", "zstandard"}
 print(*sorted(heavy & sys.modules.keys()))
 """
 
@@ -32,6 +32,14 @@ def loaded(dumped: bytes) -> list[str]:
 
 def test_a_shard_process_of_s3_loads_nothing_of_google() -> None:
     assert loaded(load("s3", overrides={"s3.bucket": "bucket"}).dump()) == ["boto3"]
+
+
+@pytest.mark.parametrize(
+    ("form", "library"), [("ndjson.gz", []), ("ndjson.zst", ["zstandard"]), ("parquet", ["pyarrow"])]
+)
+def test_a_shard_process_of_s3_loads_what_its_format_needs(form: str, library: list[str]) -> None:
+    settings = load("s3", overrides={"s3.bucket": "bucket", "s3.format": form})
+    assert loaded(settings.dump()) == ["boto3", *library]
 
 
 def test_a_shard_process_of_bigquery_loads_google_s_credentials_and_not_its_clients() -> None:

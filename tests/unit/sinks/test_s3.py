@@ -26,13 +26,18 @@ from consumer.sinks.s3.record_times import RecordTimes
 from consumer.sinks.s3.sink import PutRequest, S3Sink
 from tests.unit.builders import chunk_of, chunk_of_records, record
 from tests.unit.sinks.fake_s3 import FakeS3
+from tests.unit.sinks.formats import ndjson
 from tests.unit.sinks.json_bytes import is_json, payloads
 
 MIDNIGHT_MS = 1_700_006_400_000
 BY_RECORD_TIME = RecordTimes(time_field="t", time_format="iso8601", max_depth=500)
 
 
+FORMAT_OPTIONS = ("compression_level", "validate_json", "max_depth", "zstandard")
+
+
 def sink(client: Any = None, **options: Any) -> S3Sink:
+    of_format = {name: options.pop(name) for name in FORMAT_OPTIONS if name in options}
     return S3Sink(
         **{
             "client": client or FakeS3(),
@@ -40,9 +45,7 @@ def sink(client: Any = None, **options: Any) -> S3Sink:
             "prefix": "player-log/",
             "partition": "dt=%Y-%m-%d/hour=%H",
             "object_stem": "stream-shardId-000000000003",
-            "compression_level": 1,
-            "validate_json": True,
-            "max_depth": 500,
+            "object_format": ndjson(**of_format),
             **options,
         }
     )

@@ -21,13 +21,16 @@ from consumer.sinks.s3.routes import KeyRoutes
 from consumer.sinks.s3.sink import S3Sink
 from tests.unit.builders import ARRIVAL_MS, chunk_of, chunk_of_records, record
 from tests.unit.sinks.fake_s3 import FakeS3
+from tests.unit.sinks.formats import ndjson
 from tests.unit.sinks.json_bytes import spelled, values
 
 STEM = "logs-shardId-000000000003"
 HOUR_MS = 3_600_000
 
 
-def sink(template: str, *, most: int = 100, native: bool = True, **options: Any) -> S3Sink:
+def sink(
+    template: str, *, most: int = 100, native: bool = True, validate_json: bool = True, **options: Any
+) -> S3Sink:
     with nullcontext() if native else patch.object(library, "load", lambda: None):
         made = KeyTemplate(template, stream="logs", shard="shardId-000000000003")
         return S3Sink(
@@ -37,9 +40,7 @@ def sink(template: str, *, most: int = 100, native: bool = True, **options: Any)
                 "prefix": "player-log/",
                 "key_routes": KeyRoutes(made, most=most, max_depth=500),
                 "object_stem": STEM,
-                "compression_level": 1,
-                "validate_json": True,
-                "max_depth": 500,
+                "object_format": ndjson(validate_json=validate_json),
                 **options,
             }
         )
