@@ -29,7 +29,8 @@ DATASET = "player_logs"
 BIGQUERY_DATA = "bigquery"
 """The folder of the tables in a state directory."""
 
-_START_SECONDS = 60
+_START_SECONDS = 180
+"""It takes seconds on a quiet machine, and more than a minute where many others work on it."""
 
 
 class StackNotRunningError(Exception):

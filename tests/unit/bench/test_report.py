@@ -12,10 +12,12 @@ from tests.bench.report import committed, report
 
 PAGE = PROJECT_ROOT / "docs/benchmarks.md"
 COST_PAGE = PROJECT_ROOT / "docs/cost.md"
+SERVICES_PAGE = PROJECT_ROOT / "docs/services.md"
+PAGES = (PAGE, COST_PAGE, SERVICES_PAGE)
 MACHINE = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
 
 
-@pytest.mark.parametrize("page", [PAGE, COST_PAGE], ids=lambda page: str(page.name))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
 def test_the_tables_of_the_page_are_those_of_the_results(page: Path) -> None:
     cog = [sys.executable, "-m", "cogapp", "--check", "--diff", str(page.relative_to(PROJECT_ROOT))]
     done = subprocess.run(cog, cwd=PROJECT_ROOT, capture_output=True, text=True)
@@ -23,7 +25,7 @@ def test_the_tables_of_the_page_are_those_of_the_results(page: Path) -> None:
 
 
 def test_the_pages_have_every_result() -> None:
-    page = PAGE.read_text() + COST_PAGE.read_text()
+    page = "".join(each.read_text() for each in PAGES)
     results = [json.loads(path.read_text()) for path in PAGE.with_suffix("").glob("*.json")]
     assert len(results) > 5
     for result in results:
