@@ -38,6 +38,7 @@ COMMANDS = {
     "pause": Command("let an application take no more records", "consumer.cli:pause"),
     "resume": Command("let a paused application go on", "consumer.cli:resume"),
     "reconcile": Command("compare what S3 and BigQuery hold", "consumer.cli:reconcile"),
+    "checkpoint": Command("show or move where an application goes on", "consumer.cli:checkpoint"),
     "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
     "put": Command("put records on a stream", "consumer.local.commands:put_main"),
     "demo": Command(
@@ -111,6 +112,12 @@ def reconcile(arguments: Sequence[str]) -> int:
     from consumer.operate.reconcile.command import reconcile_main
 
     return reconcile_main(arguments, find_embedded=_find_embedded)
+
+
+def checkpoint(arguments: Sequence[str]) -> int:
+    from consumer.operate.checkpoint.command import checkpoint_main
+
+    return checkpoint_main(arguments, find_embedded=_find_embedded)
 
 
 def status(arguments: Sequence[str]) -> int:

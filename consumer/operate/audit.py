@@ -7,7 +7,7 @@ changed, so that whoever may not write it changes nothing, and again at the end 
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ import msgspec
 
 from consumer.domain.errors import DeliveryError
 from consumer.operate.errors import Refused
-from consumer.operate.patience import PATIENCE, Patience
+from consumer.operate.patience import Patience
 from consumer.settings import Settings
 from consumer.sinks.aws import AWS_ERRORS, delivery_error, encryption_options
 
@@ -47,7 +47,7 @@ class AuditPlace:
     prefix: str
     application: str
     put_options: Mapping[str, str]
-    patience: Patience = PATIENCE
+    patience: Patience = field(default_factory=Patience)
 
     @classmethod
     def of(cls, settings: Settings, client: Any) -> "AuditPlace":
@@ -87,7 +87,7 @@ class Audit:
 
     def __init__(self, place: AuditPlace, key: str, line: AuditLine, log: Callable[[str], None]) -> None:
         self._place = place
-        self._key = key
+        self.key = key
         self._line = line
         self._log = log
 
@@ -100,7 +100,7 @@ class Audit:
         try:
             entry._put(line)
         except DeliveryError as error:
-            where = f"s3://{place.bucket}/{entry._key}"
+            where = f"s3://{place.bucket}/{entry.key}"
             raise Refused(f"nothing was changed: the audit cannot be written to {where}: {error}") from error
         return entry
 
@@ -111,8 +111,8 @@ class Audit:
             self._put(line)
         except DeliveryError as error:
             self._log(f"audit {msgspec.json.encode(line).decode()}")
-            self._log(f"the end of it is not in s3://{self._place.bucket}/{self._key}: {error}")
+            self._log(f"the end of it is not in s3://{self._place.bucket}/{self.key}: {error}")
 
     def _put(self, line: AuditLine) -> None:
-        self._place.put(self._key, line)
+        self._place.put(self.key, line)
         self._log(f"audit {msgspec.json.encode(line).decode()}")

@@ -6,14 +6,12 @@ from its first moment. The other backend goes on: it is another application.
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from consumer.daemon.commands.arguments import FindEmbedded
 from consumer.daemon.prepare.lease_table import lease_reader
 from consumer.daemon.prepare.pause_flag import PauseFlag
-from consumer.daemon.prepare.preparation import Trouble
 from consumer.daemon.report.pause import Pause, Paused
 from consumer.operate.action import EXIT_FAILED, Action, action_parser, run_action, user_and_host
 from consumer.operate.errors import Refused
@@ -41,45 +39,43 @@ def pause(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    with _told():
-        flag = PauseFlag(action.settings)
-        before = flag.read(consistent=True)
-        if before is not None:
-            action.console.say(f"{action.application} is paused already, by {_of(before.pause)}")
-            return _wait(action, flag, before.pause, monotonic, sleep)[1]
-        workers = _workers(action.settings)
-        entry = action.approved(
-            f"pause {action.application}: {_count(len(workers))} with leases take no more records",
-            {"workers": len(workers)},
-        )
-        if entry is None:
-            return 0
-        now_ms = int(action.now.timestamp() * 1000)
-        asked = Pause(who=action.options.who or user_and_host(), why=action.options.why, at_ms=now_ms)
-        flag.set(asked)
-        paused = flag.read(consistent=True)  # somebody else's, where that came first
-        stopped, code = _wait(action, flag, asked if paused is None else paused.pause, monotonic, sleep)
-        entry.end("done", {"workers": len(workers), "stopped": stopped})
-        return code
+    flag = PauseFlag(action.settings)
+    before = flag.read(consistent=True)
+    if before is not None:
+        action.console.say(f"{action.application} is paused already, by {_of(before.pause)}")
+        return _wait(action, flag, before.pause, monotonic, sleep)[1]
+    workers = _workers(action.settings)
+    entry = action.approved(
+        f"pause {action.application}: {_count(len(workers))} with leases take no more records",
+        {"workers": len(workers)},
+    )
+    if entry is None:
+        return 0
+    now_ms = int(action.now.timestamp() * 1000)
+    asked = Pause(who=action.options.who or user_and_host(), why=action.options.why, at_ms=now_ms)
+    flag.set(asked)
+    paused = flag.read(consistent=True)  # somebody else's, where that came first
+    stopped, code = _wait(action, flag, asked if paused is None else paused.pause, monotonic, sleep)
+    entry.end("done", {"workers": len(workers), "stopped": stopped})
+    return code
 
 
 def resume(action: Action) -> int:
-    with _told():
-        flag = PauseFlag(action.settings)
-        paused = flag.read(consistent=True)
-        if paused is None:
-            action.console.say(f"{action.application} is not paused")
-            return 0
-        entry = action.approved(
-            f"let {action.application} go on, which {_of(paused.pause)} has paused",
-            {"workers": len(paused.stopped)},
-        )
-        if entry is None:
-            return 0
-        flag.clear()
-        entry.end("done", {"workers": len(paused.stopped)})
-        action.console.say(f"{action.application} goes on: its workers take records again within seconds")
+    flag = PauseFlag(action.settings)
+    paused = flag.read(consistent=True)
+    if paused is None:
+        action.console.say(f"{action.application} is not paused")
         return 0
+    entry = action.approved(
+        f"let {action.application} go on, which {_of(paused.pause)} has paused",
+        {"workers": len(paused.stopped)},
+    )
+    if entry is None:
+        return 0
+    flag.clear()
+    entry.end("done", {"workers": len(paused.stopped)})
+    action.console.say(f"{action.application} goes on: its workers take records again within seconds")
+    return 0
 
 
 def _wait(
@@ -129,15 +125,6 @@ def _of(pause: Pause) -> str:
 
 def _count(workers: int) -> str:
     return f"{workers} worker{'' if workers == 1 else 's'}"
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What keeps DynamoDB from answering, as the one line that a command ends with."""
-    try:
-        yield
-    except Trouble as trouble:
-        raise Refused(str(trouble)) from trouble
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

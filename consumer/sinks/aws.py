@@ -89,6 +89,8 @@ _ENDPOINTS = {
     "bigquery.positions_table": "dynamoDBEndpoint",
 }
 """Behind each resource, the setting of the address that answered."""
+_PERMISSIONS = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket"}
+"""By operation, where they have other names."""
 _CHECKSUM_WORDS = ("checksum", "aws-chunked", "content-sha256", "transfer-encoding")
 
 _CREDENTIALS_EXCEPTIONS = (
@@ -269,7 +271,8 @@ def _with_permission(error: ClientError, code: str, setting: str) -> str:
     if not code.startswith("AccessDenied") or "not authorized to perform" in str(error):
         return str(error)
     service = "dynamodb" if setting == "bigquery.positions_table" else "s3"
-    return f"{error}: the role needs {service}:{error.operation_name} (docs/permissions.md)"
+    permission = _PERMISSIONS.get(error.operation_name, error.operation_name)
+    return f"{error}: the role needs {service}:{permission} (docs/permissions.md)"
 
 
 def _setting_behind(error: ClientError, code: str, status: int, setting: str) -> str:

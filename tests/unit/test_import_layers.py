@@ -97,6 +97,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.daemon.prepare.replay_tables",
             "consumer.daemon.prepare.stream_shards",
             "consumer.local",
+            "consumer.operate.checkpoint.stream",
+            "consumer.operate.checkpoint.tables",
         }
     ),
     "duckdb": frozenset({"consumer.local.bigquery"}),

@@ -61,7 +61,7 @@ def distance_reader(settings: Settings) -> ReadDistances:
 
 def distance(kinesis: Any, lease: Lease, stream: dict[str, str], by_arn: dict[str, str]) -> Distance:
     """`stream` names it for GetShardIterator, `by_arn` for GetRecords. Raises ClientError."""
-    position = _position(lease.checkpoint)
+    position = _position(lease)
     if position is None:
         return Distance(fault=f"begins at {lease.checkpoint}")
     iterator = kinesis.get_shard_iterator(ShardId=lease.shard, **stream, **position).get("ShardIterator")
@@ -86,9 +86,11 @@ def distance(kinesis: Any, lease: Lease, stream: dict[str, str], by_arn: dict[st
     return Distance(behind_latest_seconds=behind)
 
 
-def _position(checkpoint: str | None) -> dict[str, str] | None:
+def _position(lease: Lease) -> dict[str, str] | None:
+    checkpoint = lease.checkpoint
     if checkpoint is None or checkpoint == "TRIM_HORIZON":
         return {"ShardIteratorType": "TRIM_HORIZON"}
     if checkpoint.isdecimal():
-        return {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": checkpoint}
+        kind = "AT_SEQUENCE_NUMBER" if lease.sub_sequence < 0 else "AFTER_SEQUENCE_NUMBER"
+        return {"ShardIteratorType": kind, "StartingSequenceNumber": checkpoint}
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,14 @@ INDEX = "LeaseOwnerToLeaseKeyIndex"
 
 _OWN_CREDENTIALS = "DefaultCredentialsProvider"
 _CAPACITY = 10
-_FIELDS = ("leaseKey", "leaseOwner", "leaseCounter", "checkpoint", "parentShardId")
+_FIELDS = (
+    "leaseKey",
+    "leaseOwner",
+    "leaseCounter",
+    "checkpoint",
+    "checkpointSubSequenceNumber",
+    "parentShardId",
+)
 _TABLES = (
     ("tableName", "lease table", "leaseKey", ""),
     ("workerMetricsTableName", "table of workers' load", "wid", "workerMetrics"),
@@ -167,21 +174,34 @@ def _is_ours_to_make(settings: Settings) -> bool:
     return settings["kinesis.role_arn"] is not None or settings["AwsCredentialsProvider"] == _OWN_CREDENTIALS
 
 
+type LeaseRow = Mapping[str, Mapping[str, Any]]
+"""A row of the lease table as DynamoDB's client has it."""
+
+
 def lease_reader(settings: Settings) -> Callable[[], list[Lease]]:
     """Reads all leases at each call; blocks, and raises Trouble. Its client is made at the first call."""
+    return _reader(settings, all_leases)
+
+
+def lease_row_reader(settings: Settings) -> Callable[[], list[LeaseRow]]:
+    """The same, with all that stands in the rows, as of the moment of the call."""
+    return _reader(settings, _all_rows)
+
+
+def _reader[T](settings: Settings, scan: Callable[[Any, str], list[T]]) -> Callable[[], list[T]]:
     service = dynamodb_service(settings)
     table = kcl_tables(settings)[0]
     made: list[Any] = []
 
-    def read() -> list[Lease]:
+    def read() -> list[T]:
         if not made:
             made.append(client(service))
         try:
             table.check_keys(ask(lambda: made[0].describe_table(TableName=table.name)["Table"], service))
-            leases: list[Lease] = ask(lambda: all_leases(made[0], table.name), service)
+            found: list[T] = ask(lambda: scan(made[0], table.name), service)
         except ClientError as error:
             raise _unreadable(error, table, settings) from error
-        return leases
+        return found
 
     return read
 
@@ -189,18 +209,28 @@ def lease_reader(settings: Settings) -> Callable[[], list[Lease]]:
 def all_leases(dynamodb: Any, table: str) -> list[Lease]:
     """Every row of a lease table, by as many requests as it takes."""
     names = {f"#{place}": field for place, field in enumerate(_FIELDS)}
-    pages = dynamodb.get_paginator("scan").paginate(
-        TableName=table, ProjectionExpression=", ".join(names), ExpressionAttributeNames=names
+    rows = _scan(
+        dynamodb, TableName=table, ProjectionExpression=", ".join(names), ExpressionAttributeNames=names
     )
-    return [_lease(row) for page in pages for row in page["Items"]]
+    return [_lease(row) for row in rows]
 
 
-def _lease(row: Mapping[str, Any]) -> Lease:
+def _all_rows(dynamodb: Any, table: str) -> list[LeaseRow]:
+    return list(_scan(dynamodb, TableName=table, ConsistentRead=True))
+
+
+def _scan(dynamodb: Any, **request: Any) -> Iterator[LeaseRow]:
+    for page in dynamodb.get_paginator("scan").paginate(**request):
+        yield from page["Items"]
+
+
+def _lease(row: LeaseRow) -> Lease:
     return Lease(
         shard=row["leaseKey"]["S"],
         owner=row.get("leaseOwner", {}).get("S"),
         counter=int(row.get("leaseCounter", {}).get("N", 0)),
         checkpoint=row.get("checkpoint", {}).get("S"),
+        sub_sequence=int(row.get("checkpointSubSequenceNumber", {}).get("N", 0)),
         parents=frozenset(row.get("parentShardId", {}).get("SS", ())),
     )
 

@@ -14,12 +14,14 @@ _AT_ITS_START = "TRIM_HORIZON"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """One row of the lease table. `counter` grows with every renewal; a shard is read once its `parents` were read to
-    their end, those that have no row any more aside."""
+    their end, those that have no row any more aside. A `sub_sequence` below 0 is a position before the record of the
+    checkpoint."""
 
     shard: str
     owner: str | None
     counter: int
     checkpoint: str | None = None
+    sub_sequence: int = 0
     parents: frozenset[str] = frozenset()
 
     @property

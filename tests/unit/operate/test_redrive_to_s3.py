@@ -13,7 +13,7 @@ from botocore.exceptions import ConnectionClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.domain.errors import TransientError
+from consumer.domain.errors import Throttled, TransientError
 from consumer.operate.dead_letters import command, lock, redrive
 from consumer.operate.patience import Patience
 from tests.unit.operate.fake_s3 import FakeS3, answer
@@ -283,18 +283,27 @@ def test_a_rate_holds_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (world.lines(), world.dead()) == (ALL, [])
 
 
-def test_a_store_that_does_not_answer_ends_the_command_after_some_minutes() -> None:
+@pytest.mark.parametrize(
+    ("answers", "error", "attempts"),
+    [(1, TransientError("no answer"), 6), (0, Throttled("slow down"), 6), (0, TransientError("no answer"), 1)],
+    ids=["that has answered", "that throttles", "that never has"],
+)
+def test_a_store_that_does_not_answer_is_asked_for_minutes_unless_it_never_has(
+    answers: int, error: TransientError, attempts: int
+) -> None:
     clock = itertools.count(0, 60)
     patience = Patience(sleep=lambda seconds: None, monotonic=lambda: float(next(clock)))
-    attempts = []
+    for _ in range(answers):
+        patience.keep(lambda: None)
+    made = []
 
     def call() -> None:
-        attempts.append(1)
-        raise TransientError("no answer")
+        made.append(1)
+        raise error
 
     with pytest.raises(TransientError):
         patience.keep(call)
-    assert len(attempts) == 6
+    assert len(made) == attempts
 
 
 CHOICES = st.sampled_from(

@@ -18,7 +18,7 @@ from consumer.sinks.aws import AWS_ERRORS, delivery_error, error_code
 
 SETTING = "bigquery.positions_table"
 
-_STATE, _STREAMS = "state", "streams"
+STATE, _STREAMS = "state", "streams"
 _REFUSED = "refused#"
 _A_REFUSED_ITEM = 500
 """An item takes 400 KB; a refusal about 400 bytes."""
@@ -83,12 +83,12 @@ class DynamoPositions:
         self._shard = shard
 
     def take_over(self) -> Taken:
-        state_generation, state = self._taken(_STATE)
+        state_generation, state = self._taken(STATE)
         streams_generation, streams = self._taken(_STREAMS)
         return Taken(Generations(state_generation, streams_generation), state, streams)
 
     def save_state(self, generations: Generations, state: bytes) -> None:
-        self._save(_STATE, generations.state, state)
+        self._save(STATE, generations.state, state)
 
     def save_streams(self, generations: Generations, streams: bytes) -> None:
         self._save(_STREAMS, generations.streams, streams)

@@ -1,0 +1,1 @@
+"""`checkpoint BACKEND`: where an application goes on reading, shown as times, and moved while no worker runs."""
