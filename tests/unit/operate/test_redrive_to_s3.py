@@ -285,7 +285,11 @@ def test_a_rate_holds_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("answers", "error", "attempts"),
-    [(1, TransientError("no answer"), 6), (0, Throttled("slow down"), 6), (0, TransientError("no answer"), 1)],
+    [
+        (1, TransientError("no answer"), 6),
+        (0, Throttled("slow down"), 6),
+        (0, TransientError("no answer"), 1),
+    ],
     ids=["that has answered", "that throttles", "that never has"],
 )
 def test_a_store_that_does_not_answer_is_asked_for_minutes_unless_it_never_has(
