@@ -58,6 +58,15 @@ class Chunk:
         """`<first sequence>[.<sub>]-<records>`: fixes which records are inside (I2)."""
         return f"{self.first}-{self.count}"
 
+    @property
+    def read(self) -> Records:
+        """The records as they were read: others than `records` once a transform has replaced those."""
+        return self.records
+
+    def place_of(self, index: int) -> int:
+        """Where in `records` begins what is there for the records as read from an index on."""
+        return index
+
     def release(self) -> None:
         """Let go of the records, most of what a shard process holds, once nobody will look at them any more; what
         the chunk is called, how many it had and where it ends stays known."""

@@ -223,6 +223,18 @@ class Records(Sequence[Record]):
         made._label_bytes = len(columns.labels)
         return made
 
+    @property
+    def routing(self) -> "Records":
+        """The records that decide where these go: these themselves, unless a transform has replaced their payloads."""
+        return self
+
+    def take_over(self, part: Columns) -> None:
+        """As its next part: of PART_RECORDS, or the last one."""
+        self.parts.append(part)
+        self._count += len(part)
+        self.payload_bytes += part.payload_bytes
+        self._label_bytes += len(part.labels)
+
     def extend(self, records: "Records", begin: int = 0, end: int | None = None) -> None:
         """Take over others, or those of them from one index to before another."""
         for part, first, last in records._pieces(begin, len(records) if end is None else end):

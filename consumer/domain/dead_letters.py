@@ -2,7 +2,8 @@
 
 import datetime
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec
@@ -24,6 +25,7 @@ Reason = Literal[
     "bad_key",  # it is there, but is no text that starts with the hex digits that choose the table
     "time_out_of_range",  # the backend refuses partitions so far from the present
     "too_large",  # does not fit the backend's largest request
+    "transform_failed",  # the function of `transform` raised an exception, or returned what is no record
     "rejected",  # the backend named this record; its reason is the detail
     "judged_otherwise",  # an older version of the rules has judged it otherwise: no dead letter, it holds the shard
 ]
@@ -45,17 +47,32 @@ def detail_of(text: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """One record of a chunk (by its index there) that the backend cannot take. The detail is cut to what a dead letter
-    holds."""
+    holds. `outputs` are the numbers, from 1 on, of those that a transform has made of it and that it is about; none
+    where it is about the whole record."""
 
     index: int
     reason: Reason
     detail: str
+    outputs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "detail", detail_of(self.detail))
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
+def one_a_record(rejections: Sequence[Rejection]) -> list[Rejection]:
+    """Rejections of several outputs of a record as one, with the reason of the first."""
+    merged: dict[int, Rejection] = {}
+    for each in rejections:
+        other = merged.get(each.index)
+        if other is None:
+            merged[each.index] = each
+        else:
+            first, last = sorted((other, each), key=lambda rejection: rejection.outputs)
+            merged[each.index] = replace(first, outputs=(*first.outputs, *last.outputs))
+    return list(merged.values())
+
+
+class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of a dead-letter object."""
 
     application: str
@@ -70,6 +87,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     detail: str
     payload: bytes
     """The record as it came; in base64 once it is JSON."""
+    outputs: tuple[int, ...] = ()
+    """As Rejection has them: the others were delivered."""
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "detail", detail_of(self.detail))
@@ -91,6 +110,7 @@ def dead_letter(
         reason=rejection.reason,
         detail=rejection.detail,
         payload=record.data,
+        outputs=rejection.outputs,
     )
 
 

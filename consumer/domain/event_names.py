@@ -50,6 +50,7 @@ type EventName = Literal[
     "delivery_recovered",
     "dead_letter",
     "times_unread",
+    "transform_slow",
     "shard_held",
     "shard_released",
 ]
@@ -99,6 +100,7 @@ EVENTS: Mapping[EventName, str] = {
     "delivery_recovered": "writes work again, after so many `attempts`",
     "dead_letter": "records have become dead letters: the first of each reason at once, then how many, once a minute",
     "times_unread": "record.time_field holds no time in record.time_format; told once a process",
+    "transform_slow": "the function of `transform` took a second or more for one record",
     "shard_held": "too many of a chunk's records would become dead letters, the first for this `reason`: the shard"
     " delivers nothing until someone acts",
     "shard_released": "the shard delivers again",

@@ -64,8 +64,8 @@ class StatusEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     `pid` and `started_ms` name one life of a process: `counters`, `waited_ms` (how long callbacks have waited for
     deliveries) and the write latencies (counts by bucket of `consumer.domain.latency`, and their sum) grow from zero
     within it. Whenever it is sent,
-    records_read = records_delivered + dead_letters + in_flight_records + records_left, the last of which are those
-    that the process has given up for the next owner of the shard to read again.
+    records_read = records_delivered + dead_letters + records_filtered + in_flight_records + records_left, the last of
+    which are those that the process has given up for the next owner of the shard to read again.
     """
 
     shard: str

@@ -82,6 +82,24 @@ _RECORD = (
     ),
 )
 
+_TRANSFORM = (
+    Setting(
+        name="transform",
+        kind=Text(
+            form="module:function",
+            pattern=r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*",
+        ),
+        meaning="a Python function that each record goes through before it is delivered (docs/transforms.md); it has to"
+        " be pure",
+    ),
+    Setting(
+        name="transform.folder",
+        kind=Text(form="a path"),
+        default="transforms",
+        meaning="where its module is looked for, behind everything that is installed",
+    ),
+)
+
 _DELIVERY = (
     Setting(
         name="chunk.window",
@@ -758,5 +776,14 @@ _BIGQUERY_SINK = (
 
 SETTINGS: Mapping[str, Setting] = {
     setting.name: setting
-    for setting in (*_RECORD, *_DELIVERY, *_DEAD_LETTERS, *_PROCESS, *_AWS, *_S3_SINK, *_BIGQUERY_SINK)
+    for setting in (
+        *_RECORD,
+        *_TRANSFORM,
+        *_DELIVERY,
+        *_DEAD_LETTERS,
+        *_PROCESS,
+        *_AWS,
+        *_S3_SINK,
+        *_BIGQUERY_SINK,
+    )
 }

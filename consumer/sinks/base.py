@@ -17,13 +17,15 @@ class Prepared[Request]:
     """A chunk cut into independent requests, and the records that no request can carry.
 
     `may_release_records` tells that the chunk's records are needed no more: no answer can reject one of them. `unread`
-    are the times of records that were filed under their arrival, since they hold none.
+    are the times of records that were filed under their arrival, since they hold none. `filtered` counts the records of
+    which a transform has made nothing.
     """
 
     requests: Sequence[Request]
     rejections: Sequence[Rejection] = ()
     may_release_records: bool = False
     unread: Unread | None = None
+    filtered: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class ShardContext:
     is_replay: bool = False
     new_guard: Callable[[], ShareGuard]
     sleep: Callable[[float], object]
+    transform_digest: str = ""
+    """Of the transform that records have gone through, empty without one."""
 
 
 class SinkModule(Protocol):

@@ -1,4 +1,4 @@
-"""What the workers' own accounts say: at every look, what was read is delivered, dead-lettered, in flight or left."""
+"""What the workers' own accounts say: at every look, what was read is delivered, dead-lettered, filtered, in flight or left."""
 
 import asyncio
 import contextlib
@@ -19,9 +19,10 @@ class Records(msgspec.Struct):
     in_flight: int
     left: int
     conservation: int
+    filtered: int = 0
 
     def fault(self) -> str | None:
-        gone = self.delivered + self.dead_letters + self.in_flight + self.left
+        gone = self.delivered + self.dead_letters + self.filtered + self.in_flight + self.left
         if self.conservation == self.read - gone == 0 and min(self.in_flight, self.left) >= 0:
             return None
         return f"the account of records does not come out even: {self}"

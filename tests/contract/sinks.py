@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, cast
 from unittest.mock import patch
 
+import msgspec
 import pytest
 
 from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection, ShareGuard, ShareLimit
 from consumer.domain.errors import DeliveryError, RequestRefused
-from consumer.domain.records import Record
+from consumer.domain.records import Position, Record
 from consumer.native import library
 from consumer.settings.schema import Column
 from consumer.sinks.base import Outcome, Prepared, Sink
@@ -30,9 +31,13 @@ from consumer.sinks.bigquery.rows.encoder import RowEncoder
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, LINES, Wrapping
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
 from consumer.sinks.bigquery.table_check import sample_record
+from consumer.sinks.json.judge import Judge
+from consumer.sinks.json.rule import BIGQUERY, Limits
 from consumer.sinks.s3.parquet import Parquet
 from consumer.sinks.s3.record_times import RecordTimes
 from consumer.sinks.s3.sink import ObjectFormat, S3Sink
+from consumer.transforms.contract import Transform
+from consumer.transforms.sink import Step, TransformingSink
 from tests.contract.backends import Backend, Bucket, Inserts, Jobs, Streams
 from tests.unit.sinks.bigquery.storage_write.builders import field_rules
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeStore
@@ -159,23 +164,33 @@ def running(kind: Kind) -> Iterator[None]:
 class Shard:
     """One shard's backend. Processes that read the shard come one after the other, or come back."""
 
-    def __init__(self, kind: Kind, options: Options = USUAL) -> None:
+    def __init__(self, kind: Kind, options: Options = USUAL, transform: Transform | None = None) -> None:
         self.kind = kind
+        self.transform = transform
+        self.start: Position | None = None
+        """The checkpoint that the next process reads from."""
         self._options = options
         self._store = FakeStore()
         self.backend: Backend = _backend(kind)
 
     def sink(self) -> Sink[Any]:
         """That of a process which begins."""
+        if self.transform is None:
+            return self._sink(self.kind.rules(self._options))
+        rules = msgspec.structs.replace(self.kind.rules(self._options), transform=self.transform.digest)
+        limits = BIGQUERY if self.kind.is_bigquery else Limits(max_depth=500, unicode_only=True)
+        return TransformingSink(self._sink(rules), Step(self.transform, Judge(limits)))
+
+    def _sink(self, rules: Rules) -> Sink[Any]:
         match self.backend:
             case Bucket() as bucket:
                 return _s3(bucket, self.kind, self._options)
             case Inserts() as inserts:
-                return _insert_all(inserts, self.kind.rules(self._options))
+                return _insert_all(inserts, rules)
             case Jobs() as jobs:
-                return _load(jobs, self.kind.rules(self._options))
+                return _load(jobs, rules)
             case Streams() as streams:
-                return _storage_write(streams, self._store, self.kind.rules(self._options))
+                return _storage_write(streams, self._store, rules, self.start)
         raise AssertionError(self.backend)
 
 
@@ -258,14 +273,14 @@ def _load(jobs: Jobs, rules: Rules) -> Sink[Any]:
     )
 
 
-def _storage_write(streams: Streams, store: FakeStore, rules: Rules) -> Sink[Any]:
+def _storage_write(streams: Streams, store: FakeStore, rules: Rules, start: Position | None) -> Sink[Any]:
     return StorageWriteSink(
         writer=streams,
         store=cast(Any, store),
         rules=rules,
         maker_of=partial(row_maker, shard=SHARD),
         guard=ShareGuard(ShareLimit(1.0, 1)),
-        start=None,
+        start=start,
         max_request_bytes=_MAX_REQUEST_BYTES,
         sample=_sample(rules),
     )

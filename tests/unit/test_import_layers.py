@@ -17,8 +17,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "consumer.settings": frozenset({"consumer.domain"}),
     "consumer.native": frozenset({"consumer.domain"}),
     "consumer.sinks": frozenset({"consumer.domain", "consumer.native", "consumer.settings"}),
+    "consumer.transforms": frozenset({"consumer.domain", "consumer.settings", "consumer.sinks"}),
     "consumer.shard": frozenset(
-        {"consumer.domain", "consumer.native", "consumer.settings", "consumer.sinks"}
+        {"consumer.domain", "consumer.native", "consumer.settings", "consumer.sinks", "consumer.transforms"}
     ),
     "consumer.daemon": frozenset({"consumer", "consumer.domain", "consumer.settings", "consumer.sinks"}),
     "consumer.operate": frozenset(

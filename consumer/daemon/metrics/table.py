@@ -59,6 +59,14 @@ METRICS: tuple[Metric, ...] = (
         read=readings.counted("dead_letters"),
     ),
     Metric(
+        name="consumer_records_filtered_total",
+        kind="counter",
+        unit="{record}",
+        meaning="records of which the function of `transform` has made nothing: neither delivered nor dead letters",
+        source=_STATUS,
+        read=_counted("records_filtered"),
+    ),
+    Metric(
         name="consumer_records_in_flight",
         kind="gauge",
         unit="{record}",
@@ -79,8 +87,8 @@ METRICS: tuple[Metric, ...] = (
         name="consumer_conservation_records",
         kind="gauge",
         unit="{record}",
-        meaning="read - delivered - dead-lettered - in flight - left: 0, always. Anything else is a fault of the"
-        " daemon: above 0 records have vanished, below 0 some were counted twice",
+        meaning="read - delivered - dead-lettered - filtered - in flight - left: 0, always. Anything else is a"
+        " fault of the daemon: above 0 records have vanished, below 0 some were counted twice",
         source=_SUPERVISOR,
         read=lambda snapshot: readings.one(snapshot.status.totals.conservation),
     ),

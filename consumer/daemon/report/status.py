@@ -165,6 +165,7 @@ def encode(status: Status) -> bytes:
                 "read": status.totals.counters["records_read"],
                 "delivered": status.totals.counters["records_delivered"],
                 "dead_letters": status.totals.counters["dead_letters"],
+                "filtered": status.totals.counters["records_filtered"],
                 "in_flight": status.totals.in_flight,
                 "left": status.totals.left,
                 "conservation": status.totals.conservation,

@@ -38,7 +38,7 @@ class Totals:
     def conservation(self) -> int:
         """Records that were read and are nowhere: 0, or something is wrong with the daemon."""
         counters = self.counters
-        ended = counters["records_delivered"] + counters["dead_letters"]
+        ended = counters["records_delivered"] + counters["dead_letters"] + counters["records_filtered"]
         return counters["records_read"] - ended - self.in_flight - self.left
 
     def add(self, event: StatusEvent, *, ended: bool) -> None:

@@ -17,7 +17,7 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from consumer.domain.chunks import Chunk
-from consumer.domain.dead_letters import Rejection, ShareGuard
+from consumer.domain.dead_letters import Rejection, ShareGuard, one_a_record
 from consumer.domain.errors import DeliveryError, RequestRefused, SetupError, Superseded, Throttled
 from consumer.domain.retries import RetryPolicy
 from consumer.shard.delivery.lane_order import LaneOrder, Turn
@@ -148,7 +148,8 @@ class Delivery[Request]:
             sampled.goes(prepared.requests)
         if prepared.may_release_records:
             chunk.release()
-        rejections = [*prepared.rejections, *self._send_all(prepared.requests, turns)]
+        filtered = prepared.filtered
+        rejections = one_a_record([*prepared.rejections, *self._send_all(prepared.requests, turns)])
         # a dead letter takes several times its record for a moment: requests should not stand beside it
         del prepared, turns
         rejections = self._hold_while_suspicious(chunk, rejections, sampled)
@@ -158,7 +159,7 @@ class Delivery[Request]:
         if rejections:
             self._status.burying(chunk, rejections)
             buried = self._bury(chunk, rejections)
-        self._status.delivered(chunk, dead_letters=len(rejections))
+        self._status.delivered(chunk, dead_letters=len(rejections), filtered=filtered)
         if sampled is not None:
             sampled.tell(rejections, buried)
 
@@ -259,7 +260,7 @@ class Delivery[Request]:
             if sampled is not None:
                 sampled.goes(prepared.requests)
             turns = [self._turn_of(request) for request in prepared.requests]
-            rejections = [*prepared.rejections, *self._send_all(prepared.requests, turns)]
+            rejections = one_a_record([*prepared.rejections, *self._send_all(prepared.requests, turns)])
         if attempt:
             self._status.released(chunk)
         return rejections

@@ -75,9 +75,12 @@ class ShardStatus:
         self.count("records_read", records)
         self.count("bytes_read", payload_bytes)
 
-    def delivered(self, chunk: Chunk, *, dead_letters: int) -> None:
+    def delivered(self, chunk: Chunk, *, dead_letters: int, filtered: int = 0) -> None:
+        """All of its records are durable, but for those that a transform has filtered."""
         self.count("chunks_delivered")
-        self.count("records_delivered", chunk.count - dead_letters)
+        self.count("records_delivered", chunk.count - dead_letters - filtered)
+        if filtered:
+            self.count("records_filtered", filtered)
         self.count("bytes_delivered", chunk.size_bytes)
         self.count("dead_letters", dead_letters)
 

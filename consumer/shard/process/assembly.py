@@ -28,6 +28,8 @@ from consumer.sinks.aws import encryption_options, s3_client_of
 from consumer.sinks.base import Sink
 from consumer.sinks.build import ShardContext, sink_module
 from consumer.sinks.dead_letters import DeadLetterPlace, DeadLetterSink
+from consumer.transforms.build import footprint_behind, input_judge, transform_of
+from consumer.transforms.sink import Step, TransformingSink
 
 DRAIN_SHARE_OF_GRACE = 0.7
 """The rest of shutdownGraceMillis is for the KCL: it asks the shards one after the other, then closes leases."""
@@ -56,7 +58,8 @@ def build_pipeline(
         from consumer.shard.process.grpc_on_gevent import use_gevent
 
         use_gevent()
-    sink = module.build(
+    transform = transform_of(settings)
+    sink: Sink[Any] = module.build(
         ShardContext(
             settings=settings,
             shard=shard,
@@ -64,8 +67,17 @@ def build_pipeline(
             is_replay=replay is not None,
             new_guard=partial(_guard, settings),
             sleep=gevent.sleep,
+            transform_digest="" if transform is None else transform.digest,
         )
     )
+    if transform is not None:
+        step = Step(
+            transform,
+            input_judge(settings),
+            give_way=lambda: gevent.sleep(0),
+            tell_slow=partial(_tell_slow, status),
+        )
+        sink = TransformingSink(sink, step)
     checkpoint_policy = CheckpointPolicy(settings.seconds("checkpoint.interval"))
     pipeline = Pipeline(
         chunker=Chunker(_chunk_limits(settings)),
@@ -93,11 +105,21 @@ def build_pipeline(
 
 
 def in_flight_limits(settings: Settings) -> InFlightLimits:
+    footprint = sink_module(settings).footprint(settings)
     return InFlightLimits(
         max_chunks=settings.integer("delivery.max_in_flight_chunks"),
         max_bytes=settings.integer("delivery.max_in_flight_bytes"),
-        footprint=sink_module(settings).footprint(settings),
+        footprint=footprint if settings["transform"] is None else footprint_behind(footprint),
         message_bytes=_MESSAGE_BYTES,
+    )
+
+
+def _tell_slow(status: ShardStatus, position: Position, seconds: float) -> None:
+    status.log(
+        "WARNING",
+        f"the transform took {seconds:.1f} s for record {position}",
+        event="transform_slow",
+        seconds=round(seconds, 1),
     )
 
 

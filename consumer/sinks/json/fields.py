@@ -57,6 +57,30 @@ class Fields(msgspec.Struct, gc=False):
     key: Key
     time: Time
 
+    @property
+    def route_key(self) -> Key:
+        """What chooses the table."""
+        return self.key
+
+    @property
+    def route_time(self) -> Time:
+        """What chooses the partition."""
+        return self.time
+
+
+class RoutedFields(Fields):
+    """What an output of a transform says, while the record as it was read decides where it goes."""
+
+    read: Fields
+
+    @property
+    def route_key(self) -> Key:
+        return self.read.key
+
+    @property
+    def route_time(self) -> Time:
+        return self.read.time
+
 
 class FieldReader:
     """Judges records, and reads their key and time."""
@@ -160,7 +184,11 @@ def _texts_decoder(key_field: str | None, time_field: str) -> Callable[[bytes], 
         return None
     names = {"key": key_field, "time": time_field}
     shape = msgspec.defstruct(
-        "Texts", [("key", str | None, None), ("time", str | None, None)], rename=names, gc=False
+        "Texts",
+        [("key", str | None, None), ("time", str | None, None)],
+        rename=names,
+        gc=False,
+        namespace={"route_key": Fields.route_key, "route_time": Fields.route_time},
     )
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(shape).decode
     return decode

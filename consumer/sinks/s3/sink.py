@@ -122,9 +122,11 @@ class S3Sink(Unordered):
 
     def _grouped(self, records: Records) -> tuple[Mapping[str, Sequence[int] | None], ChosenLines]:
         """Indices of records by path, None for those of all."""
-        times_ms = self._times_ms(records)
+        routing = records.routing
+        times_ms = self._times_ms(routing)
         if self._key_routes is not None:
-            return self._key_routes.group(records, times_ms)
+            groups, lines = self._key_routes.group(routing, times_ms)
+            return groups, lines if routing is records else ChosenLines(records)
         return self._paths.group(times_ms), ChosenLines(records)
 
     def _times_ms(self, records: Records) -> "array[int]":

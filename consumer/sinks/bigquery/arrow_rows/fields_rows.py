@@ -127,7 +127,7 @@ class FieldsRows:
             return None
         if not indices:
             return {}, []
-        found = self._finder.find(records, indices)
+        found = self._finder.find(records, indices, doubted=self._encoder.rerouted(records, indices))
         metadata = MetadataColumns(self._shard.encode(), records) if self._has_metadata else None
         others, rejections = self._made_anew(records, found.unsure)
         if others is None:

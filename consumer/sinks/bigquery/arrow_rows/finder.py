@@ -2,7 +2,7 @@
 
 import ctypes
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from ctypes import Array
 from dataclasses import dataclass
 from itertools import compress
@@ -62,11 +62,15 @@ class RowFinder:
             arrival_day=-1,
         )
 
-    def find(self, records: Records, indices: Sequence[int]) -> "FoundRows":
-        """The rows of the records with these indices, which grow."""
-        choice = _Choice(indices, self._bytes_beside, self._layouts())
+    def find(self, records: Records, indices: Sequence[int], *, doubted: Collection[int] = ()) -> "FoundRows":
+        """The rows of the records with these indices, which grow; those that are `doubted` count as unsure."""
+        # what C has measured of a doubted row counts for no table
+        choice = _Choice(indices, self._bytes_beside, None if doubted else self._layouts())
         places = Places(records)
         unsure = self._unsure(records, choice.for_c(), places.for_c())
+        if doubted:
+            more = {place for place, index in enumerate(indices) if index in doubted}
+            unsure = sorted(more.union(unsure))
         return FoundRows(self._native, self._tables, choice, places, unsure)
 
     def _layouts(self) -> "Array[library.TypedLayout] | None":

@@ -26,7 +26,7 @@ from consumer.sinks.bigquery.arrow_rows.metadata_columns import (
 from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
 from consumer.sinks.bigquery.rows.build import reader_of, routes_of, row_encoder, times_of
-from consumer.sinks.bigquery.rows.reading import fields_of
+from consumer.sinks.bigquery.rows.reading import fields_of, rerouted
 from consumer.sinks.bigquery.rows.shapes import LINES, key_text
 from consumer.sinks.json.fields import Fields
 
@@ -182,7 +182,7 @@ class LogRows:
             return None
         if not indices:
             return {}, []
-        found = self._finder.find(records, indices)
+        found = self._finder.find(records, indices, doubted=rerouted(self._reader, records, indices))
         metadata = MetadataColumns(self._shard.encode(), records) if self._has_metadata else None
         made, rejections = self._made(records, found.unsure)
         others: dict[int, str] = {}
@@ -208,12 +208,12 @@ class LogRows:
 
     def _add(self, tables: dict[str, Rows], index: int, record: Record, fields: Fields) -> None:
         """Raises BadRecord, and adds nothing then."""
-        table = self._routes.find(fields.key)
+        table = self._routes.find(fields.route_key)
         size = self._size(record, fields)
         if size > MAX_ROW_BYTES:
             fault = too_large(index, size)
             raise BadRecord(fault.reason, fault.detail)
-        micros = micros_of(self._times.text(fields.time, record.arrival_ms))
+        micros = micros_of(self._times.text(fields.route_time, record.arrival_ms))
         rows = tables.get(table)
         if rows is None:
             # numbers as numbers, a tenth of the memory of objects: rows wait for as long as a backend is slow

@@ -39,15 +39,17 @@ RULE_SETTINGS = (
 )
 
 
-class Rules(msgspec.Struct, frozen=True):
+class Rules(msgspec.Struct, frozen=True, omit_defaults=True):
     """Two equal rules put the same records into the same tables, in the same order, and refuse the same ones.
 
-    `columns` are those of the schema file, none for `bigquery.row = log`.
+    `columns` are those of the schema file, none for `bigquery.row = log`; `transform` is the digest of the transform
+    that records have gone through, empty without one.
     """
 
     version: int
     settings: Mapping[str, Value]
     columns: tuple[Column, ...] = ()
+    transform: str = ""
 
     def text(self, key: str) -> str:
         return str(self.settings[key])
@@ -67,7 +69,7 @@ class Rules(msgspec.Struct, frozen=True):
         return f"projects/{project}/datasets/{dataset}/tables/{table}"
 
 
-def rules_of(settings: Settings) -> Rules:
+def rules_of(settings: Settings, *, transform: str = "") -> Rules:
     """The rules that the settings make; reads the schema file. Raises SchemaError."""
     chosen = {key: settings[key] for key in RULE_SETTINGS if settings[key] is not None}
-    return Rules(VERSION, chosen, schema_columns(settings))
+    return Rules(VERSION, chosen, schema_columns(settings), transform)

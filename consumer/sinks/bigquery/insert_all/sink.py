@@ -36,12 +36,14 @@ class BigQuerySink(Unordered):
         envelope = Envelope(skip_invalid_rows=True, ignore_unknown_values=ignore_unknown)
         self._maker = RequestMaker(encoder, limits, envelope)
         self._writer = RowWriter.of(encoder, self._maker)
+        self._encoder = encoder
         self._unread = encoder.unread
 
     def prepare(self, chunk: Chunk) -> Prepared[InsertRequest]:
         self._unread.take()  # of rows that were made once more, to be sent again
-        if self._writer is None:
-            return self._requests(chunk, range(len(chunk.records)))
+        indices = range(len(chunk.records))
+        if self._writer is None or self._encoder.rerouted(chunk.records, indices):
+            return self._requests(chunk, indices)
         requests, unsure = self._writer.requests(chunk.records)
         others, rejections = self._maker.requests(chunk.records, unsure)
         return Prepared([*requests, *others], rejections, unread=self._unread.take())

@@ -14,7 +14,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
 from consumer.domain.unread_times import UnreadTimes
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
-from consumer.sinks.bigquery.rows.reading import fields_of
+from consumer.sinks.bigquery.rows.reading import fields_of, rerouted
 from consumer.sinks.bigquery.rows.routes import TableRoutes
 from consumer.sinks.bigquery.rows.shapes import INSERT_ALL, RowShape, RowTemplate, Wrapping
 from consumer.sinks.json.fields import FieldReader, Fields
@@ -86,6 +86,10 @@ class RowEncoder:
         """Of the records that were made rows."""
         return self._shape.times.unread
 
+    def rerouted(self, records: Sequence[Record], indices: Sequence[int]) -> set[int]:
+        """See reading.py."""
+        return rerouted(self._reader, records, indices)
+
     def template(self) -> RowTemplate | None:
         """See RowShape."""
         return self._shape.template()
@@ -110,7 +114,7 @@ class RowEncoder:
 
     def row(self, index: int, record: Record, fields: Fields) -> Row:
         """Of a record that was judged, and says this of itself. Raises BadRecord."""
-        table = self.routes.find(fields.key)
+        table = self.routes.find(fields.route_key)
         most = self._max_record_bytes
         if most is not None and len(record.data) > most:
             raise BadRecord("too_large", f"a record of {len(record.data)} bytes; BigQuery takes {most}")

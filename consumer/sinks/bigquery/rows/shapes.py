@@ -101,7 +101,7 @@ class LogRow:
 
     def cells(self, record: Record, fields: Fields) -> tuple[Any, int]:
         key, data = key_text(fields.key), record.data
-        time = self.times.text(fields.time, record.arrival_ms)
+        time = self.times.text(fields.route_time, record.arrival_ms)
         log = json_text(data) if self._as_text else msgspec.Raw(data)
         size = len(data) + len(key or "") + _TIMESTAMP_BYTES + _TEXT_BYTES
         if self._metadata is None:
@@ -147,7 +147,7 @@ class FieldsRow:
             check_values(data, self._columns)
         if self._reshape is not None:
             data = self._reshape(data)
-        moment = self.times.own_time(fields.time, record.arrival_ms)
+        moment = self.times.own_time(fields.route_time, record.arrival_ms)
         data = self._timed(data, record, fields.time, moment)
         if self._metadata is not None:
             data = self._metadata.spliced(data, record)

@@ -27,7 +27,7 @@ def build(context: ShardContext) -> StorageWriteSink:
     from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
 
     settings = context.settings
-    rules = rules_of(settings)
+    rules = rules_of(settings, transform=context.transform_digest)
     timeouts = {
         "connect_timeout_seconds": settings.seconds("bigquery.connect_timeout"),
         "read_timeout_seconds": settings.seconds("bigquery.read_timeout"),

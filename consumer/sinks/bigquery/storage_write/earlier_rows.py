@@ -19,8 +19,15 @@ class EarlierRows:
 
     def unknown_verdict(self, records: Sequence[Record], indices: Sequence[int]) -> str | None:
         """What keeps the records from being told apart: an earlier version of the rules has written rows that are not
-        met yet, and one of the records may be among them or not. To guess would lose its neighbour or double it."""
+        met yet, and one of the records may be among them or not. To guess would lose its neighbour or double it. The
+        same goes for the rows of another transform."""
+        present = self._shard.state.present.rules
         for era in self._eras:
+            if era.rules.transform != present.transform and self._shard.replay.awaits(era.number):
+                return (
+                    "rows past the checkpoint were made by another transform than the present one, without which they"
+                    " cannot be told: let that run and stop it in order, or see docs/storage-write.md"
+                )
             new_verdicts = NEW_VERDICTS.get(era.rules.version)
             if new_verdicts is None or not self._shard.replay.awaits(era.number):
                 continue

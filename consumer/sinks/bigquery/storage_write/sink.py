@@ -90,23 +90,24 @@ class StorageWriteSink:
         shard = self._shard or self._taken_over()
         records = chunk.records
         try:
-            settled = shard.replay.settled(records)
+            settled = shard.replay.settled(chunk.read)
         except Gap as error:
             # asked again after a pause, and then from the beginning: somebody may have removed what is kept
             self._shard = None
             raise SetupError(f"{error}; docs/storage-write.md says what to do", setting=SETTING) from None
         assert self._earlier is not None
-        unknown = self._earlier.unknown_verdict(records, range(settled, len(records)))
+        left = range(chunk.place_of(settled), len(records))
+        unknown = self._earlier.unknown_verdict(records, left)
         if unknown is not None:
             if not shard.has_unsettled:  # what is on its way goes to the streams of this owner
                 self._shard = None
             raise SetupError(unknown, setting=SETTING)
         shard.begin_counting()
-        if settled == len(records):
+        if settled == chunk.count:
             return Prepared(())
         progress = Progress(chunk.end)
         shard.begin(progress)
-        indices = self._earlier.not_written(records, range(settled, len(records)), progress)
+        indices = self._earlier.not_written(records, left, progress)
         era = shard.era
         tables, rejections = self._maker.make(records, shard.without_refused(era, records, indices))
         rejections += shard.rejected_before(era, records, indices)
