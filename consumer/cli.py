@@ -35,6 +35,7 @@ COMMANDS = {
     "deadletters": Command("list, redrive or discard dead letters", "consumer.cli:deadletters"),
     "tap": Command("show a sample of the records that pass, and where they go", "consumer.cli:tap"),
     "replay": Command("deliver a range of time of the stream once more", "consumer.cli:replay"),
+    "transform": Command("try a transform on a file of records", "consumer.cli:transform"),
     "pause": Command("let an application take no more records", "consumer.cli:pause"),
     "resume": Command("let a paused application go on", "consumer.cli:resume"),
     "reconcile": Command("compare what S3 and BigQuery hold", "consumer.cli:reconcile"),
@@ -94,6 +95,12 @@ def replay(arguments: Sequence[str]) -> int:
     from consumer.operate.replay.command import replay_main
 
     return replay_main(arguments, find_embedded=_find_embedded)
+
+
+def transform(arguments: Sequence[str]) -> int:
+    from consumer.daemon.commands.transform import transform_main
+
+    return transform_main(arguments, find_embedded=_find_embedded)
 
 
 def pause(arguments: Sequence[str]) -> int:

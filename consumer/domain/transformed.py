@@ -43,6 +43,10 @@ class TransformedChunk(Chunk):
             object.__setattr__(self, name, getattr(self.original, name))
 
     @property
+    def name(self) -> str:
+        return self.original.name
+
+    @property
     def read(self) -> Records:
         return self.original.records
 
@@ -76,6 +80,13 @@ def transformed(chunk: Chunk, payloads: Sequence[Sequence[bytes]]) -> Transforme
         )
     )
     return TransformedChunk(outputs, chunk, origins)
+
+
+def only_output(chunk: TransformedChunk, place: int) -> TransformedChunk:
+    """The chunk with none of its outputs but one."""
+    outputs = Outputs(Records.of(chunk.records.routing.at([place])))
+    outputs.extend(Records.of(chunk.records.at([place])))
+    return TransformedChunk(outputs, chunk.original, [chunk.origins[place]])
 
 
 def output_of(record: Record, payload: bytes, number: int) -> Record:

@@ -21,7 +21,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "consumer.shard": frozenset(
         {"consumer.domain", "consumer.native", "consumer.settings", "consumer.sinks", "consumer.transforms"}
     ),
-    "consumer.daemon": frozenset({"consumer", "consumer.domain", "consumer.settings", "consumer.sinks"}),
+    "consumer.daemon": frozenset(
+        {"consumer", "consumer.domain", "consumer.settings", "consumer.sinks", "consumer.transforms"}
+    ),
     "consumer.operate": frozenset(
         {
             "consumer",
@@ -30,6 +32,7 @@ LAYERS: dict[str, frozenset[str]] = {
             "consumer.native",
             "consumer.settings",
             "consumer.sinks",
+            "consumer.transforms",
         }
     ),
     "consumer.local": frozenset({"consumer.domain", "consumer.settings"}),
@@ -49,6 +52,9 @@ NARROWED: dict[tuple[str, str], frozenset[str]] = {
             "consumer.sinks.trial",
         }
     ),  # the supervisor delivers nothing
+    ("consumer.daemon", "consumer.transforms"): frozenset(
+        {"consumer.transforms.trial"}
+    ),  # and runs nobody's functions
     ("consumer.operate", "consumer.daemon"): frozenset(
         {
             "consumer.daemon.commands.arguments",

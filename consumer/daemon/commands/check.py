@@ -29,6 +29,7 @@ from consumer.daemon.sample.file import SampleError, read_sample
 from consumer.daemon.sample.report import SampleReport, study_sample, write_schema
 from consumer.daemon.sample.verdict import Study
 from consumer.settings import Finding, Settings, SettingsError, Severity
+from consumer.transforms.trial import check_transform
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -112,6 +113,8 @@ def _report(options: argparse.Namespace, embedded: Embedded, ask_world: AskWorld
         if options.sample is not None:
             return _sample_report(options, embedded)
         settings = load_settings(options, embedded)
+        if settings["transform"] is not None:
+            check_transform(settings)
     except SettingsError as error:
         return Report(backend=options.backend, findings=error.findings)
     if options.offline:

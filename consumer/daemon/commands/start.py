@@ -22,6 +22,7 @@ from consumer.daemon.report.log import Log, chosen_format
 from consumer.domain.errors import SetupError
 from consumer.settings import BACKENDS, Settings, SettingsError
 from consumer.settings.reference import effective_lines, help_lines
+from consumer.transforms.trial import check_transform
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -57,6 +58,8 @@ def _start(options: argparse.Namespace, find_embedded: FindEmbedded | None) -> i
     if options.print_effective:
         print("\n".join(effective_lines(settings)))
         return 0
+    if settings["transform"] is not None:
+        check_transform(settings)
     return _serve(settings, embedded)
 
 

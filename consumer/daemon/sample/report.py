@@ -62,6 +62,8 @@ class SampleReport:
         yield f"sample {self.name}: {verdict.records:,} records, {of_units[sample.unit]}{part}"
         what = "lines of objects" if self.settings.backend == "s3" else "rows"
         yield f"  {verdict.delivered:>9,} would be {what}"
+        if self.settings["transform"] is not None:
+            yield f"  {verdict.filtered:>9,} would be filtered by the transform"
         yield f"  {verdict.dead:>9,} would be dead letters"
         for reason, found in verdict.dead_letters.items():
             first = found[0]
@@ -133,6 +135,7 @@ class SampleReport:
             "ok": self.ok,
             "records": self.verdict.records,
             "delivered": self.verdict.delivered,
+            "filtered": self.verdict.filtered,
             "own_times": self.verdict.own_times,
             "dead_letters": {
                 reason: {

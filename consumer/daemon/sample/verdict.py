@@ -17,6 +17,7 @@ from consumer.domain.dead_letters import Rejection
 from consumer.domain.routing import time_parser
 from consumer.settings import Settings
 from consumer.sinks.trial.rejections import rejections
+from consumer.transforms.trial import Failure, Result, Trial, check_transform
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -24,11 +25,12 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Of `records` records those with a time of their own, and the dead letters, by reason, in the order of the
-    records."""
+    records; and how many a transform filters."""
 
     records: int
     own_times: int
     dead_letters: Mapping[str, Sequence[Rejection]]
+    filtered: int = 0
 
     @property
     def dead(self) -> int:
@@ -36,7 +38,7 @@ class Verdict:
 
     @property
     def delivered(self) -> int:
-        return self.records - self.dead
+        return self.records - self.dead - self.filtered
 
 
 class Study:
@@ -46,6 +48,7 @@ class Study:
         """`now` is when the records arrive."""
         self.sample = sample
         self._now = now.astimezone(UTC)
+        self._trials: dict[tuple[str, ...], Trial] = {}
 
     @cached_property
     def objects(self) -> list[dict[str, Any]]:
@@ -60,10 +63,28 @@ class Study:
         """By the code of delivery."""
         found: dict[str, list[Rejection]] = {}
         arrival_ms = int(self._now.timestamp() * 1000)
-        for rejection in rejections(settings, self.sample.records, arrival_ms=arrival_ms):
+        filtered, outputs = 0, None
+        if settings["transform"] is not None:
+            results = self._transformed(settings)
+            outputs = [() if isinstance(result, Failure) else result for result in results]
+            for index, result in enumerate(results):
+                if isinstance(result, Failure):
+                    # of its reasons, all are those of dead letters
+                    reason: Any = result.reason
+                    found.setdefault(reason, []).append(Rejection(index, reason, result.detail))
+                elif not result:
+                    filtered += 1
+        for rejection in rejections(settings, self.sample.records, arrival_ms=arrival_ms, outputs=outputs):
             found.setdefault(rejection.reason, []).append(rejection)
         by_count = dict(sorted(found.items(), key=lambda item: -len(item[1])))
-        return Verdict(len(self.sample.records), self._own_times(settings), by_count)
+        return Verdict(len(self.sample.records), self._own_times(settings), by_count, filtered)
+
+    def _transformed(self, settings: Settings) -> Sequence[Result]:
+        """Raises SettingsError where the transform cannot be used."""
+        key = settings.text("transform"), settings.text("transform.folder"), settings.backend
+        if key not in self._trials:
+            self._trials[key] = check_transform(settings, self.sample.records)
+        return self._trials[key].results
 
     def proposed(self, settings: Settings) -> dict[str, str]:
         """Settings that suit the records better than these; none where these do."""

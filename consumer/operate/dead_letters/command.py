@@ -27,7 +27,7 @@ from consumer.operate.dead_letters.redrive import Counts, Redrive
 from consumer.operate.dead_letters.rendering import Renderer
 from consumer.operate.dead_letters.settling import Settlement, settle
 from consumer.operate.dead_letters.store import Bucket
-from consumer.operate.dead_letters.transform import Transform, load_transform, unchanged
+from consumer.operate.dead_letters.transform import InForce, Mend, load_transform, unchanged
 from consumer.operate.errors import Refused
 from consumer.operate.moments import moment, span
 from consumer.operate.patience import Patience
@@ -157,11 +157,13 @@ def _discard(action: Action, places: Places, choice: Choice) -> int:
 
 
 def _redrive(action: Action, places: Places, choice: Choice) -> int:
+    in_force = InForce(action.settings)
     redrive = Redrive(
         places=places,
-        destination=_destination(action),
+        destination=_destination(action, in_force),
+        in_force=in_force,
         stream=action.settings.stream_name,
-        transform=_transform(action),
+        mend=_transform(action),
         rate=action.options.rate,
         stopping=lambda: action.stopping,
     )
@@ -209,7 +211,7 @@ def _foresee(action: Action, redrive: Redrive, places: Places, choice: Choice) -
         action.console.say(f"the settings refuse again: {_words(refused)}")
 
 
-def _destination(action: Action) -> Destination:
+def _destination(action: Action, in_force: InForce) -> Destination:
     if action.settings.backend == "s3":
         from consumer.operate.dead_letters.to_s3 import S3Destination
 
@@ -217,10 +219,12 @@ def _destination(action: Action) -> Destination:
     from consumer.operate.dead_letters.to_bigquery import BigQueryDestination
     from consumer.sinks.bigquery.api.connection import HttpConnection
 
-    return BigQueryDestination(action.settings, HttpConnection.of(action.settings), _patience(action))
+    return BigQueryDestination(
+        action.settings, HttpConnection.of(action.settings), _patience(action), in_force
+    )
 
 
-def _transform(action: Action) -> Transform:
+def _transform(action: Action) -> Mend:
     return load_transform(action.options.transform) if action.options.transform else unchanged
 
 
@@ -331,6 +335,7 @@ def _parser() -> argparse.ArgumentParser:
     redrive.add_argument(
         "--transform",
         metavar="MODULE:FUNCTION",
-        help="mend payloads: a Python function from bytes to bytes, a list of bytes, or None to drop the record",
+        help="mend payloads: a Python function from a record to a record, a list of them, or None to drop it; from the"
+        " payload where its parameter is annotated as bytes",
     )
     return parser

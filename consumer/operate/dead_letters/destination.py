@@ -32,8 +32,11 @@ class Destination(Protocol):
     def __str__(self) -> str:
         """For the operator."""
 
-    def prepare(self, letter: Letter, payload: bytes, source: str) -> Ready | Rejection:
-        """The verdict on a letter's record with this payload. `source` is the key of the letter's object."""
+    def chunk(self, letter: Letter, payload: bytes, source: str) -> Chunk:
+        """Of a letter's record with this payload. `source` is the key of the letter's object."""
+
+    def prepare(self, letter: Letter, chunk: Chunk) -> Ready | Rejection:
+        """The verdict on that chunk, or on the one output of a transform that stands in it."""
 
     def deliver(self, parcel: Parcel, save: SaveParcel) -> Parcel:
         """Makes each piece durable that is not refused. What is refused meanwhile is saved before anything else is

@@ -24,6 +24,8 @@ class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
     """For an object, its line where the settings take the record without the transform."""
     group: int = 0
     refusal: Refusal | None = None
+    output: int = 0
+    """Its number among the outputs of the settings' transform, 0 where there are no others."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,7 +48,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         piece, own = self.pieces[number], self.letter.piece
         name = f"{own}.{number + 1}" if own else str(number + 1)
         payload = self.letter.payload if piece.payload is None else piece.payload
-        return msgspec.structs.replace(self.letter, piece=name, payload=payload)
+        outputs = (piece.output,) if piece.output else self.letter.outputs
+        return msgspec.structs.replace(self.letter, piece=name, payload=payload, outputs=outputs)
 
     def kept(self) -> list[Letter]:
         """What stays a dead letter."""

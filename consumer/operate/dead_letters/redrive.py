@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import TransientError
-from consumer.operate.dead_letters.destination import Destination
+from consumer.operate.dead_letters.destination import Destination, Ready
 from consumer.operate.dead_letters.letters import Choice, Letter, Refusal, letters_of
 from consumer.operate.dead_letters.parcel import Entry, Parcel, Piece
 from consumer.operate.dead_letters.places import Places, Source
 from consumer.operate.dead_letters.settling import Settlement, settle
-from consumer.operate.dead_letters.transform import Transform, TransformFailed, unchanged
+from consumer.operate.dead_letters.transform import InForce, Mend, unchanged
+from consumer.transforms.contract import TransformFailed
 
 PARCEL_LETTERS = 2000
 PARCEL_BYTES = 8 * 1024 * 1024
@@ -61,7 +62,8 @@ class Redrive:
     places: Places
     destination: Destination
     stream: str
-    transform: Transform = unchanged
+    in_force: InForce
+    mend: Mend = unchanged
     rate: float | None = None
     stopping: Callable[[], bool] = lambda: False
     moved: Callable[[int], object] = lambda count: None
@@ -132,20 +134,36 @@ class Redrive:
                 "another_stream", f"of the stream {letter.stream}; the settings name {self.stream}"
             )
         try:
-            payloads = self.transform(letter.payload)
+            payloads = self.mend(letter.payload)
         except TransformFailed as error:
-            return _refusal("transform_failed", str(error))
+            return _refusal(error.reason, str(error))
         is_changed = payloads != [letter.payload]
-        as_it_came = self.destination.prepare(letter, letter.payload, source) if is_changed else None
+        as_it_came = self._outputs(letter, letter.payload, source) if is_changed else None
         pieces: list[Piece] = []
         for payload in payloads:
-            ready = self.destination.prepare(letter, payload, source)
-            if isinstance(ready, Rejection):
-                return _refusal(ready.reason, ready.detail)
-            before = ready if as_it_came is None else as_it_came
-            known = None if isinstance(before, Rejection) or before.place != ready.place else before.line
-            pieces.append(Piece(ready.place, ready.line, payload if is_changed else None, known))
+            outputs = self._outputs(letter, payload, source)
+            if isinstance(outputs, Rejection):
+                return _refusal(outputs.reason, outputs.detail)
+            for number, ready in outputs.items():
+                before = outputs if as_it_came is None else as_it_came
+                known = None if isinstance(before, Rejection) else before.get(number)
+                line = known.line if known is not None and known.place == ready.place else None
+                mended = payload if is_changed else None
+                pieces.append(Piece(ready.place, ready.line, mended, line, output=number))
         return tuple(pieces)
+
+    def _outputs(self, letter: Letter, payload: bytes, source: str) -> dict[int, Ready] | Rejection:
+        """What goes to the backend, by its number as InForce has it."""
+        outputs = self.in_force.outputs(self.destination.chunk(letter, payload, source), letter.outputs)
+        if isinstance(outputs, Rejection):
+            return outputs
+        found: dict[int, Ready] = {}
+        for number, chunk in outputs.items():
+            ready = self.destination.prepare(letter, chunk)
+            if isinstance(ready, Rejection):
+                return ready
+            found[number] = ready
+        return found
 
     def _flush(self, batch: _Batch) -> None:
         if not batch.letters:

@@ -12,9 +12,12 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import RequestRefused, SetupError
+from consumer.domain.records import Record
+from consumer.domain.transformed import Outputs
 from consumer.operate.dead_letters.destination import Ready, SaveParcel
 from consumer.operate.dead_letters.letters import Letter, Refusal
 from consumer.operate.dead_letters.parcel import Entry, Parcel, Place
+from consumer.operate.dead_letters.transform import InForce
 from consumer.operate.patience import Patience
 from consumer.settings import Settings
 from consumer.sinks.base import Outcome
@@ -59,8 +62,11 @@ class BigQueryDestination:
 
     remembers = True
 
-    def __init__(self, settings: Settings, connection: HttpConnection, patience: Patience) -> None:
+    def __init__(
+        self, settings: Settings, connection: HttpConnection, patience: Patience, in_force: InForce
+    ) -> None:
         self._settings = settings
+        self._in_force = in_force
         self._patience = patience
         self._connection = connection
         self._sinks: dict[str, LoadSink] = {}
@@ -70,8 +76,11 @@ class BigQueryDestination:
         project, dataset = self._settings.text("bigquery.project"), self._settings.text("bigquery.dataset")
         return f"the tables of {project}.{dataset}"
 
-    def prepare(self, letter: Letter, payload: bytes, source: str) -> Ready | Rejection:
-        prepared = self._sink(letter.shard).prepare(Chunk(Records.of([letter.record(payload)])))
+    def chunk(self, letter: Letter, payload: bytes, source: str) -> Chunk:
+        return Chunk(Records.of([letter.record(payload)]))
+
+    def prepare(self, letter: Letter, chunk: Chunk) -> Ready | Rejection:
+        prepared = self._sink(letter.shard).prepare(chunk)
         if prepared.rejections:
             return prepared.rejections[0]
         [request] = prepared.requests
@@ -95,7 +104,7 @@ class BigQueryDestination:
         """Follows one job for these pieces to its end. Returns the parcel as it was where they are loaded, else without
         what was refused, or with a part of them in a group of its own."""
         sink = self._sink(parcel.entries[places[0][0]].letter.shard)
-        request = _request(parcel, table, places)
+        request = self._request(parcel, table, places)
         if (table, request.identities) in self._loaded:
             return parcel
         while True:
@@ -118,6 +127,28 @@ class BigQueryDestination:
                 )
             assert isinstance(first, RedriveRequest)
             request = first
+
+    def _request(self, parcel: Parcel, table: str, places: list[Place]) -> RedriveRequest:
+        parts = [parcel.entries[index].part(number) for index, number in places]
+        pieces = [parcel.piece(place) for place in places]
+        read: list[Record] = []
+        made: list[Record] = []
+        for part, piece in zip(parts, pieces, strict=True):
+            record = part.record(part.payload if piece.payload is None else piece.payload)
+            found = self._in_force.outputs(Chunk(Records.of([record])), ())
+            # a former transform may have prepared the parcel: its lines are what is loaded
+            output = None if isinstance(found, Rejection) else found.get(piece.output)
+            read.append(record)
+            made.append(record if output is None else output.records[0])
+        outputs = Outputs(Records.of(read))
+        outputs.extend(Records.of(made))
+        return RedriveRequest(
+            table,
+            Chunk(outputs),
+            tuple(range(len(places))),
+            tuple([piece.line for piece in pieces]),
+            identities=tuple([part.identity for part in parts]),
+        )
 
     def _sink(self, shard: str) -> LoadSink:
         """The shard is in its rows where these have metadata columns."""
@@ -149,22 +180,6 @@ def _attempt(sink: LoadSink, request: LoadRequest) -> Outcome[LoadRequest]:
         return sink.send(request)
     except RequestRefused as error:
         return sink.split(request, str(error))
-
-
-def _request(parcel: Parcel, table: str, places: list[Place]) -> RedriveRequest:
-    parts = [parcel.entries[index].part(number) for index, number in places]
-    pieces = [parcel.piece(place) for place in places]
-    records = [
-        part.record(part.payload if piece.payload is None else piece.payload)
-        for part, piece in zip(parts, pieces, strict=True)
-    ]
-    return RedriveRequest(
-        table,
-        Chunk(Records.of(records)),
-        tuple(range(len(places))),
-        tuple([piece.line for piece in pieces]),
-        identities=tuple([part.identity for part in parts]),
-    )
 
 
 def _now() -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from isal import isal_zlib
 
+from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import SetupError
 from consumer.domain.object_names import parse_object_name
@@ -54,11 +55,13 @@ class S3Destination:
     def __str__(self) -> str:
         return f"s3://{self._bucket.name}/{self._settings.text('s3.prefix')}"
 
-    def prepare(self, letter: Letter, payload: bytes, source: str) -> Ready | Rejection:
+    def chunk(self, letter: Letter, payload: bytes, source: str) -> Chunk:
+        return chunk_of(letter, payload, chunk_name(source, letter))
+
+    def prepare(self, letter: Letter, chunk: Chunk) -> Ready | Rejection:
         if letter.shard not in self._sinks:
             self._sinks[letter.shard] = sink_of(self._settings, letter.shard, client=None)
-        name = chunk_name(source, letter)
-        prepared = self._sinks[letter.shard].prepare(chunk_of(letter, payload, name))
+        prepared = self._sinks[letter.shard].prepare(chunk)
         if prepared.rejections:
             return prepared.rejections[0]
         [request] = prepared.requests

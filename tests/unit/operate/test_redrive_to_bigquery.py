@@ -229,3 +229,40 @@ def test_whatever_happens_between_redrives_nothing_is_lost_and_nothing_doubled(
         world.redrive()
         world.redrive()
         assert (world.loaded(), set(numbers(world.dead()))) == (LOADED, {3})
+
+
+HALVES = "--set=transform=tests.unit.operate.mend:halves"
+
+
+def test_the_transform_in_force_is_applied_once_and_tables_are_those_of_the_record_as_it_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    world.redrive(HALVES)
+    assert world.loaded() == Counter([100, 101, 102, 6, 6])
+    left = {json.loads(letter.payload)["n"]: letter.current_reason for letter in world.dead()}
+    assert left == {1: "rejected", 3: "bad_key", 4: "rejected", 5: "rejected", 7: "rejected"}
+    world.mend()
+    world.redrive(HALVES)
+    assert world.loaded() == Counter([100, 101, 102, 1, 4, 5, 6, 6, 7])
+    assert {record["k"] for record in world.google.loaded} == {"nobody"}
+    assert numbers(world.dead()) == [3]
+
+
+def test_of_several_outputs_those_are_delivered_that_were_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the daemon before, and by a redrive before."""
+    world = World(monkeypatch)
+    world.s3.objects.clear()
+    place = DeadLetterPlace(
+        bucket="bucket", prefix="deadletter/", application="app", stream="logs", shard=SHARDS[0]
+    )
+    chunk = chunk_of(CHUNKS[0], first=1000, arrival_ms=BEGIN_MS)
+    DeadLetterSink(place, lambda: world.s3).write(chunk, [Rejection(0, "rejected", "as told", (2, 3))])
+    world.google.refuses = lambda row: row["n"] == 102
+    world.redrive(HALVES)
+    assert world.loaded() == Counter([101])
+    [letter] = world.dead()
+    assert (letter.payload, letter.outputs) == (CHUNKS[0][0], (3,))
+    world.mend()
+    world.redrive(HALVES)
+    assert (world.loaded(), world.dead()) == (Counter([101, 102]), [])

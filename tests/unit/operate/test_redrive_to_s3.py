@@ -392,3 +392,17 @@ def test_only_the_days_of_the_range_are_read_page_by_page() -> None:
     assert min(letter.arrived_at for letter in left) == "2026-01-31T10:00:00.000Z"
     listed = {key for operation, key in world.s3.requests if operation == "list"}
     assert listed == {f"{DEAD}dt=", f"{DEAD}dt=2026-01-31/", f"{DEAD}dt=2026-02-01/"}
+
+
+def test_the_transform_in_force_is_applied_behind_the_mending_one() -> None:
+    world = World([[b"two of them", b"oops"]])
+    code, _ = world.run("redrive", "--yes", MEND, "--set=transform=tests.unit.operate.mend:marked")
+    assert (code, world.dead()) == (0, [])
+    assert world.lines() == Counter(
+        [
+            b'{"half":1,"of":"two of them","marks":1}',
+            b'{"half":2,"of":"two of them","marks":1}',
+            b'{"mended":"oops","marks":1}',
+        ]
+    )
+    assert world.run("redrive", "--yes", MEND)[0] == 1
