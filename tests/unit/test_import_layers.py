@@ -85,6 +85,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.daemon.prepare.aws",
             "consumer.local.put",
             "consumer.local.stack",
+            "consumer.transforms.pseudonyms",
         }
     ),
     "botocore": frozenset(
@@ -151,6 +152,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.local.objects",
         }
     ),
+    "ua_parser": frozenset({"consumer.transforms.user_agents"}),
 }
 
 # What consumer.domain may import beside the standard library and itself.

@@ -258,7 +258,7 @@ def test_of_several_outputs_those_are_delivered_that_were_not(monkeypatch: pytes
     )
     chunk = chunk_of(CHUNKS[0], first=1000, arrival_ms=BEGIN_MS)
     DeadLetterSink(place, lambda: world.s3).write(chunk, [Rejection(0, "rejected", "as told", (2, 3))])
-    world.google.refuses = lambda row: row["n"] == 102
+    world.google.refuses = lambda row: row.get("n") == 102
     world.redrive(HALVES)
     assert world.loaded() == Counter([101])
     [letter] = world.dead()
