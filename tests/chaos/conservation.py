@@ -1,4 +1,4 @@
-"""What the workers' own accounts say: at every look, what was read is delivered, dead-lettered, filtered, in flight or left."""
+"""What the workers' own accounts say: at every look, what was read is delivered, dead, filtered, in flight or left."""
 
 import asyncio
 import contextlib

@@ -52,7 +52,7 @@ SCRIPTED = Transform(place="m:scripted", function=scripted, digest="scripted")
 def _as_transformed(kind: Kind, case: Case) -> Case:
     """What becomes of it behind a function that changes nothing: objects alone are records, and of these what can be
     read."""
-    if kind.is_bigquery:
+    if kind.columns:
         return case
     if case.bigquery in ("not_an_object", "not_json", "not_unicode"):
         return replace(case, s3=case.bigquery)
@@ -110,13 +110,14 @@ def wanted(kind: Kind, scripts: Sequence[Script], first: int = 1) -> Taken:
             continue
         outputs = [script.payload] if script.outputs is None else _encoded(script.outputs)
         for number, text in enumerate(outputs):
-            if not kind.is_bigquery:
+            if not kind.columns:
                 day, hour = script.time[:10], script.time[11:13]
                 found.append((f"dt={day}/hour={hour}", text))
                 continue
             sub = read.sub_sequence_number + OUTPUT_STEP * number
             position = f"{read.sequence_number}.{sub}".removesuffix(".0")
-            found.append((f"logs_{script.key[0]}", _cells(kind, script, text, position)))
+            table = f"logs_{script.key[0]}" if kind.is_bigquery else "logs"
+            found.append((table, _cells(kind, script, text, position)))
     return Taken(found, rejected)
 
 

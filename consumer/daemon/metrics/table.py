@@ -64,7 +64,7 @@ METRICS: tuple[Metric, ...] = (
         unit="{record}",
         meaning="records of which the function of `transform` has made nothing: neither delivered nor dead letters",
         source=_STATUS,
-        read=_counted("records_filtered"),
+        read=readings.counted("records_filtered"),
     ),
     Metric(
         name="consumer_records_in_flight",
