@@ -10,7 +10,6 @@ from typing import NamedTuple
 from consumer.domain.columns import PART_RECORDS
 from consumer.domain.routing import table_names, time_parser
 from consumer.operate.reconcile.compare import UNTIMED, Bucket
-from consumer.operate.reconcile.rows import key_column
 from consumer.operate.reconcile.spans import MINUTE_MS, Scope, spans
 from consumer.settings import Settings
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
@@ -71,7 +70,6 @@ class Filing:
         """`settings` are those of BigQuery."""
         self.scope = scope
         self._placer = Placer(settings)
-        self._has_key = key_column(settings) is not None
         prefix, digits = settings.text("bigquery.table_prefix"), settings.integer("bigquery.key_digits")
         places = len(table_names(prefix, digits)) * len(
             list(spans(scope.partition, scope.begin_ms, scope.end_ms))
@@ -79,13 +77,12 @@ class Filing:
         self.parts = max(1, min(_MOST_PARTS, _MOST_BUCKETS // places))
 
     def filed(self, payloads: Sequence[bytes], arrival_ms: int) -> Iterator[tuple[Bucket, Place] | None]:
-        """Of records that arrived then, or in the span of that time; None for those outside of the scope. A key that
-        BigQuery has no column for is left out."""
-        for table, key, time_us in self._placer.places(payloads):
-            own_ms = None if time_us is None else time_us // 1000
+        """Of records that arrived then, or in the span of that time; None for those outside of the scope."""
+        for place in self._placer.places(payloads):
+            own_ms = None if place.time_us is None else place.time_us // 1000
             span = self.scope.span_of(own_ms, arrival_ms)
             if span is None:
                 yield None
                 continue
             part = UNTIMED if own_ms is None else own_ms // MINUTE_MS % self.parts
-            yield Bucket(table, span, part), Place(table, key if self._has_key else None, time_us)
+            yield Bucket(place.table, span, part), place

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
 
 from consumer.domain.routing import expand_time
 from consumer.operate.moments import written
 from consumer.operate.reconcile.compare import Problem
-from consumer.operate.reconcile.look import Cell, Result
+from consumer.operate.reconcile.look import Cell, Named, Result
 from consumer.settings.table import BACKENDS, Backend
 
 type By = Literal["hour", "day"]
@@ -23,6 +23,7 @@ FAULTS: tuple[tuple[Backend, Problem, str], ...] = (
 )
 """What can be wrong, and in words."""
 
+_MOST_PROBLEMS = 20
 _BACKENDS: tuple[tuple[Backend, str], ...] = (("s3", "S3"), ("bigquery", "BigQuery"))
 _NONE = "(no table)"
 
@@ -55,7 +56,7 @@ def lines(result: Result, by: By, limit: int) -> Iterator[str]:
         letters = result.letters[backend]
         aside = f", {letters:,} of them dead letters" if letters else ""
         yield f"  {words} holds {result.held[backend]:,}{aside}"
-    yield from result.problems
+    yield from _some(result.problems, _MOST_PROBLEMS)
     faults = result.faults
     if not (faults.total() or result.incomplete):
         yield "nothing is missing, nothing is doubled" if result.clean else "nothing else is wrong"
@@ -63,19 +64,23 @@ def lines(result: Result, by: By, limit: int) -> Iterator[str]:
     yield f"  {', '.join(f'{faults[backend, problem]:,} {words}' for backend, problem, words in FAULTS)}"
     yield ""
     yield from _table(result, by)
-    yield from result.incomplete
+    yield from _some(result.incomplete, _MOST_PROBLEMS)
     # what there is little of comes first
     named = sorted(result.named, key=lambda one: faults[one.difference.backend, one.difference.problem])
-    for one in named[:limit]:
-        backend, problem, copy = one.difference
-        yield f"{_words(backend, problem)}: {copy.where}"
-    left = len(named) - limit if len(named) > limit else 0
-    if left or result.unnamed:
-        yield f"and {left + result.unnamed:,} more (--limit, --json)" if left else _uncounted(result)
+    yield from _some([_record(one) for one in named], limit)
+    if result.unnamed:
+        yield f"{result.unnamed:,} of these are only counted: so many records are not looked at one by one"
 
 
-def _uncounted(result: Result) -> str:
-    return f"{result.unnamed:,} of these are only counted: so many records are not looked at one by one"
+def _some(every: Sequence[str], most: int) -> Iterator[str]:
+    yield from every[:most]
+    if len(every) > most:
+        yield f"and {len(every) - most:,} more (--limit, --json)"
+
+
+def _record(one: Named) -> str:
+    backend, problem, copy = one.difference
+    return f"{_words(backend, problem)}: {copy.where}"
 
 
 def as_object(result: Result, by: By) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from consumer.operate.patience import Patience
 from consumer.operate.reconcile.compare import CHECK, Bucket, Copy, Kind, Sum, Sums, Unequal
 from consumer.operate.reconcile.spans import DAY_MS, Scope
 from consumer.settings import Settings
-from consumer.settings.columns import expected_columns
 from consumer.settings.schema import METADATA_COLUMNS
 from consumer.sinks.bigquery.rows.times import NEWEST_DAYS, OLDEST_DAYS
 
@@ -51,7 +50,7 @@ class Rows:
         )
         self.identified = settings.flag("bigquery.metadata_columns")
         time = f"`{settings.text('bigquery.partition_field')}`"
-        self._key = key_column(settings)
+        self._key = f"`{settings.text('record.key_field')}`"  # a STRING, by the checks of the settings
         self._micros = f"UNIX_MICROS({time})"
         self._partition = scope.partition
         self._filed = f"UNIX_MICROS({_ARRIVED})" if scope.by_arrival else self._micros
@@ -95,7 +94,6 @@ class Rows:
                 yield by_place[table, span], Copy(key, time_us, same, Kind.DELIVERED, where)
 
     def _select(self, one: Unequal) -> str:
-        key = "CAST(NULL AS STRING)" if self._key is None else f"`{self._key}`"
         digest = "TO_HEX(MD5(TO_JSON_STRING(r)))"
         same = f"IFNULL({_IDENTITY}, {digest})" if self.identified else digest
         parts = (
@@ -103,7 +101,7 @@ class Rows:
         )
         end_ms = self._partition.after(one.span)
         return (
-            f"SELECT '{one.table}', {one.span}, {key}, {self._micros}, {same}"
+            f"SELECT '{one.table}', {one.span}, {self._key}, {self._micros}, {same}"
             f" FROM `{self._dataset}.{one.table}` AS r WHERE {self._range}"
             f" AND {self._filed} >= {one.span * 1000} AND {self._filed} < {end_ms * 1000}{parts}"
         )
@@ -123,16 +121,6 @@ class Rows:
         except NotFound as error:
             said = next((one.get("message") for one in error.errors), str(error))
             raise Refused(f"bigquery.dataset, bigquery.table_prefix: {said}") from error
-
-
-def key_column(settings: Settings) -> str | None:
-    """The column that has the record's key as it is; None where there is none."""
-    name = settings.text("record.key_field")
-    found = [column for column in expected_columns(settings) if column.name.lower() == name.lower()]
-    return name if found and (found[0].type, found[0].mode) in _TEXTS else None
-
-
-_TEXTS = {("STRING", "NULLABLE"), ("STRING", "REQUIRED")}
 
 
 def _between(column: str, begin_ms: int, end_ms: int) -> str:
