@@ -90,6 +90,7 @@ def table(ending: Ending, *, seconds: float) -> str:
     lines += [f"not started again: {process}" for process in ending.missing]
     lines += [str(one) for one in ending.reading]
     lines += [f"health: {line}" for line in ending.untold]
+    lines += [f"bin/reconcile: {line}" for line in ending.differences]
     lines += [f"{worker} ended with code {code}" for worker, code in ending.exit_codes.items() if code]
     lines += _limits(ending)
     outcome = "0 lost, 0 unexpected, 0 duplicated" if ending.clean else "NOT every record exactly once"

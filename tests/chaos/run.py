@@ -26,6 +26,7 @@ from tests.chaos.holdings import Holdings
 from tests.chaos.journal import Fed
 from tests.chaos.plan import Planned, lane_of
 from tests.chaos.reads import Due, ReadsControl
+from tests.chaos.reconciled import reconcile
 from tests.chaos.watch import Watch
 from tests.chaos.workers import keep
 from tests.chaos.world import DEDUPLICATION_SECONDS, World, effective, places_of
@@ -69,11 +70,13 @@ class Ending:
     limits: dict[str, dict[str, Any]] | None = None
     """What the embedded services have counted and refused, by limit; None where they have none."""
     forgotten: list[Explained] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    """Between the backends, as bin/reconcile tells them."""
 
     @property
     def clean(self) -> bool:
         kept = all(tally.clean for tally in self.tallies.values())
-        return kept and not (self.orphans or self.missing or self.untold)
+        return kept and not (self.orphans or self.missing or self.untold or self.differences)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +151,10 @@ async def run(
     ending.reading = list(_reading_faults(ending.happened, health))
     if conditions.limits is not None:
         _ask_limits(ending, world, feed, conditions.limits, progress)
+    progress.say("holding the backends against each other: bin/reconcile")
+    ending.differences = await asyncio.to_thread(
+        reconcile, world.directory, world.chosen, forgotten=ending.tallies["bigquery"].forgotten
+    )
     ending.recoveries = {backend: watch.recoveries(backend, world.killed_at[backend]) for backend in BACKENDS}
     return ending
 
