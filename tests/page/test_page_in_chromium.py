@@ -312,10 +312,11 @@ def _split_shard(world: World) -> None:
 
 def _no_worker_reads(world: World) -> None:
     """The JVM of the only worker stands still, so that it neither reads nor renews its leases."""
+    world.until_told(is_well)
     jvm = world.told()["jvm"]["pid"]
     os.kill(jvm, signal.SIGSTOP)
     try:
-        world.until_told(lambda told: any("not read for" in one for one in told["reasons"]))
+        world.until_told(lambda told: {one["condition"] for one in told["shards"]} == {"stuck"})
         world.until_shown("#headline", "There are shards that nobody reads")
         world.until_shown("#shards", "stuck")
         world.until_shown("#reasons", "not read for")
