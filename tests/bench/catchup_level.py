@@ -158,22 +158,21 @@ def _follow(
     """Until all are at the end, or the time is over. Seconds count from the first record that any of them delivered,
     and the feed begins there: the KCL's start adds nothing to the backlog."""
     courses: dict[Backend, Course] = {backend: Course() for backend in case.applications}
-    counts: dict[Backend, int] = {}
     waited = time.monotonic()
-    while not any(counts.values()):
+    while not any(_counted(count, backend) for backend in case.applications):
         _checked(checks)
         if time.monotonic() - waited > _FIRST_SECONDS:
             raise BenchError(f"{case.name}: nothing was delivered within {_FIRST_SECONDS:.0f} s")
         time.sleep(_POLL_SECONDS)
-        counts = {backend: count(backend) for backend in case.applications}
     began, told = time.monotonic(), 0.0
     slack = _slack(case)
     with feed.running():
         while any(course.caught_up(slack) is None for course in courses.values()):
             _checked(checks)
             for backend, course in courses.items():
-                delivered = count(backend)
-                course.see(time.monotonic() - began, delivered, feed.put)
+                delivered = _counted(count, backend)
+                if delivered is not None:
+                    course.see(time.monotonic() - began, delivered, feed.put)
             now = time.monotonic() - began
             if now > seconds:
                 break
@@ -187,6 +186,14 @@ def _follow(
                 say(f"{case.name}: after {now:.0f} s {', '.join(behind)}")
             time.sleep(_POLL_SECONDS)
     return courses
+
+
+def _counted(count: Callable[[Backend], int], backend: Backend) -> int | None:
+    """None where the embedded service is too busy to answer: the next look tells."""
+    try:
+        return count(backend)
+    except OSError:
+        return None
 
 
 def _checked(checks: Sequence[Callable[[], None]]) -> None:

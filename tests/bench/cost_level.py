@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from consumer.daemon.prepare.bigquery_tables import BigQueryTables
 from consumer.local import backends
 from consumer.local import stack as stacks
 from consumer.local.bill.ask import Bill
@@ -59,7 +60,11 @@ class Case:
 
 
 _COMPRESSION = {name: {"bigquery.compression": name} for name in ("none", "gzip")}
-_COLUMNS = {"bigquery.row": "fields", "bigquery.schema_file": "properties/player_log.schema.json"}
+_COLUMNS = {
+    "bigquery.row": "fields",
+    "bigquery.schema_file": "properties/player_log.schema.json",
+    "bigquery.table_prefix": "player_fields",
+}
 """A column for each field of the generated logs, RECORDs among them."""
 
 _METHODS: Mapping[str, Mapping[str, str]] = {
@@ -74,19 +79,21 @@ _METHODS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _cases(method: str) -> Iterator[Case]:
-    """Of both shapes of rows; a load job's file is always compressed."""
-    variants = {"": {}} if method == "load" else _COMPRESSION
-    for shape, columns in (("", {}), (", fields", _COLUMNS)):
-        yield Case(
-            name=method + shape,
-            backend="bigquery",
-            settings={**_METHODS[method], **columns},
-            variants=variants,
-        )
+def _variants(method: str) -> dict[str, Mapping[str, str]]:
+    """Both shapes of rows. A load job's file is always compressed."""
+    if method == "load":
+        return {"": {}, "fields": _COLUMNS}
+    by_columns = {f"fields, {name}": {**_COLUMNS, **chosen} for name, chosen in _COMPRESSION.items()}
+    return {**_COMPRESSION, **by_columns}
 
 
-CASES = [Case(name="s3", backend="s3"), *(case for method in _METHODS for case in _cases(method))]
+CASES = [
+    Case(name="s3", backend="s3"),
+    *(
+        Case(name=method, backend="bigquery", settings=settings, variants=_variants(method))
+        for method, settings in _METHODS.items()
+    ),
+]
 
 
 def measure(
@@ -97,8 +104,8 @@ def measure(
     Raises BenchError when a record is not delivered, or twice.
     """
     rows = []
-    for number, case in enumerate(cases):
-        rows += list(_measured(case, records, seconds, folder / str(number), say))
+    for case in cases:
+        rows += list(_measured(case, records, seconds, folder / case.name, say))
     return rows
 
 
@@ -119,11 +126,20 @@ def _measured(case: Case, records: int, seconds: float, folder: Path, say: Say) 
                 file=ROOT / "properties" / f"{case.backend}.properties",
                 overrides={**stacks.overrides(stack, case.backend), **chosen, **settings},
             )
+            if case.backend == "bigquery":
+                _make_tables(effective)
             run = _Run(name, case.backend, stack, effective, f"shardId-{shard:012}")
             counts = run.counts(records, folder)
             row = _row(name, {**case.settings, **settings}, counts, records, clock, took)
             say(f"{name}: {row['egress_bytes_a_record']:,} bytes a record to Google")
             yield row
+
+
+def _make_tables(settings: Settings) -> None:
+    """As the supervisor does, whose tables have the other shape of rows."""
+    tables = BigQueryTables(settings)
+    for name in tables.names():
+        tables.ensure_table(name)
 
 
 def _clock(

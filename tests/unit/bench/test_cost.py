@@ -54,16 +54,23 @@ def test_records_come_as_densely_as_those_of_one_shard_of_the_stream() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if case.backend == "bigquery"], ids=lambda case: case.name
+    ("case", "variant"),
+    [(case, variant) for case in CASES if case.backend == "bigquery" for variant in case.variants],
+    ids=lambda value: getattr(value, "name", value),
 )
-def test_a_case_is_of_the_method_and_shape_that_it_is_named_after(case: Case) -> None:
+def test_a_row_is_of_the_method_the_shape_and_the_compression_that_it_is_named_after(
+    case: Case, variant: str
+) -> None:
     """Whatever properties/bigquery.properties chooses."""
     places = {"streamName": "s", "bigquery.project": "project", "deadletter.bucket": "bucket"}
     file = ROOT / "properties" / "bigquery.properties"
-    settings = load("bigquery", file=file, overrides={**places, **case.settings})
-    method, _, shape = case.name.partition(", ")
-    assert settings.text("bigquery.method") == method
-    assert settings.text("bigquery.row") == (shape or "log")
+    chosen = {**places, **case.settings, **case.variants[variant]}
+    settings = load("bigquery", file=file, overrides=chosen)
+    words = variant.split(", ") if variant else []
+    assert settings.text("bigquery.method") == case.name
+    assert settings.text("bigquery.row") == ("fields" if "fields" in words else "log")
+    if case.name != "load":
+        assert settings.text("bigquery.compression") == words[-1]
 
 
 def test_an_invoice_takes_bytes_by_record_and_leases_by_the_clock() -> None:
