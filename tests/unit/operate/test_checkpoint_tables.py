@@ -130,7 +130,7 @@ def opened() -> Tables:
 CHANGES = {
     "moved": LeaseChange("a", ROW, moved(ROW, START)),
     "removed": LeaseChange("a", ROW, None),
-    "made": LeaseChange("b", None, new_row(A, START) | {"leaseKey": {"S": "b"}}),
+    "made": LeaseChange("b", None, {**new_row(A, START), "leaseKey": {"S": "b"}}),
 }
 
 
