@@ -88,6 +88,7 @@ _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on", "1", "t", "y"), True),
     **dict.fromkeys(("false", "no", "off", "0", "f", "n"), False),
 }
+_OF_NUMBERS: Mapping[float, bool] = {0: False, 1: True}
 
 
 def to_types(types: Mapping[str, str], *, otherwise: Otherwise = "fail") -> Function:
@@ -149,7 +150,7 @@ def _boolean(value: Any) -> bool | None:
         return value
     if isinstance(value, str):
         return _BOOLEANS.get(value.strip().lower())
-    return {0: False, 1: True}.get(value) if isinstance(value, int | float) else None
+    return _OF_NUMBERS.get(value) if isinstance(value, int | float) else None
 
 
 # Where somebody comes from
