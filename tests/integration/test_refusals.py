@@ -49,6 +49,7 @@ REDRIVE, DISCARD = ("deadletters", "redrive", "--yes"), ("deadletters", "discard
 PAUSE, RESUME = ("pause", "--yes"), ("resume", "--yes")
 POSITIONS, SET = ("checkpoint", "show"), ("checkpoint", "set", "--to=TRIM_HORIZON", "--yes")
 UNDO = ("checkpoint", "undo", "--of=deadletter/audit/app/dt=2026-01-31/one.before", "--yes")
+REPLAY = ("replay", "--from=2h", "--to=1h", "--yes")
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,10 @@ def refusals() -> Iterator[Refusal]:
         yield Refusal(
             "an unknown shard", command, "nothing to do: no dead letter of app", ["--shard=shardId-9"]
         )
+    yield Refusal("an empty range", REPLAY, "an empty range: --from", ["--from=1h", "--to=2h"])
+    yield Refusal("an empty range", REPLAY, "an empty range: no record arrived from")
+    yield Refusal("the future", REPLAY, "--to: 2999-01-01T00:00:00Z is in the future", [f"--to={FUTURE}"])
+    yield Refusal("an unknown shard", REPLAY, "no such shard: shardId-9", ["--shards=shardId-9"])
     yield Refusal("the future", SET, "--to: 2999-01-01T00:00:00Z is in the future", [f"--to={FUTURE}"])
 
     yield Refusal("an unknown shard", POSITIONS, "app has no lease of shardId-9", ["--shards=shardId-9"])

@@ -55,6 +55,7 @@ def test_every_command_has_an_entry_point() -> None:
         "pause",
         "resume",
         "reconcile",
+        "replay",
         "checkpoint",
         "local",
         "put",

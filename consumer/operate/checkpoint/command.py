@@ -55,9 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--shards",
-        type=lambda text: [name for name in text.split(",") if name],
+        nargs="+",
         default=[],
-        metavar="ID,…",
+        metavar="ID",
         help="these alone; those that came of them keep their places, and go on when these are read to their end",
     )
     parser.add_argument("--of", metavar="KEY", help="undo: the object that `set` has named")
