@@ -56,6 +56,7 @@ def test_every_command_has_an_entry_point() -> None:
         "resume",
         "reconcile",
         "replay",
+        "transform",
         "checkpoint",
         "local",
         "put",
