@@ -26,9 +26,9 @@ from consumer.local.put import Target, put
 from consumer.local.readback import S3Reader
 from consumer.local.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
-DEADLINE_SECONDS = 300
+DEADLINE_SECONDS = 500
 SECONDS = 12
 RATE = 150
 PREFIX = "logs/"

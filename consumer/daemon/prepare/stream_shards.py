@@ -45,8 +45,8 @@ class FirstRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retained:
-    """What the stream keeps, in milliseconds since the epoch: what arrived before `since_ms` may be gone. `whole` says
-    that the stream was made after that, so nothing is."""
+    """What the stream keeps, in milliseconds since the epoch: what arrived before `since_ms` is gone, or was never
+    there. `whole` says that the stream is younger than its retention, so nothing is gone."""
 
     since_ms: int
     hours: int
@@ -68,7 +68,7 @@ class StreamShards:
         hours = int(summary["RetentionPeriodHours"])
         since_ms = round(now.timestamp() * 1000) - hours * 3_600_000
         made_ms = round(summary["StreamCreationTimestamp"].timestamp() * 1000)
-        return Retained(since_ms=since_ms, hours=hours, whole=made_ms > since_ms)
+        return Retained(since_ms=max(since_ms, made_ms), hours=hours, whole=made_ms > since_ms)
 
     def shards(self) -> list[StreamShard]:
         """All of which a record may be left, the closed ones among them."""

@@ -6,17 +6,18 @@ boundary to cut the same ones. Each object's key holds the first position of its
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import NamedTuple
 
-from consumer.domain.routing import partition_path
+from consumer.domain.object_names import parse_object_name
+from consumer.domain.routing import expand_time
 
-_NAME = re.compile(r"-(?P<shard>shardId-\d+)-(?P<sequence>\d+)(?:\.(?P<sub>\d+))?-\d+\.ndjson\.gz").fullmatch
 _MINUTE_MS = 60_000
-_STEPS = (("%M", _MINUTE_MS), ("%H", 60 * _MINUTE_MS))
-_DAY_MS = 24 * 60 * _MINUTE_MS
+_STEPS = (("%M", _MINUTE_MS), ("%H", 30 * _MINUTE_MS))
+_HALF_DAY_MS = 720 * _MINUTE_MS
+"""Half of what a path covers: a day may have 23 hours in its zone."""
 
 
 class Place(NamedTuple):
@@ -28,23 +29,35 @@ class Place(NamedTuple):
 
 def chunk_of(key: str, stream: str) -> tuple[str, Place] | None:
     """The shard of an object and the place of its chunk's first record; None for a key of something else."""
-    name = key.rpartition("/")[2]
-    found = _NAME(name.removeprefix(stream)) if name.startswith(stream) else None
-    if found is None:
+    name = parse_object_name(key)
+    if name is None or not name.stem.startswith(f"{stream}-shardId-"):
         return None
-    return found["shard"], Place(int(found["sequence"]), int(found["sub"] or 0))
+    place = Place(int(name.first.sequence_number), name.first.sub_sequence_number)
+    return name.stem.removeprefix(f"{stream}-"), place
 
 
-def paths_back(partition: str, newest_ms: int, oldest_ms: int) -> Iterator[str]:
-    """The paths of a partition from one time back to another, each once."""
-    step = next((step for directive, step in _STEPS if directive in partition), _DAY_MS)
-    seen: set[str] = set()
-    moments = range(newest_ms, oldest_ms - step, -step)
-    for moment in (*moments, oldest_ms):
-        path = partition_path(partition, moment)
-        if path not in seen:
-            seen.add(path)
-            yield path
+def times_of(partition: str) -> str:
+    """What a template of keys begins with before its first field: text, and times as strftime has them."""
+    head, field, _ = f"{partition.strip('/')}/".partition("{")
+    return head if field else head.lstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """How the keys of an application begin, as `times_of` has it, in its zone."""
+
+    times: str
+    zone: tzinfo = UTC
+
+    def back(self, newest_ms: int, oldest_ms: int) -> Iterator[str]:
+        """From one time back to another, each once."""
+        step = next((step for directive, step in _STEPS if directive in self.times), _HALF_DAY_MS)
+        seen: set[str] = set()
+        for moment in (*range(newest_ms, oldest_ms, -step), oldest_ms):
+            path = expand_time(self.times, moment, self.zone)
+            if path not in seen:
+                seen.add(path)
+                yield path
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ class Objects:
         found: dict[str, Place] = {}
         for path in paths if wanted else ():
             fitting: dict[str, list[Place]] = {}
-            for key in self.keys(f"{self.prefix}{path}{self.stream}-"):
+            for key in self.keys(f"{self.prefix}{path}"):
                 chunk = chunk_of(key, self.stream)
                 if chunk is None:
                     continue

@@ -26,6 +26,7 @@ from consumer.daemon.prepare.replay_tables import ReplayTables
 from consumer.daemon.prepare.stream_shards import StreamShards
 from consumer.daemon.report.leases import Lease
 from consumer.domain.replay import Replay
+from consumer.domain.routing import time_zone
 from consumer.operate.action import EXIT_FAILED, Action, action_parser, run_action, user_and_host
 from consumer.operate.dead_letters.lock import Holder, Lock, locked
 from consumer.operate.dead_letters.places import Places
@@ -35,7 +36,7 @@ from consumer.operate.moments import moment as moment_option
 from consumer.operate.moments import span
 from consumer.operate.patience import Patience
 from consumer.operate.replay import own_settings
-from consumer.operate.replay.boundaries import Objects
+from consumer.operate.replay.boundaries import Objects, Paths, times_of
 from consumer.operate.replay.daemon import ReplayDaemon, is_complete, seconds_done, start_arguments
 from consumer.operate.replay.into_tables import refuse_doubling
 from consumer.operate.replay.plan import Chunks, KeptPlan, Plan, Range, make_plan
@@ -297,10 +298,11 @@ def _chunks(action: Action) -> Chunks:
         prefix=settings.text("s3.prefix"),
         stream=settings.stream_name,
     )
+    template = settings.optional_text("s3.key_template") or settings.text("s3.partition")
     by_record = settings.text("s3.partition_time") == "record"
     return Chunks(
         objects=objects,
-        partition=settings.text("s3.partition"),
+        paths=Paths(times_of(template), time_zone(settings.text("s3.time_zone"))),
         spread_ms=_DAY_MS if by_record else 0,
     )
 

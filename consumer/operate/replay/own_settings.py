@@ -12,7 +12,7 @@ from consumer.settings import Settings
 
 _MARK = "-replay-"
 _DESTINATION = {
-    "s3": ("s3.bucket", "s3.prefix", "s3.partition", "s3.partition_time"),
+    "s3": ("s3.bucket", "s3.prefix", "s3.key_template", "s3.partition", "s3.partition_time", "s3.time_zone"),
     "bigquery": ("bigquery.project", "bigquery.dataset", "bigquery.table_prefix"),
 }
 _TABLES = {
@@ -34,7 +34,7 @@ _BIGQUERY = {
 
 def destination_of(settings: Settings) -> dict[str, object]:
     """What tells where records go."""
-    return {key: settings[key] for key in _DESTINATION[settings.backend]}
+    return {key: settings[key] for key in _DESTINATION[settings.backend] if settings[key] is not None}
 
 
 def replay_name(application: str, wanted: Range, into: Mapping[str, str], settings: Settings) -> str:

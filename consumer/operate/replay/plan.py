@@ -14,12 +14,14 @@ from consumer.daemon.prepare.stream_shards import FirstRecord, Retained, StreamS
 from consumer.operate.errors import Refused
 from consumer.operate.moments import written
 from consumer.operate.progress import duration
-from consumer.operate.replay.boundaries import Objects, Place, paths_back
+from consumer.operate.replay.boundaries import Objects, Paths, Place
 
 _NAMED = 5
 _BYTES_A_SECOND = 1_000_000
 """What a replay reads from a shard unless told otherwise: half of what a shard gives, and as much as it can take in."""
 _MOST_RECORDS = 10_000
+_LONGEST_CHUNK_MS = 3_600_000
+"""chunk.window is no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +55,11 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunks:
-    """How an application's objects are partitioned, to find where its chunks begin. `spread_ms` is how far a record's
-    own time is taken to lie past its arrival, where that makes the partition."""
+    """An application's objects and their paths, to find where its chunks begin. `spread_ms` is how far a record's own
+    time is taken to lie past its arrival, where that makes the path."""
 
     objects: Objects
-    partition: str
+    paths: Paths
     spread_ms: int = 0
 
 
@@ -195,8 +197,8 @@ class _Search:
     def _back(self, *, until_ms: int | None = None) -> Iterator[str]:
         """From the range's first records (or a time) back to the oldest record of the stream."""
         newest = max(record.arrived_ms for record in self._first.values()) if until_ms is None else until_ms
-        oldest = min(self._retained.since_ms, self._wanted.from_ms)
-        return paths_back(self._chunks.partition, newest + self._chunks.spread_ms, oldest)
+        oldest = self._retained.since_ms - (0 if self._retained.whole else _LONGEST_CHUNK_MS)
+        return self._chunks.paths.back(newest + self._chunks.spread_ms, oldest)
 
 
 def _lease(shard: StreamShard, place: Place, *, at_horizon: bool) -> FirstLease:

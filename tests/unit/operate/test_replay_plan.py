@@ -15,10 +15,11 @@ from consumer.daemon.prepare.replay_tables import FirstLease
 from consumer.daemon.prepare.stream_shards import FirstRecord, Retained, StreamShard
 from consumer.domain.chunks import Chunk, Chunker, ChunkLimits
 from consumer.domain.columns import Records
+from consumer.domain.key_templates import KeyTemplate
 from consumer.domain.records import Record
-from consumer.domain.routing import partition_path
+from consumer.domain.routing import partition_path, time_zone
 from consumer.operate.errors import Refused
-from consumer.operate.replay.boundaries import Objects, Place, chunk_of, paths_back
+from consumer.operate.replay.boundaries import Objects, Paths, Place, chunk_of, times_of
 from consumer.operate.replay.plan import Chunks, Plan, Range, make_plan
 
 STREAM = "player-logs"
@@ -84,7 +85,7 @@ def chunks_by(keys: Iterable[str]) -> Chunks:
     objects = Objects(
         keys=lambda prefix: (key for key in all_keys if key.startswith(prefix)), prefix="logs/", stream=STREAM
     )
-    return Chunks(objects=objects, partition=PARTITION)
+    return Chunks(objects=objects, paths=Paths(times_of(PARTITION)))
 
 
 def record(number: int, arrival_ms: int, sub: int = 0, size: int = 10) -> Record:
@@ -258,7 +259,7 @@ def test_half_of_what_a_shard_gives_is_read() -> None:
         ),
         ("player-logs-shardId-000000000001-4959.3-12.ndjson.gz", ("shardId-000000000001", (4959, 3))),
         ("logs/player-logs-2-shardId-000000000001-4959-12.ndjson.gz", None),
-        ("logs/player-logs-shardId-000000000001-4959-12.ndjson.gz.tmp", None),
+        ("logs/player-logs-shardId-000000000001-4959.ndjson.gz", None),
         ("logs/other.json", None),
     ],
 )
@@ -268,16 +269,23 @@ def test_an_objects_key_tells_where_its_chunk_begins(key: str, found: object) ->
 
 @given(
     newest=st.integers(10**12, 2 * 10**12),
-    hours=st.integers(0, 30),
-    partition=st.sampled_from(["%Y/%m/%d/%H/%M", PARTITION, "dt=%Y-%m-%d", "%Y/%j", "all", "%H"]),
+    hours=st.integers(0, 60),
+    template=st.sampled_from(
+        ["%Y/%m/%d/%H/%M", PARTITION, "dt=%Y-%m-%d", "%Y/%j", "all", "%H", "day=%d/{type}/%H", "{type}/%Y"]
+    ),
+    zone=st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu"]),
 )
-def test_the_paths_of_a_time_are_complete(newest: int, hours: int, partition: str) -> None:
+def test_the_paths_of_a_time_are_complete(newest: int, hours: int, template: str, zone: str) -> None:
     oldest = newest - hours * HOUR_MS
-    found = list(paths_back(partition, newest, oldest))
+    paths = Paths(times_of(template), time_zone(zone))
+    found = list(paths.back(newest, oldest))
     assert len(found) == len(set(found))
-    every = {partition_path(partition, moment) for moment in (*range(oldest, newest, 60_000), newest)}
-    assert every <= set(found)
-    assert found[0] == partition_path(partition, newest)
+    step = 60_000 if "%M" in template else 600_000
+    keys = KeyTemplate(template, stream=STREAM, shard=SHARD, zone=paths.zone)
+    for moment in (*range(oldest, newest, step), newest):
+        key = keys.path(["x"] * len(keys.fields), moment)
+        assert any(key.startswith(path) for path in found)
+    assert keys.path(["x"] * len(keys.fields), newest).startswith(found[0])
 
 
 def test_places_compare_as_records_come() -> None:
