@@ -184,6 +184,7 @@ records = st.lists(
 
 @given(chosen=records, most=st.integers(1, 4), part=st.integers(1, 7), groups=st.integers(1, 6))
 @example(chosen=[(b'{"t":"a"}', 0), (rb'{"t":"\u0061"}', 0)], most=1, part=1, groups=1)
+@example(chosen=[(rb'{"t":"\u0063"}', 0), (b'{"t":"a"}', 0)], most=1, part=1, groups=1)
 def test_I2_each_record_is_in_one_object_and_which_is_the_same_with_c_and_without(
     chosen: Sequence[tuple[bytes, int]], most: int, part: int, groups: int
 ) -> None:
