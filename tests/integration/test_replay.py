@@ -26,7 +26,7 @@ from consumer.local.put import Target, put
 from consumer.local.readback import S3Reader
 from consumer.local.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1500)]
 
 DEADLINE_SECONDS = 500
 SECONDS = 12
