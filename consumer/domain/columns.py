@@ -1,6 +1,5 @@
 """Many records of a shard as columns, of which no object is made unless it is asked for."""
 
-import sys
 from array import array
 from collections.abc import Buffer, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, groupby
@@ -165,9 +164,8 @@ class Columns:
             )
         return made
 
-    def at(self, places: Sequence[int], most_bytes: int = sys.maxsize) -> list[Record]:
-        """As objects, those at these places, with so many bytes of their payloads at most: no other record is looked
-        at, since it may be large."""
+    def at(self, places: Sequence[int]) -> list[Record]:
+        """As objects, those at these places: no other record is looked at, since it may be large."""
         text_begins, label_begins = self.begins()
         text, labels = memoryview(self.text), memoryview(self.labels)
         made: list[Record] = []
@@ -176,7 +174,7 @@ class Columns:
             key_end = key_begin + self.key_sizes[place]
             made.append(
                 Record(
-                    bytes(text[text_begin : text_begin + min(self.sizes[place], most_bytes)]),
+                    bytes(text[text_begin : text_begin + self.sizes[place]]),
                     _text(labels[key_begin:key_end]),
                     _text(labels[key_end : key_end + self.sequence_sizes[place]]),
                     self.sub_sequences[place],
@@ -184,6 +182,18 @@ class Columns:
                 )
             )
         return made
+
+    def beginning(self, place: int, most_bytes: int) -> Record:
+        """As an object, with so many bytes of its payload at most. Where each record begins is not kept for it."""
+        text_begin, key_begin = self.text_size(0, place), self.label_size(0, place)
+        key_end = key_begin + self.key_sizes[place]
+        return Record(
+            bytes(self.text[text_begin : text_begin + min(self.sizes[place], most_bytes)]),
+            _text(self.labels[key_begin:key_end]),
+            _text(self.labels[key_end : key_end + self.sequence_sizes[place]]),
+            self.sub_sequences[place],
+            self.arrivals[place],
+        )
 
 
 class Records(Sequence[Record]):
@@ -296,8 +306,7 @@ class Records(Sequence[Record]):
     def beginning(self, index: int, most_bytes: int) -> tuple[Record, int]:
         """The record at an index with no more of its payload than so many bytes, and how many it has."""
         part, place = divmod(index, self._part_records)
-        [record] = self.parts[part].at([place], most_bytes)
-        return record, self.parts[part].sizes[place]
+        return self.parts[part].beginning(place, most_bytes), self.parts[part].sizes[place]
 
     # The sequence of records
 

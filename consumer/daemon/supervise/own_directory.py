@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from consumer.domain.names import TAPS_FOLDER
+
 _ROOT = 0
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_MAY_ANYTHING = stat.S_IRWXG | stat.S_IRWXO
@@ -120,10 +122,11 @@ def _check_files(path: Path, descriptor: int, *, were_safe: bool) -> None:
     for name in os.listdir(descriptor):
         with suppress(FileNotFoundError):
             found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            if stat.S_ISDIR(found.st_mode):
+            is_folder = stat.S_ISDIR(found.st_mode)
+            if is_folder and name != TAPS_FOLDER:
                 continue
             _check_owner(path / name, found)
-            if not were_safe and found.st_nlink > 1:
+            if not were_safe and found.st_nlink > 1 and not is_folder:
                 raise NotOurs(f"{path / name} has another name elsewhere (a hard link): remove it")
             if found.st_mode & _OTHERS_MAY_WRITE:
                 os.chmod(name, stat.S_IMODE(found.st_mode) & ~_OTHERS_MAY_WRITE, dir_fd=descriptor)

@@ -10,6 +10,7 @@ import pytest
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.supervise import own_directory
 from consumer.daemon.supervise.state import StateDirectory, directory_of, locked
+from consumer.domain.names import TAPS_FOLDER
 from consumer.settings import load
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -226,6 +227,26 @@ def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (path / "kcl.log").touch()
     os.chown(path / "kcl.log", 12345, 12345)
     assert f"{path / 'kcl.log'} belongs to user 12345" in refusal(path)
+
+
+@as_root
+def test_a_folder_for_taps_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """Whoever listens there hears of records."""
+    path = tmp_path / "app"
+    path.mkdir(mode=0o700)
+    (path / TAPS_FOLDER).mkdir()
+    os.chown(path / TAPS_FOLDER, 12345, 12345)
+    assert f"{path / TAPS_FOLDER} belongs to user 12345" in refusal(path)
+
+
+def test_a_folder_for_taps_of_ours_is_closed_to_others(tmp_path: Path) -> None:
+    path = tmp_path / "app"
+    path.mkdir()
+    path.chmod(0o755)
+    (path / TAPS_FOLDER).mkdir()
+    (path / TAPS_FOLDER).chmod(0o777)
+    with held(path, []):
+        assert mode(path / TAPS_FOLDER) & 0o022 == 0
 
 
 def test_a_file_that_others_might_write_is_closed_and_a_second_name_of_ours_is_no_matter(

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from consumer.domain import columns as module
 from consumer.domain.columns import Columns, Records
@@ -73,6 +74,14 @@ def test_slices_and_indices_choose_as_in_a_list(records: list[Record], data: st.
         everything = range(len(records))
         assert columns.at(everything) == records
         assert columns.payloads(everything) == [each.data for each in records]
+
+
+@given(some_records, st.integers(0, 9))
+def test_of_a_record_that_may_be_large_the_beginning_can_be_had(records: list[Record], most: int) -> None:
+    for columns in (Records.of(records), view(records)):
+        assert [columns.beginning(index, most) for index in range(len(records))] == [
+            (replace(each, data=each.data[:most]), len(each.data)) for each in records
+        ]
 
 
 @given(some_records, some_records, st.data())
