@@ -30,6 +30,7 @@ from tests.bench import (
     recovery_level,
     scrape_level,
     shard_level,
+    watched_level,
     workers_level,
 )
 from tests.bench.cases import TARGETS, cases
@@ -55,10 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         " through the real KCL on the embedded stack; kcl: CPU time of the real KCL and its shard processes, reading"
         " prepared answers of Kinesis, against children that only acknowledge; recovery: time from a start, and"
         " from SIGKILL, to the next delivered record; forks: memory of many shard processes together, with and"
-        " without a fork server; scrape: CPU time of metrics, by the number of shards; workers: many shards, shared by"
-        " one worker of the real KCL, by two and by four, and split while records flow; hostile: records made to break"
-        " a shard process, by backend, method, row shape and size, each of which has to be delivered or to become a"
-        " dead letter within the limits of memory and CPU time (about three hours; --case, --only and --sizes choose);"
+        " without a fork server; scrape: CPU time of metrics, by the number of shards; watched: the"
+        " part of a shard process's CPU time that goes into figures, reports and samples for a tap; workers: many"
+        " shards, shared by one worker of the real KCL, by two and by four, and split while records flow; hostile:"
+        " records made to break a shard process, by backend, method, row shape and size, each of which has to be"
+        " delivered or to become a dead letter within the limits of memory and CPU time (about three hours; --case,"
+        " --only and --sizes choose);"
         " cost: what AWS and Google would bill for a stream of 1,000 records a second, by backend and method, at the"
         " list prices of consumer/local/bill/prices.toml; catchup: how long both backends need to the end of one"
         " shard that they are behind on, by polling and by fan-out, with the limits of Kinesis",
@@ -68,13 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=3,
         metavar="N",
-        help="of levels shard, originals and recovery: medians of so many, of flat and kcl the least (default 3)",
+        help="of levels shard, watched, originals, recovery: medians of so many, of flat and kcl the least (3)",
     )
     parser.add_argument(
         "--records",
         type=int,
         metavar="N",
-        help="records a run: 400000 (shard), fewer where they are large; 10000000 (flat); 200000 (originals);"
+        help="records a run: 400000 (shard, watched), fewer where they are large; 10000000 (flat); 200000 (originals);"
         " of all shards together 400000, or 50000 of each if that is more, and as many to warm up (kcl); 4000 of each"
         " shard (forks); 60000 (cost)",
     )
@@ -293,6 +296,13 @@ def _scrape(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[
     return scrape_level.measure(arguments.shards or scrape_level.USUAL_SHARDS, say=say)
 
 
+def _watched(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    chosen = [target for target in TARGETS if re.search(arguments.only or "", target)]
+    return watched_level.measure(
+        chosen, arguments.records or 400_000, runs=arguments.runs, folder=folder, say=say
+    )
+
+
 def _workers(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
     [shards] = arguments.shards or (workers_level.SHARDS,)
     conditions = workers_level.Conditions(
@@ -324,7 +334,7 @@ def _catchup(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict
     )
 
 
-_REPEATED = frozenset({"shard", "flat", "originals", "kcl", "recovery"})
+_REPEATED = frozenset({"shard", "flat", "watched", "originals", "kcl", "recovery"})
 LEVELS = {
     "shard": _shard,
     "flat": _flat,
@@ -335,6 +345,7 @@ LEVELS = {
     "recovery": _recovery,
     "forks": _forks,
     "scrape": _scrape,
+    "watched": _watched,
     "workers": _workers,
     "hostile": _hostile,
     "cost": _cost,

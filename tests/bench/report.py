@@ -45,6 +45,14 @@ _COLUMNS: dict[str, Columns] = {
         ("push_cpu_ms", "OTLP, CPU ms"),
         ("report_cpu_us", "status of a shard process, CPU µs"),
     ),
+    "watched": (
+        ("backend", "backend"),
+        ("format", "format"),
+        ("watched_by", "watched by"),
+        ("watching_percent", "for that, % of a processor"),
+        ("most_watching_percent", "most of a run, %"),
+        ("cpu_seconds_per_million", "CPU s per million"),
+    ),
     "memory": (
         ("backend", "backend"),
         ("started", "started"),

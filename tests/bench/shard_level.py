@@ -1,7 +1,7 @@
 """Level `shard`: generated protocol input through one shard process into a backend that keeps nothing."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -37,11 +37,19 @@ def measure(
     return [_row(case, its_runs) for case, its_runs in zip(cases, done, strict=True)]
 
 
-def run(case: Case, backend: Backend, folder: Path) -> Run:
-    """One run from start to end of a child; raises BenchError."""
+def run(
+    case: Case,
+    backend: Backend,
+    folder: Path,
+    *,
+    program: Sequence[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Run:
+    """One run from start to end of a child; raises BenchError. `program` stands in for the shard process, which has
+    `environment` beside its own."""
     backend.behave()
     number_sum = 0
-    with start(case, backend, folder) as child:
+    with start(case, backend, folder, program=program, environment=environment) as child:
         child.initialize()
         began = time.perf_counter()
         for line in case.input.lines():
@@ -53,11 +61,18 @@ def run(case: Case, backend: Backend, folder: Path) -> Run:
     return Run(seconds, cost, check_arrived(case, backend, number_sum))
 
 
-def start(case: Case, backend: Backend, folder: Path) -> Child:
+def start(
+    case: Case,
+    backend: Backend,
+    folder: Path,
+    *,
+    program: Sequence[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Child:
     """The case's program; nothing is said to it yet."""
-    environment = environment_of(case, backend, folder) if case.is_shard_process else {}
-    program = [backend.url if part == "URL" else part for part in case.program]
-    return Child(program, folder, environment)
+    own = environment_of(case, backend, folder) if case.is_shard_process else {}
+    parts = [backend.url if part == "URL" else part for part in program or case.program]
+    return Child(parts, folder, {**own, **(environment or {})})
 
 
 def environment_of(case: Case, backend: Backend, folder: Path) -> dict[str, str]:
