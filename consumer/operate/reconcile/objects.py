@@ -81,7 +81,7 @@ class Objects:
         return folders
 
     def _object(self, key: str) -> Object | None:
-        """None for what is none of this stream."""
+        """None for what is none of this stream. Of another format it is told when it is read."""
         name = parse_object_name(key)
         span = self._partition.span_of(key.removeprefix(self._prefix).rpartition("/")[0])
         if name is None or span is None or not name.stem.startswith(f"{self._stream}-{_SHARD}"):

@@ -25,6 +25,7 @@ from consumer.operate.reconcile.spans import HOUR_MS, Partition, Scope, scope_of
 from consumer.settings import Settings
 from consumer.sinks.aws import AWS_ERRORS, delivery_error, s3_client_of
 
+_FORMAT = "ndjson.gz"
 _TIMES = ("record.time_field", "record.time_format")
 
 
@@ -64,6 +65,10 @@ class Reconciliation:
         if s3.stream_name != bigquery.stream_name:
             raise Refused(
                 f"streamName: {s3.stream_name} goes to S3, {bigquery.stream_name} to BigQuery: nothing to compare"
+            )
+        if s3.text("s3.format") != _FORMAT:
+            raise Refused(
+                f"s3.format = {s3.text('s3.format')}: only objects of {_FORMAT} are read line by line"
             )
         self._by_record = s3.text("s3.partition_time") == "record"
         for name in _TIMES if self._by_record else ():

@@ -166,6 +166,7 @@ def test_settings_that_cannot_be_used_end_with_2() -> None:
             ["--set-s3=s3.partition_time=record", "--set-s3=record.time_field=at"],
             "record.time_field differs: at for S3, time for BigQuery",
         ),
+        (["--set=s3.format=parquet"], "s3.format = parquet: only objects of ndjson.gz are read line by line"),
         (["--set=s3.partition=%H"], "the path of objects, %H, does not tell of which day they are"),
     ],
 )

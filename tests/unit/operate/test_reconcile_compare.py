@@ -119,6 +119,7 @@ def test_equal_lines_are_doubled_in_S3_only_beyond_the_equal_rows() -> None:
     twice = [line("k", 1, "x"), line("k", 1, "x")]
     assert found(twice, [row("k", 1, "a")]) == {("s3", "doubled"): 1}
     assert found(twice, [row("k", 1, "a"), row("k", 1, "a")]) == {}
+    assert found(twice, [row("k", 1, "a"), row("k", 1, "a"), row("k", 1, "b")]) == {("s3", "missing"): 1}
     assert found(twice, [row("k", 1, "a"), row("k", 1, "b")], identified=True) == {}
 
 
