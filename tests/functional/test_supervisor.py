@@ -16,7 +16,6 @@ from consumer.daemon.commands import health as health_command
 from consumer.daemon.commands.health import health_main
 from tests.functional.conftest import StartDaemon
 from tests.functional.harness.daemon import DEADLINE_SECONDS, await_end, runs
-from tests.unit.daemon.metric_readers import as_series, receiving, series
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -288,30 +287,6 @@ def test_the_port_serves_metrics_and_tells_ready_and_live_apart_from_well(
     for path in ("readyz", "livez"):
         with urllib.request.urlopen(f"{url}/{path}", timeout=DEADLINE_SECONDS) as response:
             assert json.load(response)["state"] == "held"
-
-
-def test_an_otlp_receiver_gets_the_figures_that_the_port_serves(start: StartDaemon, free_port: int) -> None:
-    with receiving() as receiver:
-        daemon = start(
-            "jvm.options=--shard=--held",
-            f"http.port={free_port}",
-            "metrics.interval=1s",
-            f"metrics.otlp_endpoint={receiver.url}",
-        )
-        daemon.running()
-        receiver.arrived.clear()
-        assert receiver.arrived.wait(DEADLINE_SECONDS)
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{free_port}/metrics", timeout=DEADLINE_SECONDS
-        ) as answer:
-            served = series(answer.read())
-        daemon.signal(signal.SIGTERM)
-        assert daemon.end() == 0
-    receiver.requests = receiver.requests[-2:-1]  # the last one tells of the end
-    pushed = as_series(receiver)
-    assert pushed.keys() == served.keys()
-    for name in ("consumer_shards", "consumer_shards_held", "consumer_records_read_total"):
-        assert pushed[name, ()] == served[name, ()]
 
 
 def test_metrics_are_written_as_lines_and_an_endpoint_that_is_not_there_is_told(
