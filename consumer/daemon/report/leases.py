@@ -58,11 +58,13 @@ class Leases:
         return self._read_at.get(shard)
 
     def seen(self, leases: Sequence[Lease], *, reading: Collection[str], now: float) -> None:
-        """All rows, as they were at `now`; `reading` are the shards that have a process here."""
+        """All rows, as they were at `now`; `reading` are the shards that have a process here. Where the table could not
+        be read until now, a counter that has grown meanwhile may have done so long ago: the next look tells."""
         ended = {lease.shard for lease in leases if lease.ended}
         present = {lease.shard for lease in leases}
         unread: dict[str, str | None] = {}
         elsewhere: set[str] = set()
+        after_a_gap = self._trouble is not None
         for lease in leases:
             waits_for_parents = lease.parents & present - ended
             if lease.ended or waits_for_parents:
@@ -72,7 +74,7 @@ class Leases:
             self._read_at.setdefault(lease.shard, since)
             if not self._is_read(lease, reading):
                 unread[lease.shard] = lease.owner
-            elif lease.owner != self._worker_id:
+            elif lease.owner != self._worker_id and not after_a_gap:
                 self._read_at[lease.shard] = now
                 elsewhere.add(lease.shard)
         self._unseen_since = None

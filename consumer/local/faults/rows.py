@@ -21,14 +21,15 @@ class Refusal:
 
 
 def refuse(action: RefuseRows, body: bytes, chance: random.Random) -> Refusal:
-    """Draw the rows to refuse. Raises ValueError for a body that is no insertAll request."""
+    """Draw the rows to refuse. Without `skipInvalidRows` BigQuery stores none of a request of which it refuses one.
+    Raises ValueError for a body that is no insertAll request."""
     request = json.loads(body)
     rows = request["rows"]
     refused = [index for index in range(len(rows)) if chance.random() < action.share]
     if not refused:
         refused = [chance.randrange(len(rows))]
     others = [index for index in range(len(rows)) if index not in set(refused)]
-    if action.stop_others or not others:
+    if action.stop_others or not others or not request.get("skipInvalidRows", False):
         return Refusal(action, refused, others, None)
     rest = request | {"rows": [rows[index] for index in others]}
     return Refusal(action, refused, others, json.dumps(rest).encode())

@@ -42,8 +42,8 @@ class LoseAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="l
 class RefuseRows(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="refuse_rows"):
     """insertAll only: answer 200 with insertErrors for rows that are then not stored.
 
-    Each row is refused with the probability `share`, one at least. With `stop_others` no row is stored, and
-    those not refused are reported as `stopped`; without, they are stored.
+    Each row is refused with the probability `share`, one at least. With `stop_others`, or in a request without
+    `skipInvalidRows`, no row is stored, and those not refused are reported as `stopped`; else they are stored.
     """
 
     reason: str = "backendError"

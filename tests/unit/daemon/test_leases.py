@@ -99,6 +99,20 @@ def test_what_nobody_reads_at_the_first_look_was_not_read_since_the_start(leases
     assert [leases.read_at(shard) for shard in "bc"] == [60.0, 60.0]
 
 
+@pytest.mark.parametrize(("counter", "told"), [(7, ["a: not read for 65 s:"]), (8, [])])
+def test_a_renewal_that_may_be_as_old_as_the_last_look_is_none_until_the_next_look(
+    leases: Leases, counter: int, told: list[str]
+) -> None:
+    """Its owner renewed the lease, ended, and then nobody could see that for a minute."""
+    for before, now in ((5, 0.0), (6, 5.0)):
+        leases.seen([lease(owner="other", counter=before)], reading=(), now=now)
+    leases.failed("no answer", now=10.0)
+    leases.seen([lease(owner="other", counter=7)], reading=(), now=65.0)
+    assert faults(leases, 65.0) == []
+    leases.seen([lease(owner="other", counter=counter)], reading=(), now=70.0)
+    assert [reason[:21] for reason in faults(leases, 70.0)] == told
+
+
 @pytest.mark.parametrize(
     ("checkpoint", "parent", "read_at"),
     [("TRIM_HORIZON", SHARD_END, 50.0), ("123", SHARD_END, 0.0), ("TRIM_HORIZON", None, 0.0)],

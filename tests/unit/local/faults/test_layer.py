@@ -75,8 +75,12 @@ class Connection:
     def _reset(self) -> None:
         self.resets += 1
 
-    def insert(self, *rows: str) -> tuple[int, Any] | None:
-        body = json.dumps({"rows": [{"insertId": row, "json": row} for row in rows]}).encode()
+    def insert(self, *rows: str, skip_invalid: bool = True) -> tuple[int, Any] | None:
+        request = {
+            "skipInvalidRows": skip_invalid,
+            "rows": [{"insertId": row, "json": row} for row in rows],
+        }
+        body = json.dumps(request).encode()
         answer = self.ask("POST", INSERT, body)
         return None if answer is None else (answer[0], json.loads(answer[1]))
 
@@ -179,6 +183,18 @@ def test_stopped_rows_come_with_the_one_that_stopped_them_and_none_is_stored(
     assert answer is not None
     reasons = sorted(entry["errors"][0]["reason"] for entry in answer[1]["insertErrors"])
     assert reasons == ["stopped", "stopped", "timeout"]
+    assert application.stored == []
+
+
+def test_without_skip_invalid_rows_none_is_stored_where_one_is_refused(
+    connection: Connection, application: Application
+) -> None:
+    """Else rows that are only asked about would be stored, as soon as the one that stops them is drawn."""
+    connection.rule("x", action={"type": "refuse_rows", "share": 0.5})
+    rows = [f"row {number}" for number in range(40)]
+    answer = connection.insert(*rows, skip_invalid=False)
+    assert answer is not None
+    assert {entry["index"] for entry in answer[1]["insertErrors"]} == set(range(40))
     assert application.stored == []
 
 
