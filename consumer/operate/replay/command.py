@@ -22,8 +22,6 @@ from consumer.daemon.commands.arguments import (
 )
 from consumer.daemon.prepare.lease_table import lease_reader
 from consumer.daemon.prepare.preparation import Trouble
-from consumer.daemon.prepare.replay_tables import ReplayTables
-from consumer.daemon.prepare.stream_shards import StreamShards
 from consumer.daemon.report.leases import Lease
 from consumer.domain.replay import Replay
 from consumer.domain.routing import time_zone
@@ -40,6 +38,8 @@ from consumer.operate.replay.boundaries import Objects, Paths, times_of
 from consumer.operate.replay.daemon import ReplayDaemon, is_complete, seconds_done, start_arguments
 from consumer.operate.replay.into_tables import refuse_doubling
 from consumer.operate.replay.plan import Chunks, KeptPlan, Plan, Range, make_plan
+from consumer.operate.replay.stream import StreamShards
+from consumer.operate.replay.tables import ReplayTables
 from consumer.settings import Settings
 from consumer.sinks.aws import encryption_options, s3_client_of
 

@@ -9,12 +9,12 @@ from typing import Protocol
 
 import msgspec
 
-from consumer.daemon.prepare.replay_tables import FirstLease
-from consumer.daemon.prepare.stream_shards import FirstRecord, Retained, StreamShard
 from consumer.operate.errors import Refused
 from consumer.operate.moments import written
 from consumer.operate.progress import duration
 from consumer.operate.replay.boundaries import Objects, Paths, Place
+from consumer.operate.replay.stream import FirstRecord, Retained, StreamShard
+from consumer.operate.replay.tables import FirstLease
 
 _NAMED = 5
 _BYTES_A_SECOND = 1_000_000

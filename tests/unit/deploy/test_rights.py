@@ -242,8 +242,12 @@ WRITING = {"CreateWriteStream", "AppendRows", "FinalizeWriteStream"}
 """Methods of the Storage Write API, each of which takes bigquery.tables.updateData:
 https://cloud.google.com/bigquery/docs/write-api#required_permissions"""
 WRITE_API = WRITING | {"GetWriteStream", "FlushRows", "BatchCommitWriteStreams"}
-REST = {"insertAll": "bigquery.tables.updateData", "jobs": "bigquery.jobs.create"}
-"""What shard processes ask for by REST, by the last word of its path."""
+REST = {
+    "insertAll": "bigquery.tables.updateData",
+    "jobs": "bigquery.jobs.create",
+    "queries": "bigquery.jobs.create",  # for bin/deadletters, bin/reconcile and bin/replay, to find rows by name
+}
+"""What is asked for by REST, by the last word of its path."""
 COLLECTIONS = {"insertAll", "jobs", "queries", "datasets", "models", "routines", "rowAccessPolicies", "data"}
 
 

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.daemon.prepare.preparation import Unusable
-from consumer.daemon.prepare.replay_tables import FirstLease
 from consumer.daemon.report.leases import SHARD_END, Lease
 from consumer.domain.events import REPLAYED
 from consumer.operate.action import Console
 from consumer.operate.replay import command, own_settings
 from consumer.operate.replay.daemon import Told, is_complete, seconds_done, start_arguments
 from consumer.operate.replay.plan import Range
+from consumer.operate.replay.tables import FirstLease
 from consumer.settings import Settings, load
 from tests.unit.operate.fake_s3 import FakeS3, answer
 from tests.unit.operate.test_replay_plan import HOUR_MS, NOW_MS, SHARD, FakeStream, keys_of, numbered

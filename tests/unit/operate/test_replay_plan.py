@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.daemon.prepare.replay_tables import FirstLease
-from consumer.daemon.prepare.stream_shards import FirstRecord, Retained, StreamShard
 from consumer.domain.chunks import Chunk, Chunker, ChunkLimits
 from consumer.domain.columns import Records
 from consumer.domain.key_templates import KeyTemplate
@@ -21,6 +19,8 @@ from consumer.domain.routing import partition_path, time_zone
 from consumer.operate.errors import Refused
 from consumer.operate.replay.boundaries import Objects, Paths, Place, chunk_of, times_of
 from consumer.operate.replay.plan import Chunks, Plan, Range, make_plan
+from consumer.operate.replay.stream import FirstRecord, Retained, StreamShard
+from consumer.operate.replay.tables import FirstLease
 
 STREAM = "player-logs"
 SHARD = "shardId-000000000000"
