@@ -15,6 +15,7 @@ from consumer.domain.event_names import EventName
 from consumer.settings import PROJECT_ROOT, Backend
 from tests.functional.harness import s3_stub
 from tests.functional.harness.bigquery_stub import Insert, error, row_errors
+from tests.functional.harness.daemon import FUNCTIONAL
 from tests.functional.harness.http_stub import LOST, Reply
 from tests.functional.harness.kcl import refuse_first
 from tests.functional.harness.s3_stub import S3Stub
@@ -422,6 +423,15 @@ HAPPENINGS: dict[str, Row] = {
                 act=take_too_many_fields,
                 settings={**NEVER_HELD, "bigquery.row": "fields", "bigquery.schema_file": SCHEMA_FILE},
                 moved={'consumer_dead_letters_total{reason="too_many_values"}': 1},
+            ),
+            "a transform fails": Way(
+                act=lambda stage: stage.shard.process([fresh(7), fresh(1)], behind_ms=0),
+                settings={
+                    **NEVER_HELD,
+                    "transform": "transforming:change",
+                    "transform.folder": str(FUNCTIONAL),
+                },
+                moved={'consumer_dead_letters_total{reason="transform_failed"}': 1},
             ),
             "a line end where nothing is validated": Way(
                 act=lambda stage: stage.shard.process([fresh(1, b"a\nb"), fresh(2)], behind_ms=0),

@@ -122,7 +122,7 @@ def test_a_bad_record_of_every_kind_is_among_them() -> None:
 def rows_of_the_page() -> Mapping[str, Mapping[str, str]]:
     """The cells of each row of "What happens when" by the heads of their columns, and each row by its first cell."""
     page = (PROJECT_ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
-    _, _, section = page.partition("\n# What happens when\n")
+    section = re.split(r"^##? ", page.partition("# What happens when\n")[2], flags=re.MULTILINE)[0]
     head, _, *rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
     assert all(len(row) == len(head) for row in rows)
     return {row[0]: dict(zip(head, row, strict=True)) for row in rows}
