@@ -85,6 +85,7 @@ class Pipeline:
         self._drain_seconds = drain_seconds
         self._end = end
         self._at_end = False
+        self._at_first_message = True
         self._now = now
         self._open_read_ms: int | None = None
         self._drain_until: float | None = None
@@ -168,7 +169,11 @@ class Pipeline:
             self._message_bytes = 0
         if self._end is not None and (self._at_end or self._is_past_tip(self._end, tip_seen_ms)):
             self._at_end = True
-            self._wait(lambda: False, checkpointer)  # the KCL keeps the lease meanwhile, and reads no further
+            # The KCL keeps the lease meanwhile, and reads no further. Not at the first message: until that callback has
+            # returned, KCL 3.1.3 may open no other shard (its scheduler waits for a lock of ShardConsumer).
+            if not self._at_first_message:
+                self._wait(lambda: False, checkpointer)
+        self._at_first_message = False
         if not records and self._is_idle() and self._now() - self._released_at >= _RELEASE_SECONDS:
             self._released_at = self._now()
             self._checkpoints.release(everything=False)

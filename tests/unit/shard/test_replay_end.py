@@ -1,6 +1,7 @@
 """Where a replay's shard stops: at the first chunk that began at the end of the range, and nowhere else."""
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,13 +19,20 @@ from tests.unit.shard.test_pipeline import GRACE_MS, WINDOW_MS, Shard
 END = End(before_ms=100_000, tip_ms=100_000 + GRACE_MS)
 
 
+def replaying(**options: Any) -> Shard:
+    """A shard that has had its first message."""
+    shard = Shard(end=END, **options)
+    shard.accept()
+    return shard
+
+
 def ends(shard: Shard) -> None:
     """What ends the wait of a callback at the end of the range."""
     shard.pipeline.drain()
 
 
 def test_the_chunk_that_holds_the_end_is_delivered_whole_and_the_next_is_not() -> None:
-    shard = Shard(chunk_records=3, end=END)
+    shard = replaying(chunk_records=3)
     shard.accept(record(1, arrival_ms=99_999), record(2, arrival_ms=100_001))
     assert shard.pipeline.state == RUNNING
     seen = []
@@ -36,8 +44,20 @@ def test_the_chunk_that_holds_the_end_is_delivered_whole_and_the_next_is_not() -
     assert not [line for line in shard.log if line.startswith("start 4")]
 
 
+def test_the_first_message_does_not_wait_at_the_end() -> None:
+    """The KCL may open no other shard until its callback has returned; the next one waits."""
+    shard = Shard(end=END)
+    shard.accept(record(1, arrival_ms=100_000))
+    assert shard.log == []
+    assert shard.pipeline.state == REPLAYED
+    shard.while_waiting(lambda: ends(shard))
+    shard.accept(record(2, arrival_ms=100_001))
+    assert shard.log == ["wait"]
+    assert shard.status.counters["records_left"] == 2
+
+
 def test_it_is_replayed_only_once_all_is_delivered_and_checkpointed() -> None:
-    shard = Shard(end=END, interval=60)
+    shard = replaying(interval=60)
     states = []
 
     def look() -> None:
@@ -52,7 +72,7 @@ def test_it_is_replayed_only_once_all_is_delivered_and_checkpointed() -> None:
 
 def test_what_comes_after_the_end_is_left_to_nobody_and_counted() -> None:
     """read - delivered - dead - in flight - left stays 0."""
-    shard = Shard(end=END)
+    shard = replaying()
     shard.while_waiting(lambda: ends(shard))
     shard.accept(record(1, arrival_ms=100_000), record(2, arrival_ms=100_001))
     assert shard.pipeline.in_flight_records == 0
@@ -60,7 +80,7 @@ def test_what_comes_after_the_end_is_left_to_nobody_and_counted() -> None:
 
 
 def test_a_quiet_shard_is_replayed_once_it_was_seen_empty_after_the_end() -> None:
-    shard = Shard(end=END)
+    shard = replaying()
     shard.accept(tip_seen_ms=END.tip_ms - 1)
     assert shard.pipeline.state == RUNNING
     shard.while_waiting(lambda: ends(shard))
@@ -69,7 +89,7 @@ def test_a_quiet_shard_is_replayed_once_it_was_seen_empty_after_the_end() -> Non
 
 
 def test_the_last_chunk_of_a_quiet_shard_is_delivered_first() -> None:
-    shard = Shard(chunk_records=10, end=END)
+    shard = replaying(chunk_records=10)
     shard.accept(record(1, arrival_ms=99_000))
     shard.accept(tip_seen_ms=END.tip_ms)  # a record of the open chunk may still come
     assert shard.pipeline.state == RUNNING
@@ -79,7 +99,7 @@ def test_the_last_chunk_of_a_quiet_shard_is_delivered_first() -> None:
 
 
 def test_a_message_that_is_taken_early_waits_only_where_a_checkpoint_can_be_made() -> None:
-    shard = Shard(end=END)
+    shard = replaying()
     shard.take_early(record(1, arrival_ms=100_000))
     assert not [line for line in shard.log if line.startswith("wait")]
     shard.while_waiting(lambda: ends(shard))
@@ -88,14 +108,14 @@ def test_a_message_that_is_taken_early_waits_only_where_a_checkpoint_can_be_made
 
 
 def test_a_shard_that_ends_within_the_range_ends_as_always() -> None:
-    shard = Shard(chunk_records=10, end=END)
+    shard = replaying(chunk_records=10)
     shard.accept(record(1, arrival_ms=99_000))
     shard.while_waiting(shard.durable(1))
     assert shard.end()[-1] == "checkpoint end"
 
 
 def test_a_shutdown_at_the_end_checkpoints_and_gives_the_lease_up() -> None:
-    shard = Shard(end=END, interval=60)
+    shard = replaying(interval=60)
     shard.while_waiting(shard.durable(1), lambda: ends(shard))
     shard.accept(record(1, arrival_ms=1), record(2, arrival_ms=100_000))
     shard.shut_down()
@@ -125,7 +145,7 @@ def test_the_chunks_are_those_of_whoever_reads_on(
     chunker = Chunker(limits)
     chunks = chunker.add(Records.of(records))
     before = list(itertools.takewhile(lambda chunk: chunk.since_ms < END.before_ms, chunks))
-    shard = Shard(chunk_records=chunk_records, max_chunks=1000, max_bytes=10**9, end=END)
+    shard = replaying(chunk_records=chunk_records, max_chunks=1000, max_bytes=10**9)
     sizes = itertools.chain(cuts, itertools.repeat(max(len(records), 1)))
     rest = records
     while rest:
