@@ -8,6 +8,7 @@ that are JSON, a list of these, or None to filter the record. What it returns ma
 import hashlib
 import importlib
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -108,9 +109,9 @@ def _last_line(error: BaseException) -> str:
     return traceback.format_exception_only(error)[-1].strip()
 
 
-def load_transform(place: str, *, folder: Path | None = None) -> Transform:
-    """The function at `module:function`, which is looked for behind everything that is installed in `folder`, too.
-    Raises TransformError."""
+def load_transform(place: str, *, folder: Path | None = None, with_folder: bool = True) -> Transform:
+    """The function at `module:function`, which is looked for behind everything that is installed in `folder`, too,
+    whose files are part of its digest unless `with_folder` says otherwise. Raises TransformError."""
     module_name, colon, name = place.partition(":")
     if not (module_name and colon and name):
         raise TransformError(f"{place} is not module:function")
@@ -132,7 +133,7 @@ def load_transform(place: str, *, folder: Path | None = None) -> Transform:
         place=place,
         function=function,
         takes_bytes=_takes_bytes(function),
-        digest=_digest(place, file, folder),
+        digest=_digest(place, file, folder if with_folder else None),
         file=file,
     )
 
@@ -156,9 +157,9 @@ def _digest(place: str, file: str, folder: Path | None) -> str:
 
 def _files(file: str, folder: Path | None) -> Iterator[Path]:
     if folder is not None and file and Path(file).resolve().is_relative_to(folder.resolve()):
-        for path in sorted(folder.rglob("*")):
-            inside = path.relative_to(folder).parts
-            if path.is_file() and "__pycache__" not in inside and not any(p.startswith(".") for p in inside):
-                yield path
+        for place, inner, names in os.walk(folder):
+            inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__pycache__")
+            paths = (Path(place, name) for name in sorted(names) if not name.startswith("."))
+            yield from (path for path in paths if path.is_file())
     elif file:
         yield Path(file)

@@ -26,7 +26,8 @@ def unchanged(payload: bytes) -> list[bytes]:
 def load_transform(place: str) -> Mend:
     """The function at `module:function`, which is looked for in the working directory, too. Raises Refused."""
     try:
-        return contract.load_transform(place, folder=Path.cwd()).outputs
+        # its digest is of no use here, and may not be made of whatever a working directory holds
+        return contract.load_transform(place, folder=Path.cwd(), with_folder=False).outputs
     except TransformError as error:
         raise Refused(f"--transform: {error}") from error
 
