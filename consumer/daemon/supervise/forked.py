@@ -32,8 +32,8 @@ class Forked:
         return self._server
 
     def owns(self, pid: int) -> bool:
-        """Whether a process is one of them that still exists."""
-        return pid != self._server and any(processes.is_member(pid, session) for session in self._sessions)
+        """Whether a process is one of them that still runs."""
+        return pid != self._server and any(processes.runs_in(pid, session) for session in self._sessions)
 
     def members(self) -> list[int]:
         """Those that run, or have ended and are ours to reap."""

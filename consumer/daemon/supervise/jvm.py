@@ -33,8 +33,8 @@ class Jvm:
         return self._session.pid
 
     def owns(self, pid: int) -> bool:
-        """Whether a process is one of this JVM's that still exists."""
-        return processes.is_member(pid, self.pid) or self._forked.owns(pid)
+        """Whether a process is one of this JVM's that still runs."""
+        return processes.runs_in(pid, self.pid) or self._forked.owns(pid)
 
     def terminate(self) -> None:
         """Asks for an orderly end; the JVM only, not its children."""

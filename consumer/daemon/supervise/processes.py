@@ -13,6 +13,8 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_ENDED = "ZX"
+"""States of processes that wait to be reaped, or are gone: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html"""
 
 LEAST_DESCRIPTORS = 256
 """A JVM with the KCL holds a hundred and three for each shard, the supervisor some dozens."""
@@ -54,8 +56,16 @@ def unfinished(session: int) -> list[int]:
     return [pid for pid in session_members(session) if _runs_or_is_ours(pid)]
 
 
-def is_member(pid: int, session: int) -> bool:
-    return _session_of(pid) == session
+def runs_in(pid: int, session: int) -> bool:
+    """Whether a process is a member of a session and has not ended. One that has, and was adopted, is reaped: nobody
+    else would. Not the session's leader, for which whoever started it waits."""
+    if _session_of(pid) != session:
+        return False
+    if _state_and_parent(pid)[0] not in _ENDED:
+        return True
+    if pid != session:
+        _reap(pid)
+    return False
 
 
 def send(pid: int, number: signal.Signals) -> bool:
@@ -122,11 +132,17 @@ def _session_of(pid: int) -> int | None:
 
 
 def _runs_or_is_ours(pid: int) -> bool:
+    state, parent = _state_and_parent(pid)
+    return state not in _ENDED or parent == os.getpid()
+
+
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    """As /proc has them; X, of a dead one, where the process is gone."""
     try:
         state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-    except OSError:  # it has ended since
-        return False
-    return state not in "ZX" or int(parent) == os.getpid()
+    except OSError:
+        return "X", 0
+    return state, int(parent)
 
 
 def _prctl(option: int, value: int) -> None:
