@@ -226,6 +226,7 @@ def kill_jvm_again_and_again(stage: Stage) -> None:
     for _ in range(4):
         stage.jvm.exit(1)
         stage.start()
+    stage.until(lambda look: look.value("consumer_shards") == 0)  # those of the last JVM are forgotten
     stage.open()
 
 

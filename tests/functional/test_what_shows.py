@@ -69,7 +69,10 @@ def watch(stage: Stage, row: Row, way: Way) -> list[Look]:
     during = stage.until(lambda look: shows(row, way, before, look))
     looks = [before, during]
     if row.lasts:
-        looks.append(stage.until(lambda look: look.at > during.at + 1 and shows(row, way, before, look)))
+        # /metrics is rendered once a second at most
+        looks.append(
+            stage.until(lambda look: look.metrics != during.metrics and shows(row, way, before, look))
+        )
     if way.cure is not None:
         way.cure(stage)
         looks.append(stage.until(lambda look: look.state == row.then))

@@ -29,7 +29,7 @@ C_TARGETS: Mapping[str, str] = {
 """As c/targets.c has them."""
 
 HERE = Path(__file__).with_name("c")
-INCLUDED = ("columns.c", "fields.c", "messages.c", "rows.c")
+INCLUDED = ("columns.c", "fields.c", "messages.c", "routes.c", "rows.c")
 """By targets.c, which has to know their structures."""
 
 OPTIONS = ("-std=c11", "-D_DEFAULT_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-I", str(SOURCES))

@@ -125,7 +125,7 @@ def test_a_leader_that_has_lost_dynamodb_leads_soon_after_it_is_back(daemon: Dae
     daemon.until(healthy=True)
     before = _led(daemon, lambda lock: True)
     with daemon.broken(Reset(), service="dynamodb"):
-        daemon.until(healthy=False, reason="not read for")
+        daemon.until(healthy=False)
         daemon.says("Failed to complete releaseLeadershipIfHeld call")
     daemon.says("which the JVM gave up without DynamoDB's answer")
     _led(daemon, lambda lock: lock["recordVersionNumber"] != before["recordVersionNumber"])

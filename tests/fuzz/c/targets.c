@@ -28,9 +28,10 @@ uint64_t json_lines(const byte *, uint64_t, const uint32_t *, uint64_t);
 
 enum { MOST_RECORDS = 64 };
 
-enum { LINES, FINE_PAYLOADS, DECODED, PARSED_MESSAGES, PASSED, WRITTEN, LEFT, FOUND_ROWS, TYPED };
+enum { LINES, FINE_PAYLOADS, DECODED, PARSED_MESSAGES, PASSED, WRITTEN, LEFT, FOUND_ROWS, TYPED, GROUPED };
 sureness was_sure[SURE_ABOUT] = {
     {"lines", 0}, {"fine", 0}, {"decoded", 0}, {"parsed", 0}, {"passed", 0}, {"written", 0}, {"left", 0}, {"found", 0}, {"typed", 0},
+    {"grouped", 0},
 };
 
 static uint64_t state;
@@ -445,6 +446,7 @@ static void fuzz_find_groups(const byte *data, uint64_t size) {
     for (uint32_t index = 0; index < columns.count; index++) {
         chosen[index] = index;
         if (numbers[index] == UINT32_MAX) continue;
+        was_sure[GROUPED].times++;
         check(numbers[index] < groups.count, "a number is that of a group");
         const route_group *group = &groups.groups[numbers[index]];
         check(group->first <= index, "a group begins with its first record");
