@@ -78,7 +78,8 @@ class Sink[Request](Protocol):
         """After RequestRefused: smaller requests, or the rejection of the one record that is left."""
 
     def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[Request]:
-        """Requests for rejected records that may pass by now (a schema was mended); the others stay rejected."""
+        """Requests for rejected records that may pass by now (a schema was mended); the others stay rejected. Raises
+        TransientError or SetupError where nobody can say: then it is called again."""
 
     def before_checkpoint(self, position: Position) -> None:
         """Every record up to `position` is durable, and the KCL is about to be asked to remember that. Blocks.

@@ -59,9 +59,9 @@ class Transform:
         given, before = (payload, None) if self.takes_bytes else _read(payload)
         try:
             made = self.function(given)
-        except MemoryError:
+        except (MemoryError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # whatever it raises is about this record, and ends nothing else
             raise TransformFailed(_last_line(error)) from error
         if made is None:
             return []

@@ -1,6 +1,7 @@
 """A sink behind a transform: it gets chunks whose records the transform has replaced, and answers about those that were
 read."""
 
+import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,9 @@ from consumer.sinks.base import Outcome, Prepared, Sink
 from consumer.sinks.json.judge import Judge
 from consumer.transforms.contract import Transform, TransformFailed
 
+RECURSION_ROOM = 1000
+"""Levels of Python's stack that a function has to itself, however deep the stack of its caller is: what fails for one
+process or command must not pass for another."""
 SLOW_SECONDS = 1.0
 """A record that takes longer is told of."""
 _TURN_SECONDS = 0.05
@@ -33,6 +37,14 @@ class Made:
 
 def _nothing(*_: object) -> None:
     pass
+
+
+def _depth() -> int:
+    """Of the caller's stack."""
+    depth, frame = 0, sys._getframe(1)
+    while (caller := frame.f_back) is not None:
+        depth, frame = depth + 1, caller
+    return depth + 1
 
 
 class Step:
@@ -59,12 +71,15 @@ class Step:
         """Raises TransientError where there is no memory for it."""
         rejections: list[Rejection] = []
         payloads: list[Sequence[bytes]] = []
+        usual = sys.getrecursionlimit()
         try:
             for part in chunk.records.parts:
                 payloads += self._part(chunk, part, len(payloads), rejections)
             made = transformed(chunk, payloads)
         except MemoryError as error:
             raise TransientError(f"no memory for {self._transform.place}") from error
+        finally:
+            sys.setrecursionlimit(usual)
         return Made(made, rejections, sum(not each for each in payloads) - len(rejections))
 
     def _part(
@@ -72,6 +87,7 @@ class Step:
     ) -> Iterator[Sequence[bytes]]:
         call, now = self._transform.outputs, self._now
         refused = self._refused(part, first)
+        limit = _depth() + RECURSION_ROOM
         turn = began = now()
         text, begin = memoryview(part.text), 0
         for place, size in enumerate(part.sizes):
@@ -80,6 +96,7 @@ class Step:
             rejection = refused.get(place)
             outputs: Sequence[bytes] = ()
             if rejection is None:
+                sys.setrecursionlimit(limit)  # another chunk may have had its turn
                 try:
                     outputs = call(payload)
                 except TransformFailed as error:
@@ -170,10 +187,13 @@ class TransformingSink[Request]:
     def _prepared(self, prepared: Prepared[Request], made: Made) -> Prepared[Of[Request]]:
         rejections = [*made.rejections, *_of_records(prepared.rejections, made.chunk)]
         rejections.sort(key=lambda rejection: rejection.index)
+        released = prepared.may_release_records and not rejections
+        if released:
+            made.chunk.release()  # the records as read are released by who has them
         return Prepared(
             [Of(request, made) for request in prepared.requests],
             rejections,
-            may_release_records=prepared.may_release_records and not rejections,
+            may_release_records=released,
             unread=prepared.unread,
             filtered=made.filtered,
         )

@@ -33,6 +33,7 @@ class Point:
     freshness: float | None
     read: float
     delivered: float
+    filtered: float
     in_flight_bytes: int
     dead_letters: float
 
@@ -188,6 +189,7 @@ class History:
                 freshness=told.freshness_seconds,
                 read=self._since_point["records_read"] / seconds,
                 delivered=self._since_point["records_delivered"] / seconds,
+                filtered=self._since_point["records_filtered"] / seconds,
                 in_flight_bytes=sum(shard.in_flight_bytes for shard in told.shards),
                 dead_letters=self._since_point["dead_letters"] / seconds,
             )

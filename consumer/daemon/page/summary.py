@@ -64,7 +64,8 @@ def facts(view: View) -> Markup:
                 "kind": "",
                 "name": "Delivered",
                 "value": f"{number(last.delivered if last else 0)}/s",
-                "more": f"of {number(last.read if last else 0)} records read a second",
+                "more": f"of {number(last.read if last else 0)} records read a second"
+                + (f", {number(last.filtered)} filtered by the transform" if last and last.filtered else ""),
             },
             {
                 "kind": "",

@@ -256,7 +256,10 @@ class Delivery[Request]:
             self._status.holding(chunk, rejections)
             self._waiting.after(SetupError("too many dead letters", setting="deadletter.max_ratio"), attempt)
             attempt += 1
-            prepared = self._sink.reconsider(chunk, rejections)
+            try:
+                prepared = self._sink.reconsider(chunk, rejections)
+            except DeliveryError:
+                continue  # held as before, and asked once more
             if sampled is not None:
                 sampled.goes(prepared.requests)
             turns = [self._turn_of(request) for request in prepared.requests]

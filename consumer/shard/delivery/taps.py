@@ -126,7 +126,10 @@ class Listeners:
             listener = before.pop(name, None)
             if listener is None:
                 address = f"{self._address}/{name.removesuffix(REQUEST_SUFFIX)}{SOCKET_SUFFIX}"
-                listener = Listener(address, request, self._monotonic)
+                try:
+                    listener = Listener(address, request, self._monotonic)
+                except OSError:  # no descriptor is left: delivery goes on, and the next look tries once more
+                    continue
             listener.request = request
             self._known[name] = listener
         for listener in before.values():

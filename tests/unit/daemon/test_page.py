@@ -328,6 +328,23 @@ def test_rates_are_by_the_second_and_the_history_is_bounded() -> None:
     assert len(history.shards["shardId-0"].freshness) == 45
 
 
+def test_what_a_transform_filters_stands_beside_what_is_delivered() -> None:
+    """Else a function that lets one record in ten pass would look like a backend that takes no more."""
+    history = History(LIMITS)
+    for second in range(0, 11, 5):
+        counters = {
+            "records_read": 20 * second,
+            "records_filtered": 18 * second,
+            "records_delivered": 2 * second,
+        }
+        current = told(shard(counters=counters), at=NOW + second)
+        history.saw(current)
+    assert "of 20 records read a second, 18 filtered by the transform" in "".join(
+        map(str, sections(view(current, history)).values())
+    )
+    assert "filtered" not in "".join(map(str, sections(view(told(shard()))).values()))
+
+
 def test_a_process_that_begins_anew_makes_no_rate_negative_and_dead_letters_stay() -> None:
     history = History(LIMITS)
     for second, (pid, dead) in enumerate([(1, 3), (1, 5), (2, 0), (2, 4), (2, 1)]):

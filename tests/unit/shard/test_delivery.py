@@ -50,6 +50,7 @@ class FakeSink(Unordered):
     """By the first record of a request; one for all others."""
     in_order: bool = False
     unprepared: list[Exception] = field(default_factory=list)
+    unasked: list[Exception] = field(default_factory=list)
     may_release_records: bool = False
     unread: Unread | None = None
 
@@ -99,6 +100,8 @@ class FakeSink(Unordered):
 
     def reconsider(self, chunk: Chunk, rejections: Sequence[Rejection]) -> Prepared[Part]:
         self.log.append("reconsider")
+        if self.unasked:
+            raise self.unasked.pop()
         if self.mended:
             return Prepared([tuple(rejection.index for rejection in rejections)])
         return Prepared((), rejections)
@@ -414,6 +417,21 @@ def test_too_many_bad_records_hold_the_chunk_until_the_cause_is_mended() -> None
     assert [line for line in said if "shard held" in line] == said[:1]
     assert "3 of 4 records would become dead letters" in said[0]
     assert said[-1] == "INFO: shard no longer held"
+
+
+def test_a_held_chunk_about_which_nobody_can_say_is_held_on() -> None:
+    bench = Bench(limit=HALF)
+    bench.sink.unreadable = (0, 1, 2)
+    bench.sink.unasked = [TransientError("no memory")]
+    bench.sink.mended = True
+    assert bench.deliver(FOUR)[1:] == [
+        "wait 10s",
+        "reconsider",
+        "wait 20s",
+        "reconsider",
+        "send (0, 1, 2)",
+        "durable 0-4",
+    ]
 
 
 def test_the_share_is_counted_over_the_chunks_that_passed() -> None:

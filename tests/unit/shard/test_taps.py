@@ -1,9 +1,11 @@
 """What a shard process tells those who listen to its deliveries."""
 
+import errno
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from shutil import rmtree
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -288,3 +290,21 @@ def test_whatever_a_record_holds_it_fits_and_can_be_read(
     for sample, one in zip(heard, records, strict=False):
         assert one.data.startswith(sample.payload)
         assert sample.size == len(one.data)
+
+
+def test_without_a_descriptor_for_a_listener_the_look_goes_on_and_comes_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the task that reports the status would end with it, and the process be taken for a silent one."""
+
+    def none_left(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with closing(Ear(world.folder)) as ear:
+        with monkeypatch.context() as patch:
+            patch.setattr("consumer.shard.delivery.taps.socket.socket", none_left)
+            world.listeners.look()
+        assert not world.deliver(many(3), ("table", EVERYTHING))
+        world.listeners.look()
+        assert world.deliver(many(3), ("table", EVERYTHING))
+        assert samples(ear)

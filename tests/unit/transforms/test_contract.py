@@ -108,6 +108,17 @@ def _deep(record: Any) -> Any:
     return _deep(record)
 
 
+class _OfItsOwn(BaseException):
+    """As asyncio.CancelledError and gevent.Timeout are: no Exception."""
+
+
+def _raises(error: BaseException) -> Callable[[Any], Any]:
+    def function(record: Any) -> Any:
+        raise error
+
+    return function
+
+
 def _endless(record: dict[str, Any]) -> dict[str, Any]:
     record["self"] = record
     return record
@@ -119,6 +130,8 @@ def _endless(record: dict[str, Any]) -> dict[str, Any]:
         (_deep, "RecursionError"),
         (_endless, "RecursionError"),
         (lambda record: sys.exit(3), "SystemExit: 3"),
+        (_raises(_OfItsOwn("gone")), "_OfItsOwn: gone"),
+        (_raises(GeneratorExit()), "GeneratorExit"),
         (lambda record: "text", "returned a str"),
         (lambda record: 5, "returned a int"),
         (lambda record: [record, None], "returned a NoneType"),

@@ -1,5 +1,6 @@
 """The step between a chunk and its sink."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,10 +13,11 @@ from consumer.domain.columns import Records
 from consumer.domain.errors import TransientError
 from consumer.domain.records import Record
 from consumer.domain.transformed import OUTPUT_STEP, transformed
+from consumer.sinks.base import Prepared, Unordered
 from consumer.sinks.json.judge import Judge
 from consumer.sinks.json.rule import BIGQUERY
 from consumer.transforms.contract import Transform
-from consumer.transforms.sink import Step
+from consumer.transforms.sink import Step, TransformingSink
 
 
 def chunk_of(payloads: Sequence[bytes]) -> Chunk:
@@ -95,3 +97,45 @@ def test_slow_records_are_told_of_and_others_get_their_turn() -> None:
     ).apply(chunk_of([b"{}"] * 5))
     assert [(position, round(seconds, 2)) for position, seconds in slow] == [("1001", 1.43)]
     assert len(turns) == 2
+
+
+def _at_depth(frames: int, call: Callable[[], Any]) -> Any:
+    return call() if frames == 0 else _at_depth(frames - 1, call)
+
+
+def test_how_deep_a_function_may_go_does_not_depend_on_its_callers_stack() -> None:
+    """The verdict on a record is the same in a shard process, in a redrive and in bin/transform."""
+
+    def down(levels: int) -> None:
+        if levels:
+            down(levels - 1)
+
+    def function(record: dict[str, Any]) -> dict[str, Any]:
+        down(record["levels"])
+        return record
+
+    chunk = chunk_of([b'{"levels":%d}' % levels for levels in range(900, 1010)])
+    before = sys.getrecursionlimit()
+    found = [
+        {each.index for each in _at_depth(frames, lambda: step(function).apply(chunk)).rejections}
+        for frames in (0, 300)
+    ]
+    assert found[0] == found[1]
+    assert 0 < len(found[0]) < len(chunk.records)
+    assert sys.getrecursionlimit() == before
+
+
+def test_records_that_nobody_looks_at_again_are_let_go_of() -> None:
+    """With their outputs: else each request in flight would hold both beside its body."""
+
+    class Bodies(Unordered):
+        def prepare(self, chunk: Chunk) -> Prepared[str]:
+            return Prepared(["body"], may_release_records=True)
+
+    chunk = chunk_of([b"{}"] * 3)
+    bodies: Any = Bodies()
+    prepared: Prepared[Any] = TransformingSink(bodies, step(lambda record: record)).prepare(chunk)
+    assert prepared.may_release_records
+    [request] = prepared.requests
+    assert len(request.made.chunk.records) == 0
+    assert request.made.chunk.origins == range(3)
