@@ -7,6 +7,7 @@ there is room for more; until then it waits, and checkpoints while it waits.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 from consumer.domain.chunks import Chunk, Chunker, Footprint
@@ -18,6 +19,9 @@ from consumer.shard.delivery.status import ShardStatus
 
 _RELEASE_SECONDS = 60.0
 """Between two looks of an idle shard at what it may give up."""
+_FIRST_MESSAGE_SECONDS = 5.0
+"""How long the callback of the first message may wait for room. Until it has returned, KCL 3.1.3 may open no other
+shard, since its scheduler waits for a lock of ShardConsumer."""
 
 
 class ChunkDelivery(Protocol):
@@ -57,6 +61,19 @@ class End:
     tip_ms: int
 
 
+@dataclass(slots=True, kw_only=True)
+class _Taking:
+    """What was read and is not tracked yet: the open chunk, and what is left of the messages behind it. `since` is when
+    the oldest of it arrived and when it was read, `left_bytes` what its records take."""
+
+    chunks: Iterator[Chunk]
+    records: int
+    left_bytes: int
+    since: tuple[int, int] | None = None
+    is_put_off: bool = False
+    """Until the next callback: this one has returned."""
+
+
 class Pipeline:
     """The state of one shard between `initialize` and the end of the process."""
 
@@ -93,8 +110,7 @@ class Pipeline:
         self._paused = False
         self._released_at = now()
         self._message_bytes = 0  # beyond what a usual message takes
-        self._taking_records: int | None = None
-        self._taking_since: tuple[int, int] | None = None  # what is not tracked yet: arrived, and read
+        self._taking: _Taking | None = None
         self._waited_seconds = 0.0
         self._waiting_since: float | None = None
 
@@ -114,8 +130,7 @@ class Pipeline:
     def in_flight_records(self) -> int:
         """Read, and neither delivered nor given up: of sealed chunks, of the open one, and of the message that is
         being taken."""
-        taking = self._taking_records
-        untracked = self._chunker.open_records if taking is None else taking
+        untracked = self._chunker.open_records if self._taking is None else self._taking.records
         return self._ledger.in_flight_records + untracked
 
     @property
@@ -147,14 +162,14 @@ class Pipeline:
         oldest = self._ledger.oldest_ms
         if oldest is None:
             oldest = self._chunker.open_since_ms
-        return self._taking_since[0] if oldest is None and self._taking_since is not None else oldest
+        return self._untracked_since()[0] if oldest is None else oldest
 
     @property
     def oldest_undelivered_read_ms(self) -> int | None:
         oldest = self._ledger.oldest_read_ms
         if oldest is None:
             oldest = self._open_read_ms
-        return self._taking_since[1] if oldest is None and self._taking_since is not None else oldest
+        return self._untracked_since()[1] if oldest is None else oldest
 
     def is_draining(self) -> bool:
         return self._drain_until is not None
@@ -162,15 +177,15 @@ class Pipeline:
     # The callbacks
 
     def accept(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer) -> None:
-        """Take records; `tip_seen_ms` as Chunker.seal_idle has it, None where the tip was not seen."""
-        try:
-            self._take(records, tip_seen_ms, checkpointer)
-        finally:
-            self._message_bytes = 0
+        """Take records; `tip_seen_ms` as Chunker.seal_idle has it, None where the tip was not seen.
+
+        The callback of the first message waits for a moment only: what finds no room by then, and all of it in a pause,
+        is put off to the next callback.
+        """
+        self._take(records, tip_seen_ms, checkpointer, may_put_off=self._at_first_message)
         if self._end is not None and (self._at_end or self._is_past_tip(self._end, tip_seen_ms)):
             self._at_end = True
-            # The KCL keeps the lease meanwhile, and reads no further. Not at the first message: until that callback has
-            # returned, KCL 3.1.3 may open no other shard (its scheduler waits for a lock of ShardConsumer).
+            # the KCL keeps the lease meanwhile, and reads no further
             if not self._at_first_message:
                 self._wait(lambda: False, checkpointer)
         self._at_first_message = False
@@ -179,55 +194,90 @@ class Pipeline:
             self._checkpoints.release(everything=False)
 
     def take_early(self, records: Records) -> None:
-        """Take records of a message that is still coming: as `accept`, but that nothing can be checkpointed yet."""
-        try:
-            self._take(records, None, None)
-        finally:
-            self._message_bytes = 0
+        """Take records of a message that is still coming: as `accept`, but that nothing can be checkpointed yet, and
+        that of the first message no more is put off than a usual one takes."""
+        put_off = 0 if self._taking is None else self._taking.left_bytes
+        is_much = put_off + records.held_bytes > self._limits.message_bytes
+        self._take(records, None, None, may_put_off=self._at_first_message and not is_much)
 
-    def _take(self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer | None) -> None:
-        self._taking_records = self._chunker.open_records + len(records)
-        if records:
-            self._taking_since = records.first_arrival_ms, self._status.now_ms()
-        if self._paused:
+    def _take(
+        self,
+        records: Records,
+        tip_seen_ms: int | None,
+        checkpointer: Checkpointer | None,
+        *,
+        may_put_off: bool,
+    ) -> None:
+        taking = self._taking
+        if taking is None:
+            taking = self._taking = _Taking(
+                chunks=iter(()),
+                records=self._chunker.open_records,
+                left_bytes=self._chunker.open_held_bytes,
+            )
+        if records and taking.since is None:
+            taking.since = records.first_arrival_ms, self._status.now_ms()
+        taking.records += len(records)
+        taking.left_bytes += records.held_bytes
+        taking.chunks = chain(
+            taking.chunks, self._sealed(_copy(records) if may_put_off else records, tip_seen_ms)
+        )
+        self._go_on(taking, checkpointer, may_put_off=may_put_off)
+
+    def _go_on(
+        self, taking: _Taking, checkpointer: Checkpointer | None, *, may_put_off: bool = False
+    ) -> None:
+        """Start its chunks: all of them, unless some may be put off."""
+        taking.is_put_off = False
+        if self._paused and not may_put_off:
             self._wait(lambda: not self._paused, checkpointer)
-        if self._takes_no_more():
-            untracked = self._taken()
-            self._give_up(untracked)
-            self._checkpoint_if_due(checkpointer)
-            return
-        now_ms = self._status.now_ms()
-        read_ms = now_ms if self._open_read_ms is None else self._open_read_ms
-        left = records.held_bytes + self._chunker.open_held_bytes
-        for chunk in self._sealed(records, tip_seen_ms):
-            if self._reaches_end(chunk.since_ms):
-                break
-            left -= chunk.records.held_bytes
-            self._taking_since = chunk.records.first_arrival_ms, read_ms
-            self._message_bytes = max(0, left - self._limits.message_bytes)
-            self._wait(lambda chunk=chunk: self._has_room_for(chunk), checkpointer)  # type: ignore[misc]
+        until = self._now() + _FIRST_MESSAGE_SECONDS if may_put_off else None
+        taking.is_put_off = not self._takes_no_more() and not self._start_all(taking, checkpointer, until)
+        self._message_bytes = taking.left_bytes if taking.is_put_off else 0
+        if not taking.is_put_off:
+            self._taking = None
             if self._takes_no_more():
-                break
-            self._taking_records -= chunk.count
-            self._start(chunk, read_ms)
-            read_ms = now_ms
-            self._wait(self._has_room, checkpointer)
-        self._reaches_end(self._chunker.open_since_ms)
-        untracked = self._taken()
-        self._open_read_ms = read_ms if self._chunker.open_records else None
-        if self._takes_no_more():
-            # no checkpoint can pass what was never tracked
-            self._give_up(untracked)
+                # no checkpoint can pass what was never tracked
+                self._give_up(taking.records)
         self._checkpoint_if_due(checkpointer)
 
-    def _taken(self) -> int:
-        """From here on no message is being taken; how many records are not tracked."""
-        untracked = self._taking_records or 0
-        self._taking_records = self._taking_since = None
-        return untracked
+    def _start_all(self, taking: _Taking, checkpointer: Checkpointer | None, until: float | None) -> bool:
+        """Whether nothing is left but the open chunk, or nothing more is to be taken: always, without `until`."""
+        if self._paused:
+            return False
+        now_ms = self._status.now_ms()
+        read_ms = now_ms if self._open_read_ms is None else self._open_read_ms
+        for chunk in taking.chunks:
+            if self._reaches_end(chunk.since_ms):
+                break
+            taking.since = chunk.records.first_arrival_ms, read_ms
+            self._message_bytes = max(
+                0, taking.left_bytes - chunk.records.held_bytes - self._limits.message_bytes
+            )
+            self._wait(lambda chunk=chunk: self._has_room_for(chunk), checkpointer, until=until)  # type: ignore[misc]
+            if until is not None and not self._takes_no_more() and not self._has_room_for(chunk):
+                taking.chunks = chain([chunk], taking.chunks)
+                return False
+            if self._takes_no_more():
+                break
+            taking.left_bytes -= chunk.records.held_bytes
+            taking.records -= chunk.count
+            self._start(chunk, read_ms)
+            read_ms = now_ms
+            self._wait(self._has_room, checkpointer, until=until)
+        self._reaches_end(self._chunker.open_since_ms)
+        self._open_read_ms = read_ms if self._chunker.open_records else None
+        return True
+
+    def _untracked_since(self) -> tuple[int | None, int | None]:
+        """When the oldest record arrived that is neither tracked nor in the open chunk, and when it was read."""
+        since = None if self._taking is None else self._taking.since
+        return (None, None) if since is None else since
 
     def end(self, checkpointer: Checkpointer) -> None:
         """The shard has ended: deliver everything, then checkpoint its end, so that its children may start."""
+        if self._taking is not None:
+            self._go_on(self._taking, checkpointer)
         read_ms = self._open_read_ms
         last = None if self._takes_no_more() else self._chunker.seal()
         if last is not None:
@@ -235,7 +285,7 @@ class Pipeline:
             self._open_read_ms = None
         self._wait(self._is_idle, checkpointer)
         if not self._is_idle() and self._drain_until is not None:
-            self._wait(self._is_idle, checkpointer, until=self._drain_until)
+            self._wait(self._is_idle, checkpointer, until=self._drain_until, draining=True)
         if self._dropped or not self._is_idle():
             self._status.log(
                 "WARNING",
@@ -252,7 +302,7 @@ class Pipeline:
     def shut_down(self, checkpointer: Checkpointer) -> None:
         """The lease will be given up: finish what is in flight, checkpoint, forget the open chunk."""
         self.drain()
-        self._wait(self._is_idle, checkpointer, until=self._drain_until)
+        self._wait(self._is_idle, checkpointer, until=self._drain_until, draining=True)
         while self._checkpoints.pending(self._ledger.watermark):
             self._checkpoints.at(self._ledger.watermark, checkpointer)
             if not self._checkpoints.pending(self._ledger.watermark) or self._past_drain():
@@ -300,7 +350,9 @@ class Pipeline:
         return self._at_end
 
     def _is_past_tip(self, end: End, tip_seen_ms: int | None) -> bool:
-        return tip_seen_ms is not None and tip_seen_ms >= end.tip_ms and not self._chunker.open_records
+        if self._taking is not None or self._chunker.open_records:
+            return False
+        return tip_seen_ms is not None and tip_seen_ms >= end.tip_ms
 
     def _sealed(self, records: Records, tip_seen_ms: int | None) -> Iterator[Chunk]:
         """The chunks that are complete now, each of them copied out of the message when it is asked for."""
@@ -320,8 +372,11 @@ class Pipeline:
 
     def _give_up_open_chunk(self) -> None:
         """Unless a message is being taken: that gives up all that it has not tracked, as soon as it goes on."""
-        if self._taking_records is None:
+        if self._taking is None:
             self._give_up(self._chunker.open_records)
+        elif self._taking.is_put_off:
+            records, self._taking, self._message_bytes = self._taking.records, None, 0
+            self._give_up(records)
 
     def _give_up(self, records: int) -> None:
         """Of no sealed chunk, the open one's among them: the next owner reads them again."""
@@ -349,16 +404,21 @@ class Pipeline:
         return self._drain_until is not None and self._now() >= self._drain_until
 
     def _wait(
-        self, done: Callable[[], bool], checkpointer: Checkpointer | None, *, until: float | None = None
+        self,
+        done: Callable[[], bool],
+        checkpointer: Checkpointer | None,
+        *,
+        until: float | None = None,
+        draining: bool = False,
     ) -> None:
-        """Block until `done`, a lost lease, or `until` (monotonic); without `until`, a drain ends it as well. Without
-        a checkpointer nothing is checkpointed meanwhile."""
+        """Block until `done`, a lost lease, or `until` (monotonic), and but for one that is `draining`, until a drain.
+        Without a checkpointer nothing is checkpointed meanwhile."""
         while True:
             self._checkpoint_if_due(checkpointer)
             self._wakeup.clear()
             if done() or self._checkpoints.lease_lost:
                 return
-            if self.is_draining() if until is None else self._now() >= until:
+            if (self.is_draining() and not draining) or (until is not None and self._now() >= until):
                 return
             self._waiting_since = None if self._paused or self._at_end else self._now()
             self._wakeup.wait(self._next_look(until, may_checkpoint=checkpointer is not None))
@@ -379,3 +439,10 @@ class Pipeline:
     def _checkpoint_if_due(self, checkpointer: Checkpointer | None) -> None:
         if checkpointer is not None and not self._checkpoints.lease_lost:
             self._checkpoints.if_due(self._ledger.watermark, checkpointer)
+
+
+def _copy(records: Records) -> Records:
+    """What a message has is valid until the next one comes."""
+    copy = Records()
+    copy.extend(records)
+    return copy

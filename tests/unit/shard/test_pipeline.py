@@ -52,7 +52,9 @@ class Shard:
         drain_seconds: float = 10,
         message_bytes: int = 1_000_000,
         end: End | None = None,
+        has_begun: bool = True,
     ) -> None:
+        """Of a shard that has begun, the KCL has brought a first message, without records."""
         self.log = Log()
         self.clock = Clock()
         self.delivery = FakeDelivery(self.log)
@@ -82,6 +84,8 @@ class Shard:
             now=self.clock,
         )
         self.status = status
+        if has_begun:
+            self.tick()
 
     def accept(self, *some: Record, tip_seen_ms: int | None = None) -> list[str]:
         return self.accept_all(Records.of(some), tip_seen_ms)

@@ -20,10 +20,7 @@ END = End(before_ms=100_000, tip_ms=100_000 + GRACE_MS)
 
 
 def replaying(**options: Any) -> Shard:
-    """A shard that has had its first message."""
-    shard = Shard(end=END, **options)
-    shard.accept()
-    return shard
+    return Shard(end=END, **options)
 
 
 def ends(shard: Shard) -> None:
@@ -46,7 +43,7 @@ def test_the_chunk_that_holds_the_end_is_delivered_whole_and_the_next_is_not() -
 
 def test_the_first_message_does_not_wait_at_the_end() -> None:
     """The KCL may open no other shard until its callback has returned; the next one waits."""
-    shard = Shard(end=END)
+    shard = Shard(end=END, has_begun=False)
     shard.accept(record(1, arrival_ms=100_000))
     assert shard.log == []
     assert shard.pipeline.state == REPLAYED
