@@ -127,8 +127,6 @@ def assess(
 def shard_state(status: ReportedShard, policy: HealthPolicy, now: float) -> State:
     """Of one shard."""
     event = status.event
-    since = status.waiting_since()
-    waits = since is not None and now - since > policy.undelivered_seconds
     if now - status.last_at > SILENT_AFTER_SECONDS or _is_uncalled(status, policy, now):
         return State.STUCK
     if event.retrying_class == "setup":
@@ -137,7 +135,7 @@ def shard_state(status: ReportedShard, policy: HealthPolicy, now: float) -> Stat
         return State.HELD
     if event.state == "paused":
         return State.PAUSED
-    if waits or status.freshness_seconds(now) > policy.undelivered_seconds:
+    if _waits(status, policy, now) or status.freshness_seconds(now) > policy.undelivered_seconds:
         return State.LAGGING
     return State.RUNNING if event.state == RUNNING else State.DRAINING
 
@@ -154,7 +152,9 @@ def _state(phase: Phase, states: Collection[State], *, blocked: bool) -> State:
 
 
 def is_catching_up(status: ReportedShard, policy: HealthPolicy, now: float) -> bool:
-    """Whether a shard is behind, and less so from minute to minute."""
+    """Whether a shard is behind, and less so from minute to minute: not one whose records wait longer than they may."""
+    if status.event.held is not None or _waits(status, policy, now):
+        return False
     return status.freshness_seconds(now) > policy.undelivered_seconds and status.trend.catching_up
 
 
@@ -179,13 +179,19 @@ def _reasons(status: ReportedShard, policy: HealthPolicy, now: float, resting: b
         return
     since = status.waiting_since()
     age = status.freshness_seconds(now)
-    if since is not None and now - since > policy.undelivered_seconds:
+    if since is not None and _waits(status, policy, now):
         yield f"{shard}: a record has waited for {now - since:.0f} s{_cause(status)}"
     elif age > policy.undelivered_seconds and not status.trend.catching_up:
         yield (
             f"{shard}: the oldest record not delivered is {age:.0f} s old, and the shard does not catch up: less is"
             f" delivered than the stream brings{_cause(status)}"
         )
+
+
+def _waits(status: ReportedShard, policy: HealthPolicy, now: float) -> bool:
+    """Whether a record that was read is not delivered for longer than that may take."""
+    since = status.waiting_since()
+    return since is not None and now - since > policy.undelivered_seconds
 
 
 def _notes(status: ReportedShard, policy: HealthPolicy, now: float) -> Iterator[str]:

@@ -166,6 +166,16 @@ def test_a_process_that_begins_with_old_records_is_catching_up() -> None:
     assert result.notes == (f"{SHARD}: catching up: the oldest record not delivered is 86400 s old",)
 
 
+@pytest.mark.parametrize(
+    "stands_still", [{"held": "6 of 10 records are bad"}, {"oldest_undelivered_read_ms": ms(NOW - 61)}]
+)
+def test_a_process_that_is_stuck_on_old_records_is_not(stands_still: dict[str, object]) -> None:
+    old = {"oldest_undelivered_ms": ms(NOW - 86_400), "oldest_undelivered_read_ms": ms(NOW - 2)}
+    result = health(event(last_callback_ms=ms(NOW), **{**old, **stands_still}))
+    assert not result.healthy
+    assert not result.notes
+
+
 def test_catching_up_on_old_records_is_well() -> None:
     ages = [5000 - 3 * second + 10 * (second % 7) for second in range(600)]
     result = following([float(age) for age in ages])
