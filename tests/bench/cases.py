@@ -74,7 +74,12 @@ class _Format:
     arrivals_per_second: int = 10_000
     program: Sequence[str] = _SHARD_PROCESS
     is_rich: bool = False
+    is_visit: bool = False
     events: int = 1
+
+
+def _transform(name: str) -> _Format:
+    return _Format(settings={"transform": f"tests.bench.transforms:{name}"}, is_visit=True)
 
 
 SCHEMA = "SCHEMA"
@@ -97,6 +102,15 @@ FORMATS: Mapping[Target, Mapping[str, _Format]] = {
             settings={"s3.format": "parquet", "s3.schema_file": SCHEMA, "s3.key_template": "event={event}"},
             events=10,
         ),
+        "visits": _Format(is_visit=True),
+        "visits, transform: the record as it is": _transform("nothing"),
+        "visits, transform: drop": _transform("dropped"),
+        "visits, transform: rename": _transform("renamed"),
+        "visits, transform: to_types": _transform("typed"),
+        "visits, transform: referrer": _transform("referred"),
+        "visits, transform: user_agent": _transform("agents"),
+        "visits, transform: pseudonym": _transform("pseudonyms"),
+        "visits, transform: all of them in a chain": _transform("everything"),
         "not ASCII": _Format(ascii_only=False),
         "1,000 arrivals/s": _Format(arrivals_per_second=1000),
     },
@@ -176,6 +190,7 @@ def _case(target: Target, name: str, size: int, records: int) -> Case:
             arrivals_per_second=wanted.arrivals_per_second,
             ascii_only=wanted.ascii_only,
             is_rich=wanted.is_rich,
+            is_visit=wanted.is_visit,
             events=wanted.events,
         ),
         settings=wanted.settings,

@@ -12,6 +12,7 @@ _MESSAGE_BYTES = 4_000_000
 _FIRST_NUMBER = 10**11
 _SEQUENCE_MARK = "49" + "0" * 48
 _ARRIVAL_MARK = "1700000000000"
+_AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,8 @@ class Input:
     """One shard's records: every payload has exactly `record_bytes`, at least 160.
 
     `arrivals_per_second` is how densely the records lie on the stream, and so how full time lets a chunk become;
-    `is_rich` adds decimals and arrays; `events` is how many kinds of events there are.
+    `is_rich` adds decimals and arrays, `is_visit` a user agent, a referrer and a number as text; `events` is how many
+    kinds of events there are.
     """
 
     record_bytes: int
@@ -27,6 +29,7 @@ class Input:
     arrivals_per_second: int = 10_000
     ascii_only: bool = True
     is_rich: bool = False
+    is_visit: bool = False
     events: int = 1
 
     def lines(self) -> Iterator["Line"]:
@@ -61,7 +64,13 @@ def number_sum(records: int) -> int:
 
 
 def payload(
-    index: int, size: int, *, ascii_only: bool = True, is_rich: bool = False, events: int = 1
+    index: int,
+    size: int,
+    *,
+    ascii_only: bool = True,
+    is_rich: bool = False,
+    is_visit: bool = False,
+    events: int = 1,
 ) -> bytes:
     """A player log of `size` bytes with a `number` that only payloads of the same place in a message share."""
     player = f"{index * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128:032x}"
@@ -72,6 +81,11 @@ def payload(
         head += (
             f',"price":{index % 100}.50,"balance":"-{index * 7919}.123456789","tags":["daily","level-{index % 60}"]'
             f',"scores":[{index % 10},{index % 1000},-3,{index * 31}],"rates":[0.5,{index % 7}.25]'
+        )
+    if is_visit:
+        head += (
+            f',"user_agent":"{_AGENT}{120 + index % 20}.0.0.0 Safari/537.36"'
+            f',"referrer":"https://www.example.com/games/{index % 100}?from=list","since":"{index}"'
         )
     text = head.encode()
     parts = [text]
@@ -130,6 +144,7 @@ def _payload(wanted: Input, index: int) -> bytes:
         wanted.record_bytes,
         ascii_only=wanted.ascii_only,
         is_rich=wanted.is_rich,
+        is_visit=wanted.is_visit,
         events=wanted.events,
     )
 
