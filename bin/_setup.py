@@ -64,6 +64,8 @@ def make(build: Path, kind: str, scratch: Path) -> None:
     if kind == "dev":  # consumer/local/bigquery looks for them there
         (home := build / "share/duckdb-home").mkdir(parents=True)
         run(build / "bin/python", "-c", EXTENSIONS, HOME=str(home))
+        readers = ("--target", build / "share/readers", "-r", ROOT / "requirements/readers.txt")
+        install(scratch, "--compile-bytecode", "--python", build, *readers)
 
 
 def native_library(build: Path) -> Path:

@@ -1,13 +1,15 @@
 """The lock files: everything pinned and hashed, nothing that ties them to one machine, one version of each package."""
 
 import importlib.metadata
+import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 REQUIREMENTS = Path(__file__).parents[3] / "requirements"
-LOCKS = ("runtime.txt", "dev.txt", "build.txt", "compiler.txt", "uv.txt")
+LOCKS = ("runtime.txt", "dev.txt", "readers.txt", "build.txt", "compiler.txt", "uv.txt")
 ENTRY = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*)(?:\[[a-z0-9,-]+\])?==(?P<version>[0-9][0-9a-z.]*) \\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
 
@@ -48,7 +50,7 @@ def test_production_gets_no_tools() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["runtime.in", "dev.in", "build.in", "compiler.in", "uv.in"])
+@pytest.mark.parametrize("name", ["runtime.in", "dev.in", "readers.in", "build.in", "compiler.in", "uv.in"])
 def test_what_is_asked_for_is_locked(name: str) -> None:
     asked = re.findall(r"^[A-Za-z0-9_-]+", (REQUIREMENTS / name).read_text(), re.MULTILINE)
     assert asked
@@ -58,6 +60,17 @@ def test_what_is_asked_for_is_locked(name: str) -> None:
 def test_the_environment_holds_what_the_lock_file_says() -> None:
     wanted = locked("dev.txt")
     assert {name: importlib.metadata.version(name) for name in wanted} == wanted
+
+
+def test_the_readers_of_recipes_stand_where_only_recipes_look() -> None:
+    """pyarrow and google-cloud-bigquery import pandas wherever it is found."""
+    folder = Path(sys.prefix) / "share/readers"
+    found = {
+        each.metadata["Name"].lower(): each.version
+        for each in importlib.metadata.distributions(path=[str(folder)])
+    }
+    assert found == locked("readers.txt")
+    assert {name for name in found if importlib.util.find_spec(name)} == set()
 
 
 def test_the_list_of_jars_holds_a_sum_and_a_name_for_each() -> None:
