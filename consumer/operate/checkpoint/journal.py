@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from consumer.domain.errors import DeliveryError
+from consumer.operate.bucket import Bucket
 from consumer.operate.checkpoint.plan import LeaseChange, Row
 from consumer.operate.checkpoint.tables import Counts
-from consumer.operate.dead_letters.store import Bucket
 from consumer.operate.errors import Refused
 
 

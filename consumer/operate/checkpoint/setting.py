@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from consumer.operate.action import EXIT_FAILED, Action
+from consumer.operate.bucket import Bucket
 from consumer.operate.checkpoint import journal
 from consumer.operate.checkpoint.boundaries import Boundaries
 from consumer.operate.checkpoint.effects import Move, consequences, table
@@ -27,7 +28,6 @@ from consumer.operate.checkpoint.plan import (
 )
 from consumer.operate.checkpoint.stream import Stream
 from consumer.operate.checkpoint.tables import Counts, Tables, refuse_daemon_here
-from consumer.operate.dead_letters.store import Bucket
 from consumer.operate.errors import Refused
 from consumer.operate.moments import past, written
 from consumer.operate.patience import Patience

@@ -18,17 +18,17 @@ from consumer.operate.action import (
     run_action,
     user_and_host,
 )
+from consumer.operate.bucket import Bucket
 from consumer.operate.dead_letters.destination import Destination
 from consumer.operate.dead_letters.letters import Choice, Letter, Refusal
 from consumer.operate.dead_letters.listing import grouped, table
-from consumer.operate.dead_letters.lock import Holder, locked
 from consumer.operate.dead_letters.places import Places
 from consumer.operate.dead_letters.redrive import Counts, Redrive
 from consumer.operate.dead_letters.rendering import Renderer
 from consumer.operate.dead_letters.settling import Settlement, settle
-from consumer.operate.dead_letters.store import Bucket
 from consumer.operate.dead_letters.transform import InForce, Mend, load_transform, unchanged
 from consumer.operate.errors import Refused
+from consumer.operate.lock import Holder, locked
 from consumer.operate.moments import moment, span
 from consumer.operate.patience import Patience
 from consumer.sinks.aws import encryption_options

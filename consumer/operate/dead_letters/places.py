@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from consumer.operate.bucket import Bucket, Listed
 from consumer.operate.dead_letters.letters import Choice, Letter, Unreadable, letters_of
-from consumer.operate.dead_letters.store import Bucket, Listed
 from consumer.operate.errors import Refused
 
 _OURS = ("audit", "redriven", "redriving", "discarded")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from consumer.operate.bucket import Changed
 from consumer.operate.dead_letters.letters import Letter, body_of, letters_of
 from consumer.operate.dead_letters.places import Places
-from consumer.operate.dead_letters.store import Changed
 
 
 @dataclass(slots=True)

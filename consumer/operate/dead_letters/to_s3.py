@@ -12,11 +12,11 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.errors import SetupError
 from consumer.domain.object_names import parse_object_name
+from consumer.operate.bucket import ABSENT, Bucket, Changed
 from consumer.operate.dead_letters.destination import Ready, SaveParcel, chunk_of
 from consumer.operate.dead_letters.letters import Letter, Unreadable
 from consumer.operate.dead_letters.merged_object import Addition, MergedObject
 from consumer.operate.dead_letters.parcel import Entry, Parcel, Place
-from consumer.operate.dead_letters.store import ABSENT, Bucket, Changed
 from consumer.operate.patience import Patience
 from consumer.settings import Settings
 from consumer.sinks.aws import object_options

@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from consumer.domain.object_names import parse_object_name
+from consumer.operate.bucket import Bucket, Stored
 from consumer.operate.dead_letters.letters import Unreadable
 from consumer.operate.dead_letters.merged_object import MergedObject
-from consumer.operate.dead_letters.store import Bucket, Stored
 from consumer.operate.reconcile.spans import Partition
 from consumer.settings import Settings
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from consumer.daemon.prepare.bigquery_api import BigQueryApi
+from consumer.operate.bucket import Bucket
 from consumer.operate.dead_letters.places import Places
-from consumer.operate.dead_letters.store import Bucket
 from consumer.operate.errors import Refused
 from consumer.operate.moments import written
 from consumer.operate.patience import Patience

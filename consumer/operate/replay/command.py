@@ -26,10 +26,10 @@ from consumer.daemon.report.leases import Lease
 from consumer.domain.replay import Replay
 from consumer.domain.routing import time_zone
 from consumer.operate.action import EXIT_FAILED, Action, action_parser, run_action, user_and_host
-from consumer.operate.dead_letters.lock import Holder, Lock, locked
+from consumer.operate.bucket import Bucket
 from consumer.operate.dead_letters.places import Places
-from consumer.operate.dead_letters.store import Bucket
 from consumer.operate.errors import Refused
+from consumer.operate.lock import Holder, Lock, locked
 from consumer.operate.moments import moment as moment_option
 from consumer.operate.moments import span
 from consumer.operate.patience import Patience

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.dead_letters import Rejection, dead_letter
-from consumer.operate.dead_letters import lock
+from consumer.operate import lock
+from consumer.operate.bucket import Bucket
 from consumer.operate.dead_letters.letters import (
     Choice,
     Letter,
@@ -21,12 +22,11 @@ from consumer.operate.dead_letters.letters import (
     letters_of,
 )
 from consumer.operate.dead_letters.listing import grouped
-from consumer.operate.dead_letters.lock import Holder, locked
 from consumer.operate.dead_letters.merged_object import Addition, MergedObject
 from consumer.operate.dead_letters.parcel import Entry, Parcel, Piece
 from consumer.operate.dead_letters.rendering import Renderer
-from consumer.operate.dead_letters.store import Bucket
 from consumer.operate.errors import Refused
+from consumer.operate.lock import Holder, locked
 from consumer.operate.patience import Patience
 from consumer.operate.payloads import Payloads
 from tests.unit.builders import record

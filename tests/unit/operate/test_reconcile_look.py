@@ -15,10 +15,10 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.columns import Records
 from consumer.domain.dead_letters import Rejection
 from consumer.domain.records import Record
+from consumer.operate.bucket import Bucket as S3Bucket
 from consumer.operate.dead_letters.letters import Letter, body_of, letters_of
 from consumer.operate.dead_letters.merged_object import Addition, MergedObject
 from consumer.operate.dead_letters.places import Places
-from consumer.operate.dead_letters.store import Bucket as S3Bucket
 from consumer.operate.patience import Patience
 from consumer.operate.progress import Progress
 from consumer.operate.reconcile import look as module

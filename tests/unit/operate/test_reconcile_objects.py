@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumer.operate.dead_letters.store import Bucket
+from consumer.operate.bucket import Bucket
 from consumer.operate.patience import Patience
 from consumer.operate.reconcile import objects as module
 from consumer.operate.reconcile.objects import Objects

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.dead_letters import Rejection
+from consumer.operate import lock
 from consumer.operate.action import Console
-from consumer.operate.dead_letters import command, lock
+from consumer.operate.dead_letters import command
 from consumer.operate.dead_letters.letters import Letter, letters_of
 from consumer.operate.patience import Patience
 from consumer.sinks.bigquery.api.connection import HttpConnection

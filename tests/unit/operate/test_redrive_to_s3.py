@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.errors import Throttled, TransientError
-from consumer.operate.dead_letters import command, lock, redrive
+from consumer.operate import lock
+from consumer.operate.dead_letters import command, redrive
 from consumer.operate.patience import Patience
 from tests.unit.operate.fake_s3 import FakeS3, answer
 from tests.unit.operate.mend import date

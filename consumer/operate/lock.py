@@ -1,4 +1,4 @@
-"""One command at a time moves the dead letters of an application: a lock object beside them."""
+"""One command at a time acts on what an application has left: a lock object beside its dead letters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from consumer.domain.errors import DeliveryError
-from consumer.operate.dead_letters.store import ABSENT, Bucket, Changed, Stored
+from consumer.operate.bucket import ABSENT, Bucket, Changed, Stored
 from consumer.operate.errors import Refused
 
 _SIGN_SECONDS = 60.0
