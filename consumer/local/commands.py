@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from consumer.local.loopback import without_proxy
-from consumer.local.progress import Progress
+from consumer.operate.progress import Teller
 
 
 def local_main(argv: Sequence[str]) -> int:
@@ -31,7 +31,7 @@ def put_main(argv: Sequence[str]) -> int:
 def demo_main(argv: Sequence[str]) -> int:
     """`bin/demo`; returns the exit code."""
     ask_the_stack_directly()
-    progress = Progress(sys.stderr)
+    progress = Teller(sys.stderr)
     if not {"-h", "--help"} & set(argv):
         progress.say("loading")  # which takes seconds where nothing is in the cache yet
     from consumer.local import demo

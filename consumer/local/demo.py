@@ -24,12 +24,12 @@ from consumer.local.child import ROOT, ChildError, tail
 from consumer.local.feeder import Feeder, FeedError, feeding
 from consumer.local.generate import Logs, midnight_today
 from consumer.local.limits import options
-from consumer.local.progress import Progress
 from consumer.local.records import read_lines
 from consumer.local.samples import command, samples
 from consumer.local.stack import Stack, StackNotRunningError, StackRunningError
 from consumer.local.waits import Report, reports
 from consumer.local.witness import Seen, Verdict, Witness
+from consumer.operate.progress import Teller
 from consumer.settings import Settings, SettingsError, load
 from consumer.settings.table import SETTINGS, Backend
 
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def demo_main(argv: Sequence[str], progress: Progress) -> int:
+def demo_main(argv: Sequence[str], progress: Teller) -> int:
     """Exit 0 if every record was found exactly once, 1 if not, 2 for wrong options, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -143,7 +143,7 @@ def demo_main(argv: Sequence[str], progress: Progress) -> int:
 
 
 @contextlib.contextmanager
-def _state_dir(arguments: argparse.Namespace, progress: Progress) -> Iterator[Path]:
+def _state_dir(arguments: argparse.Namespace, progress: Teller) -> Iterator[Path]:
     """The local stack's own folder for --keep; else a folder of this demo, which stays for bin/local to look at."""
     if arguments.keep:
         yield stacks.default_state_dir()
@@ -163,7 +163,7 @@ class _Demo:
     """One run. `doing` is what it does or waits for, in a line; it is said again whenever nothing else is."""
 
     def __init__(
-        self, arguments: argparse.Namespace, state_dir: Path, progress: Progress, table: Prices
+        self, arguments: argparse.Namespace, state_dir: Path, progress: Teller, table: Prices
     ) -> None:
         self._arguments = arguments
         self._prices = table

@@ -15,8 +15,8 @@ from consumer.local import stack as stacks
 from consumer.local.aggregate import Aggregator
 from consumer.local.generate import Logs, midnight_today
 from consumer.local.producer import Producer, PutError, Sent, paced
-from consumer.local.progress import Progress
 from consumer.local.records import MAX_CALL_RECORDS, calls, keyed, read_lines
+from consumer.operate.progress import Teller
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +87,7 @@ def put(
     aggregate: bool = False,
     rate: float | None = None,
     in_flight: int = 4,
-    progress: Progress | None = None,
+    progress: Teller | None = None,
 ) -> Sent:
     """Send the lines and return the counts. Blocks until all is sent. Raises PutError."""
     producer = Producer(client=target.client, stream=target.stream, in_flight=in_flight)
@@ -118,7 +118,7 @@ def put_main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     if (arguments.file is None) == (arguments.generate is None):
         parser.error("give FILE (or -) or --generate N, one of the two")
-    progress = Progress(sys.stderr)
+    progress = Teller(sys.stderr)
     try:
         sent = put(
             _lines(arguments),

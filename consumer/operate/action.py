@@ -32,7 +32,7 @@ from consumer.domain.errors import DeliveryError
 from consumer.operate.audit import Audit, AuditLine, AuditPlace
 from consumer.operate.errors import Refused
 from consumer.operate.moments import written
-from consumer.operate.progress import Progress
+from consumer.operate.progress import Progress, clear
 from consumer.settings import Settings, SettingsError
 from consumer.sinks.aws import AWS_ERRORS, delivery_error, s3_client_of
 
@@ -73,7 +73,7 @@ class Console:
     answers: TextIO = field(default_factory=lambda: sys.stdin)
 
     def say(self, line: str) -> None:
-        print(line, file=self.out, flush=True)
+        print(f"{clear(self.out)}{line}", file=self.out, flush=True)
 
     def agrees(self, question: str) -> bool:
         """Asks. Raises Refused where there is nobody to ask."""

@@ -75,3 +75,8 @@ def span(
 def written(time: datetime) -> str:
     """RFC 3339 in UTC, to the second."""
     return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def written_ms(time_ms: int) -> str:
+    """Likewise, of milliseconds since the epoch."""
+    return written(datetime.fromtimestamp(time_ms / 1000, UTC))

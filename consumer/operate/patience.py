@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consumer.daemon.prepare.preparation import NotReady, Unreachable
 from consumer.domain.errors import Throttled, TransientError
 from consumer.domain.retries import RetryPolicy
 
@@ -42,3 +43,18 @@ class Patience:
             else:
                 self.was_answered = True
                 return answer
+
+
+def patiently[T](patience: Patience, call: Callable[[], T]) -> T:
+    """Repeats what raises NotReady; not where nothing answers at all. Raises Trouble, or TransientError where it has
+    lasted too long."""
+
+    def once() -> T:
+        try:
+            return call()
+        except NotReady as trouble:
+            if isinstance(trouble, Unreachable):
+                raise
+            raise TransientError(str(trouble)) from trouble
+
+    return patience.keep(once)

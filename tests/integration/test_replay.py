@@ -258,7 +258,7 @@ def test_the_middle_third_is_brought_back_byte_for_byte(
     world = World(stack, tmp_path, exits, "s3", **{"s3.prefix": PREFIX})
     refused = world.replay("--from", "1h", "--to", "1m")
     assert refused.returncode == 1
-    assert "no worker of applicationName live has ever run" in refused.stderr
+    assert 'lease table "live" does not exist' in refused.stderr
     world.start()
     logs = feed(stack)
     world.until("all is delivered", lambda: sum(1 for _ in S3Reader(stack, PREFIX).lines()) == len(logs))

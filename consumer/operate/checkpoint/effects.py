@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 from consumer.operate.checkpoint.plan import Found
-from consumer.operate.moments import written
+from consumer.operate.moments import written_ms
 
 type Way = Literal["back", "ahead", "stays", "unknown"]
 
@@ -69,7 +68,7 @@ def place_and_time(found: Found) -> str:
 
 
 def time_of(seconds: float) -> str:
-    return written(datetime.fromtimestamp(seconds, UTC))
+    return written_ms(round(seconds * 1000))
 
 
 def consequences(method: str, moves: Sequence[Move], removed: Collection[str]) -> Iterator[str]:

@@ -12,19 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumer.operate.checkpoint.places import END, START, Place
+from consumer.operate.stream import Shard
 
 type Row = Mapping[str, Mapping[str, Any]]
 """An item of the lease table, as DynamoDB's client has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shard:
-    """As ListShards tells it. `parents` may be gone from the stream."""
-
-    id: str
-    parents: frozenset[str]
-    is_open: bool
-    hash_keys: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,32 +5,31 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 from consumer.operate.action import EXIT_FAILED, Action
 from consumer.operate.bucket import Bucket
 from consumer.operate.checkpoint import journal
-from consumer.operate.checkpoint.boundaries import Boundaries
 from consumer.operate.checkpoint.effects import Move, consequences, table
+from consumer.operate.checkpoint.locator import Locator
 from consumer.operate.checkpoint.places import END, START, Goal, Place, Word
 from consumer.operate.checkpoint.plan import (
     Cut,
     Found,
     LeaseChange,
     Row,
-    Shard,
     cut,
     is_not_begun,
     lease_changes,
     merged_into,
 )
-from consumer.operate.checkpoint.stream import Stream
 from consumer.operate.checkpoint.tables import Counts, Tables, refuse_daemon_here
+from consumer.operate.chunk_boundaries import ChunkBoundaries
 from consumer.operate.errors import Refused
-from consumer.operate.moments import past, written
+from consumer.operate.moments import past, written, written_ms
 from consumer.operate.patience import Patience
+from consumer.operate.stream import Shard, Stream
 from consumer.sinks.aws import encryption_options
 
 
@@ -152,11 +151,7 @@ class _Planner:
         self._goal: Goal = action.options.to
         self._aligned: set[str] = set()
         self._notes: list[str] = []
-        self._boundaries = (
-            Boundaries(action.settings, action.s3, stream, patience_of(action))
-            if action.settings.backend == "s3"
-            else None
-        )
+        self._locator = _locator(action, stream)
 
     def plan(self) -> _Plan:
         chosen = self._cut()
@@ -215,39 +210,38 @@ class _Planner:
         )
 
     def _locate(self) -> Callable[[Shard], Found | None]:
-        stream, wanted = self._stream, self._goal
+        wanted = self._goal
         if isinstance(wanted, Place):
             return self._at_record(wanted)
         if wanted is Word.CURRENT:
             return self._where_it_is
         time = self._action.now if isinstance(wanted, Word) else past("--to", wanted, self._action.now)
-        begins_at = stream.begins_at(self._action.now)
         assert time is not None
-        if wanted is Word.TRIM_HORIZON or time < begins_at:
-            if time < begins_at:
+        time_ms = round(time.timestamp() * 1000)
+        retained = self._stream.retained(self._action.now)
+        if wanted is Word.TRIM_HORIZON or time_ms < retained.since_ms:
+            if time_ms < retained.since_ms and not retained.whole:
                 self._notes.append(
-                    f"the stream keeps what has arrived since {written(begins_at)}: reading goes on there, and what is"
-                    " older is gone"
+                    f"the stream keeps what has arrived since {written_ms(retained.since_ms)}: reading goes on there,"
+                    " and what is older is gone"
                 )
-            return lambda shard: self._noted(shard, stream.after(shard, START))
-        return lambda shard: self._at_time(shard, time)
+            return lambda shard: self._noted(shard, self._locator.behind(shard, START))
+        return lambda shard: self._at_time(shard, time_ms)
 
-    def _at_time(self, shard: Shard, time: datetime) -> Found | None:
+    def _at_time(self, shard: Shard, time_ms: int) -> Found | None:
         """At the beginning of an object where there is one near: that is what keeps a replay from cutting others."""
-        found = self._stream.place_of(shard, time, self._present(shard.id))
-        if found is None or self._boundaries is None:
-            return found
-        begin = self._boundaries.begin_of_chunk(shard, found)
+        found = self._locator.at_time(shard, time_ms, self._present(shard.id))
+        begin = None if found is None else self._locator.begin_of_chunk(shard, found)
         if begin is None:
-            return self._noted(shard, found)
+            return found if found is None else self._noted(shard, found)
         self._aligned.add(shard.id)
         return begin
 
     def _at_record(self, place: Place) -> Callable[[Shard], Found]:
         def found(shard: Shard) -> Found:
             if place != self._present(shard.id):
-                self._stream.refuse_unheld(shard, place.sequence)
-            return self._noted(shard, self._stream.after(shard, place))
+                self._locator.refuse_unheld(shard, place.sequence)
+            return self._noted(shard, self._locator.behind(shard, place))
 
         return found
 
@@ -260,8 +254,7 @@ class _Planner:
 
     def _noted(self, shard: Shard, found: Found) -> Found:
         """Notes whether a chunk begins there."""
-        boundaries = self._boundaries
-        if found.next is None or (boundaries is not None and boundaries.is_begin_of_chunk(shard, found)):
+        if found.next is None or self._locator.is_begin_of_chunk(shard, found):
             self._aligned.add(shard.id)
         return found
 
@@ -271,7 +264,7 @@ class _Planner:
         return Move(shard=name, was=was, to=to, aligned=name in self._aligned)
 
     def _seen(self, shard: Shard, place: Place) -> Found:
-        return Found(place) if place.ended or place.order() is None else self._stream.after(shard, place)
+        return Found(place) if place.ended or place.order() is None else self._locator.behind(shard, place)
 
     def _present(self, name: str) -> Place | None:
         return Place.of_row(self._rows[name]) if name in self._rows else None
@@ -291,11 +284,21 @@ def patience_of(action: Action) -> Patience:
     return Patience(tell=action.console.say)
 
 
-def bucket_of(action: Action) -> Bucket:
+def _locator(action: Action, stream: Stream) -> Locator:
+    if action.settings.backend != "s3":
+        return Locator(stream)
+    return Locator(
+        stream,
+        ChunkBoundaries.of(action.settings, bucket_of(action, "s3.bucket")),
+        window_ms=round(action.settings.seconds("chunk.window") * 1000),
+    )
+
+
+def bucket_of(action: Action, setting: str = "deadletter.bucket") -> Bucket:
     return Bucket(
         action.s3,
-        action.settings.text("deadletter.bucket"),
-        setting="deadletter.bucket",
+        action.settings.text(setting),
+        setting=setting,
         put_options={"ContentType": "application/json", **encryption_options(action.settings)},
         patience=patience_of(action),
     )

@@ -15,9 +15,8 @@ from consumer.daemon.prepare.dynamodb import MISSING, dynamodb_service, refusal
 from consumer.daemon.prepare.lease_table import kcl_tables, lease_row_reader
 from consumer.domain.names import POSITIONS_HASH_KEY, POSITIONS_RANGE_KEY
 from consumer.operate.checkpoint.plan import LeaseChange, Row, counter, same_position
-from consumer.operate.checkpoint.stream import patiently
 from consumer.operate.errors import Refused
-from consumer.operate.patience import Patience
+from consumer.operate.patience import Patience, patiently
 from consumer.settings import Settings
 from consumer.sinks.bigquery.storage_write.store import STATE
 

@@ -134,9 +134,12 @@ def _discard(action: Action, places: Places, choice: Choice) -> int:
         return 0
     discarded = 0
     state: Any = "failed"
-    progress = action.progress("discarded", reasons.total())
     try:
-        with locked(places.bucket, places.lock, _holder(action), now=action.now) as lock, action.in_order():
+        with (
+            locked(places.bucket, places.lock, _holder(action), now=action.now) as lock,
+            action.in_order(),
+            action.progress("discarded", reasons.total()) as progress,
+        ):
             for source in places.sources(choice, []):
                 settlement = Settlement()
                 for letter in source.chosen[:left]:
@@ -150,7 +153,6 @@ def _discard(action: Action, places: Places, choice: Choice) -> int:
                     break
             state = "stopped" if action.stopping or lock.lost else "done"
     finally:
-        progress.end()
         audit.end(state, {"discarded": discarded})
     print(f"{discarded:,} discarded: s3://{places.bucket.name}/{places.moved('discarded', places.own)}")
     return EXIT_FAILED if state == "stopped" else _told(action, problems)
@@ -177,18 +179,20 @@ def _redrive(action: Action, places: Places, choice: Choice) -> int:
     audit = action.approved(what, _total(reasons))
     if audit is None:
         return 0
-    progress = action.progress("redriven", reasons.total())
-    redrive.moved = progress.add
     state: Any = "failed"
     try:
-        with locked(places.bucket, places.lock, _holder(action), now=action.now) as lock, action.in_order():
+        with (
+            locked(places.bucket, places.lock, _holder(action), now=action.now) as lock,
+            action.in_order(),
+            action.progress("redriven", reasons.total()) as progress,
+        ):
+            redrive.moved = progress.add
             redrive.stopping = lambda: action.stopping or lock.lost
             redrive.finish()
             if not redrive.stopping():
                 redrive.run(choice, action.options.limit)
             state = "stopped" if redrive.stopping() else "done"
     finally:
-        progress.end()
         audit.end(state, redrive.counts.as_dict())
     print(_outcome(redrive.counts))
     complete = state == "done" and not redrive.counts.refused
@@ -246,11 +250,10 @@ def _reasons(
 
 
 def _counted(action: Action, letters: Iterator[Letter], what: str) -> Iterator[Letter]:
-    progress = action.progress(what)
-    for letter in letters:
-        progress.add()
-        yield letter
-    progress.end()
+    with action.progress(what) as progress:
+        for letter in letters:
+            progress.add()
+            yield letter
 
 
 def _holder(action: Action) -> Holder:

@@ -106,11 +106,8 @@ class Reconciliation:
         return result
 
     def _look(self, scope: Scope) -> Result:
-        progress = self._progress()
-        try:
+        with self._progress() as progress:
             return look(self._sides(scope), progress)
-        finally:
-            progress.end()
 
     def _sides(self, scope: Scope) -> Sides:
         s3, bigquery, clients = self._s3, self._bigquery, self._clients

@@ -24,9 +24,9 @@ from consumer.daemon.prepare.lease_table import lease_reader
 from consumer.daemon.prepare.preparation import Trouble
 from consumer.daemon.report.leases import Lease
 from consumer.domain.replay import Replay
-from consumer.domain.routing import time_zone
 from consumer.operate.action import EXIT_FAILED, Action, action_parser, run_action, user_and_host
 from consumer.operate.bucket import Bucket
+from consumer.operate.chunk_boundaries import ChunkBoundaries
 from consumer.operate.dead_letters.places import Places
 from consumer.operate.errors import Refused
 from consumer.operate.lock import Holder, Lock, locked
@@ -34,18 +34,16 @@ from consumer.operate.moments import moment as moment_option
 from consumer.operate.moments import span
 from consumer.operate.patience import Patience
 from consumer.operate.replay import own_settings
-from consumer.operate.replay.boundaries import Objects, Paths, times_of
 from consumer.operate.replay.daemon import ReplayDaemon, is_complete, seconds_done, start_arguments
 from consumer.operate.replay.into_tables import refuse_doubling
-from consumer.operate.replay.plan import Chunks, KeptPlan, Plan, Range, make_plan
-from consumer.operate.replay.stream import StreamShards
+from consumer.operate.replay.plan import KeptPlan, Plan, Range, make_plan
 from consumer.operate.replay.tables import ReplayTables
+from consumer.operate.stream import Stream
 from consumer.settings import Settings
 from consumer.sinks.aws import encryption_options, s3_client_of
 
 _LOOK_SECONDS = 0.5
 _LEASES_SECONDS = 2.0
-_DAY_MS = 86_400_000
 
 type End = Literal["done", "stopped", "failed"]
 
@@ -87,7 +85,7 @@ class _Run:
     def replay(self) -> int:
         action = self.action
         _refuse_unknown_application(action)
-        tables = ReplayTables(self._settings(1.0)[0])
+        tables = ReplayTables(self._settings(1.0)[0], self._patience)
         kept = tables.begun()
         plan: Plan | None = None
         if kept is None:
@@ -107,22 +105,24 @@ class _Run:
         daemon = self._daemon(settings, overrides, known)
         progress = _Progress(action, known, self.wanted)
         try:
-            with self._locked(settings) as lock, action.in_order():
+            with self._locked(settings) as lock, action.in_order(), progress.line as line:
                 if plan is not None:
+                    line.step("making the KCL's tables")
                     tables.begin(plan.leases, msgspec.json.encode(known).decode())
+                line.step(f"starting a daemon, whose log is {daemon.log}")
                 end = self._deliver(daemon, settings, known, progress, lock)
                 if end == "done":
+                    line.step("taking away the KCL's tables")
                     tables.delete()
                     daemon.forget()
         finally:
-            progress.end()
             audit.end(end, progress.counts)
         return self._say_end(end, daemon, progress)
 
     def abandon(self) -> int:
         """Takes away what an interrupted replay has left."""
         settings, overrides = self._settings(1.0)
-        tables = ReplayTables(settings)
+        tables = ReplayTables(settings, self._patience)
         kept = tables.begun()
         if kept is None:
             raise Refused(f"there is nothing to abandon: no replay {self.name} was begun")
@@ -143,6 +143,10 @@ class _Run:
             audit.end(end, {"shards": len(known.begins)})
         return 0
 
+    @property
+    def _patience(self) -> Patience:
+        return Patience(tell=self.action.console.say)
+
     def _settings(self, rate: float) -> tuple[Settings, dict[str, str]]:
         """Those of the replay, and what counts more in them than those of the application."""
         overrides = own_settings.overrides(self.action.settings, self.into, name=self.name, rate=rate)
@@ -150,9 +154,18 @@ class _Run:
 
     def _plan(self) -> Plan:
         action = self.action
-        stream = StreamShards(action.settings)
-        chunks = _chunks(action) if action.settings.backend == "s3" else None
-        return make_plan(self.wanted, stream, action.now, chunks=chunks, cut_anew=action.options.cut_anew)
+        settings = action.settings
+        boundaries = None
+        if settings.backend == "s3":
+            bucket = _bucket(action, settings.text("s3.bucket"), "s3.bucket")
+            boundaries = ChunkBoundaries.of(settings, bucket)
+        return make_plan(
+            self.wanted,
+            Stream(settings, self._patience),
+            action.now,
+            boundaries=boundaries,
+            cut_anew=action.options.cut_anew,
+        )
 
     def _told(self, settings: Settings, plan: Plan | None, known: KeptPlan, rate: float) -> str:
         """Says what is to be known before anybody agrees; returns what is done in a line."""
@@ -234,19 +247,18 @@ class _Progress:
     def __init__(self, action: Action, known: KeptPlan, wanted: Range) -> None:
         self._begins = known.begins
         self._to_ms = wanted.to_ms
-        self._line = action.progress("seconds of shards replayed", known.seconds(wanted.to_ms))
+        self.line = action.progress(
+            "seconds of the range replayed, of all shards together", known.seconds(wanted.to_ms)
+        )
         self._done = 0
         self.counts = {"delivered": 0, "dead_letters": 0}
 
     def saw(self, told: Any, leases: Sequence[Lease]) -> None:
         now_ms = round(told.updated_at * 1000)
         done = int(seconds_done(told, self._begins, leases, to_ms=self._to_ms, now_ms=now_ms))
-        self._line.add(max(0, done - self._done))
+        self.line.add(max(0, done - self._done))
         self._done = max(done, self._done)
         self.counts = {"delivered": told.records.delivered, "dead_letters": told.records.dead_letters}
-
-    def end(self) -> None:
-        self._line.end()
 
 
 class _Watch:
@@ -282,29 +294,9 @@ class _Watch:
 
 
 def _refuse_unknown_application(action: Action) -> None:
-    try:
-        lease_reader(action.settings)()
-    except Trouble as trouble:
-        raise Refused(
-            f"no worker of applicationName {action.application} has ever run: {trouble}"
-        ) from trouble
-
-
-def _chunks(action: Action) -> Chunks:
-    settings = action.settings
-    bucket = _bucket(action, settings.text("s3.bucket"), "s3.bucket")
-    objects = Objects(
-        keys=lambda prefix: (listed.key for listed in bucket.objects(prefix)),
-        prefix=settings.text("s3.prefix"),
-        stream=settings.stream_name,
-    )
-    template = settings.optional_text("s3.key_template") or settings.text("s3.partition")
-    by_record = settings.text("s3.partition_time") == "record"
-    return Chunks(
-        objects=objects,
-        paths=Paths(times_of(template), time_zone(settings.text("s3.time_zone"))),
-        spread_ms=_DAY_MS if by_record else 0,
-    )
+    """Raises Trouble where there is no lease table, as under a wrong name."""
+    if not lease_reader(action.settings)():
+        raise Refused(f"no worker of applicationName {action.application} has ever run: it has no leases")
 
 
 def _bucket(action: Action, name: str, setting: str) -> Bucket:

@@ -8,9 +8,9 @@ from consumer.domain.errors import DeliveryError, SetupError
 from consumer.domain.routing import table_names
 from consumer.operate.action import Action
 from consumer.operate.errors import Refused
+from consumer.operate.moments import written_ms
 from consumer.operate.patience import Patience
 from consumer.operate.replay.own_settings import destination_of
-from consumer.operate.replay.plan import moment
 from consumer.settings import Settings
 from consumer.sinks.bigquery.api.connection import HttpConnection
 from consumer.sinks.bigquery.load.build import queries_of
@@ -37,7 +37,7 @@ def _refuse_what_is_to_come(action: Action, to_ms: int) -> None:
                 f"how far {action.application} has delivered {lease.shard} is not known: {found.fault}"
             )
         if found.next_arrived_at is not None and found.next_arrived_at * 1000 < to_ms:
-            at = moment(round(found.next_arrived_at * 1000))
+            at = written_ms(round(found.next_arrived_at * 1000))
             raise Refused(
                 f"{action.application} itself has still to deliver {lease.shard} from {at} on, into the same tables:"
                 " choose a range that ends before, or wait"

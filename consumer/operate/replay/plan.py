@@ -9,12 +9,12 @@ from typing import Protocol
 
 import msgspec
 
+from consumer.operate.chunk_boundaries import Begin, ChunkBoundaries
 from consumer.operate.errors import Refused
-from consumer.operate.moments import written
+from consumer.operate.moments import written_ms
 from consumer.operate.progress import duration
-from consumer.operate.replay.boundaries import Objects, Paths, Place
-from consumer.operate.replay.stream import FirstRecord, Retained, StreamShard
 from consumer.operate.replay.tables import FirstLease
+from consumer.operate.stream import Arrived, Retained, Shard
 
 _NAMED = 5
 _BYTES_A_SECOND = 1_000_000
@@ -33,7 +33,7 @@ class Range:
     shards: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        return f"{moment(self.from_ms)} to {moment(self.to_ms)}"
+        return f"{written_ms(self.from_ms)} to {written_ms(self.to_ms)}"
 
     def options(self) -> str:
         """That mean the same range at any later time."""
@@ -45,22 +45,12 @@ class Range:
 
 
 class Stream(Protocol):
-    """StreamShards, as far as it is used here. Raises Trouble."""
+    """consumer.operate.stream's, as far as it is used here."""
 
     def retained(self, now: datetime) -> Retained: ...
-    def shards(self) -> list[StreamShard]: ...
-    def first_since(self, shards: Iterable[str], time_ms: int) -> dict[str, FirstRecord]: ...
-    def first_from(self, places: dict[str, str]) -> dict[str, FirstRecord]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chunks:
-    """An application's objects and their paths, to find where its chunks begin. `spread_ms` is how far a record's own
-    time is taken to lie past its arrival, where that makes the path."""
-
-    objects: Objects
-    paths: Paths
-    spread_ms: int = 0
+    def shards(self) -> dict[str, Shard]: ...
+    def first_since(self, shards: Iterable[str], time_ms: int) -> dict[str, Arrived]: ...
+    def first_from(self, places: Mapping[str, str]) -> dict[str, Arrived]: ...
 
 
 class KeptPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,32 +85,39 @@ class Plan:
 
 
 def make_plan(
-    wanted: Range, stream: Stream, now: datetime, *, chunks: Chunks | None, cut_anew: bool = False
+    wanted: Range,
+    stream: Stream,
+    now: datetime,
+    *,
+    boundaries: ChunkBoundaries | None,
+    cut_anew: bool = False,
 ) -> Plan:
-    """`chunks` None is for a backend whose rows do not depend on how records are cut into chunks; `cut_anew` lets a
-    shard without a known boundary begin at the range's first record. Raises Refused and Trouble."""
+    """`boundaries` None is for a backend whose rows do not depend on how records are cut into chunks; `cut_anew` lets a
+    shard without a known boundary begin at the range's first record. Raises Refused, DeliveryError and Trouble."""
     retained = stream.retained(now)
     notes = list(_gone(wanted, retained))
-    shards = {shard.name: shard for shard in stream.shards()}
+    shards = stream.shards()
     _refuse_unknown(wanted.shards, shards)
-    chosen = [shard for name, shard in shards.items() if not wanted.shards or name in wanted.shards]
-    first = stream.first_since([shard.name for shard in chosen], wanted.from_ms)
+    chosen = [name for name in shards if not wanted.shards or name in wanted.shards]
+    first = stream.first_since(chosen, wanted.from_ms)
     inside = {name: record for name, record in first.items() if record.arrived_ms < wanted.to_ms}
     if not inside:
         raise Refused(f"an empty range: no record arrived from {wanted}")
-    begins = {name: Place(int(record.sequence_number)) for name, record in inside.items()}
+    begins = {name: Begin(int(record.sequence_number)) for name, record in inside.items()}
     horizon: frozenset[str] = frozenset()
-    if chunks is not None:
-        search = _Search(wanted, chunks, retained, inside)
+    if boundaries is not None:
+        search = _Search(wanted, boundaries, retained, inside)
         horizon = search.settle(begins, shards, stream, cut_anew=cut_anew)
         notes += search.notes
         if not begins:
             raise Refused(f"no chunk of the range {wanted} can be read whole any more; {' '.join(notes)}")
     leases = [
-        _lease(shard, begins[name], at_horizon=name in horizon) if name in begins else _place_holder(shard)
+        _lease(shard, shards, begins[name], at_horizon=name in horizon)
+        if name in begins
+        else _place_holder(shard)
         for name, shard in shards.items()
     ]
-    sizes = [record.record_bytes for record in inside.values()]
+    sizes = [record.data_bytes for record in inside.values()]
     return Plan(
         range=wanted,
         leases=tuple(sorted(leases, key=lambda lease: lease.shard)),
@@ -134,31 +131,32 @@ class _Search:
     """For the boundaries at which shards begin; `first` are the first records in the range."""
 
     def __init__(
-        self, wanted: Range, chunks: Chunks, retained: Retained, first: Mapping[str, FirstRecord]
+        self, wanted: Range, boundaries: ChunkBoundaries, retained: Retained, first: Mapping[str, Arrived]
     ) -> None:
         self._wanted = wanted
-        self._chunks = chunks
+        self._boundaries = boundaries
         self._retained = retained
         self._first = first
         self.notes: list[str] = []
 
     def settle(
         self,
-        begins: dict[str, Place],
-        shards: Mapping[str, StreamShard],
+        begins: dict[str, Begin],
+        shards: Mapping[str, Shard],
         stream: Stream,
         *,
         cut_anew: bool,
     ) -> frozenset[str]:
         """Moves each begin back to a boundary; shards of which no chunk can be read whole are taken out. Returns those
         that begin with their first record ever. Raises Refused where no boundary is known."""
-        known = self._chunks.objects.last_at_or_before(begins, self._back())
-        there = stream.first_from({name: str(place.sequence) for name, place in known.items()})
+        newest_ms = max(record.arrived_ms for record in self._first.values())
+        known = self._boundaries.last_at_or_before(begins, newest_ms=newest_ms, oldest_ms=self._oldest_ms)
+        there = stream.first_from({name: str(begin.sequence) for name, begin in known.items()})
         unknown, cut = [], []
         horizon = set()
         for name in sorted(begins):
             if name not in known:
-                if self._retained.whole or shards[name].parents:
+                if self._retained.whole or shards[name].parents & shards.keys():
                     horizon.add(name)  # all of its records are there, and its first one begins a chunk
                 else:
                     unknown.append(name)
@@ -170,7 +168,7 @@ class _Search:
         if unknown and not cut_anew:
             raise Refused(
                 f"no object tells where a chunk of {_names(unknown)} begins at or before"
-                f" {moment(self._wanted.from_ms)}, so other objects than before would be written, with the same"
+                f" {written_ms(self._wanted.from_ms)}, so other objects than before would be written, with the same"
                 " records: --cut-anew does that all the same"
             )
         if unknown:
@@ -179,10 +177,10 @@ class _Search:
             )
         return frozenset(horizon)
 
-    def _begin_later(self, begins: dict[str, Place], cut: Sequence[str]) -> None:
+    def _begin_later(self, begins: dict[str, Begin], cut: Sequence[str]) -> None:
         """The first record of their chunk is gone, so they begin with the next chunk."""
-        following = self._chunks.objects.first_at_or_after(
-            {name: begins[name] for name in cut}, reversed(list(self._back(until_ms=self._wanted.to_ms)))
+        following = self._boundaries.first_at_or_behind(
+            {name: begins[name] for name in cut}, newest_ms=self._wanted.to_ms, oldest_ms=self._oldest_ms
         )
         for name in cut:
             if name in following:
@@ -194,28 +192,27 @@ class _Search:
                 f"{_names(cut)}: of the first chunk the beginning is gone, so its object stays as it is."
             )
 
-    def _back(self, *, until_ms: int | None = None) -> Iterator[str]:
-        """From the range's first records (or a time) back to the oldest record of the stream."""
-        newest = max(record.arrived_ms for record in self._first.values()) if until_ms is None else until_ms
-        oldest = self._retained.since_ms - (0 if self._retained.whole else _LONGEST_CHUNK_MS)
-        return self._chunks.paths.back(newest + self._chunks.spread_ms, oldest)
+    @property
+    def _oldest_ms(self) -> int:
+        """No chunk begins before that of which the stream still holds a record."""
+        return self._retained.since_ms - (0 if self._retained.whole else _LONGEST_CHUNK_MS)
 
 
-def _lease(shard: StreamShard, place: Place, *, at_horizon: bool) -> FirstLease:
+def _lease(shard: Shard, shards: Mapping[str, Shard], begin: Begin, *, at_horizon: bool) -> FirstLease:
     return FirstLease(
-        shard=shard.name,
-        checkpoint="TRIM_HORIZON" if at_horizon else str(place.sequence),
-        sub_sequence_number=0 if at_horizon else place.sub_sequence - 1,
-        parents=shard.parents,
+        shard=shard.id,
+        checkpoint="TRIM_HORIZON" if at_horizon else str(begin.sequence),
+        sub_sequence_number=0 if at_horizon else begin.sub_sequence - 1,
+        parents=shard.parents & shards.keys(),
         hash_keys=shard.hash_keys,
     )
 
 
-def _place_holder(shard: StreamShard) -> FirstLease:
+def _place_holder(shard: Shard) -> FirstLease:
     return FirstLease(
-        shard=shard.name,
+        shard=shard.id,
         checkpoint="TRIM_HORIZON",
-        parents=frozenset({shard.name}),
+        parents=frozenset({shard.id}),
         hash_keys=shard.hash_keys,
     )
 
@@ -227,15 +224,15 @@ def _gone(wanted: Range, retained: Retained) -> Iterator[str]:
     if wanted.to_ms <= retained.since_ms:
         raise Refused(
             f"the range {wanted} is past the stream's retention of {retained.hours} h: what arrived before"
-            f" {moment(retained.since_ms)} is gone"
+            f" {written_ms(retained.since_ms)} is gone"
         )
     yield (
-        f"{moment(wanted.from_ms)} to {moment(retained.since_ms)} is past the stream's retention of"
+        f"{written_ms(wanted.from_ms)} to {written_ms(retained.since_ms)} is past the stream's retention of"
         f" {retained.hours} h, and gone: {duration((retained.since_ms - wanted.from_ms) / 1000)} of the range."
     )
 
 
-def _refuse_unknown(chosen: frozenset[str], shards: Mapping[str, StreamShard]) -> None:
+def _refuse_unknown(chosen: frozenset[str], shards: Mapping[str, Shard]) -> None:
     unknown = sorted(chosen - shards.keys())
     if unknown:
         raise Refused(f"no such shard: {_names(unknown)}; the stream has {_names(sorted(shards))}")
@@ -244,7 +241,3 @@ def _refuse_unknown(chosen: frozenset[str], shards: Mapping[str, StreamShard]) -
 def _names(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"
-
-
-def moment(time_ms: int) -> str:
-    return written(datetime.fromtimestamp(time_ms / 1000, UTC))

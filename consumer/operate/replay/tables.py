@@ -17,6 +17,7 @@ from consumer.daemon.prepare.aws import ask, client, code_of
 from consumer.daemon.prepare.dynamodb import MISSING, dynamodb_service, refusal
 from consumer.daemon.prepare.lease_table import kcl_table_steps, kcl_tables
 from consumer.daemon.prepare.preparation import NotReady
+from consumer.operate.patience import Patience, patiently
 from consumer.settings import Settings
 
 ITEM = "consumer.replay"
@@ -42,11 +43,12 @@ class FirstLease:
 
 
 class ReplayTables:
-    """`settings` are those of the replay. Each method blocks, and raises Trouble."""
+    """`settings` are those of the replay. Each method blocks, and raises Trouble or TransientError."""
 
     def __init__(
         self,
         settings: Settings,
+        patience: Patience,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
@@ -55,6 +57,7 @@ class ReplayTables:
         self._service = dynamodb_service(settings)
         self._tables = kcl_tables(settings)
         self._dynamodb = client(self._service)
+        self._patience = patience
         self._monotonic = monotonic
         self._sleep = sleep
 
@@ -99,7 +102,9 @@ class ReplayTables:
     def _ask(self, method: str, table: str, **request: Any) -> dict[str, Any]:
         call = getattr(self._dynamodb, method)
         try:
-            answer: dict[str, Any] = ask(lambda: call(TableName=table, **request), self._service)
+            answer: dict[str, Any] = patiently(
+                self._patience, lambda: ask(lambda: call(TableName=table, **request), self._service)
+            )
         except ClientError as error:
             if code_of(error) == _EXISTS:
                 return {}

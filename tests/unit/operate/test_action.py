@@ -12,7 +12,6 @@ from consumer.daemon.errors import StartFailed
 from consumer.domain.errors import TransientError
 from consumer.operate.action import Action, Console, action_parser, run_action
 from consumer.operate.errors import Refused
-from consumer.operate.progress import Progress, duration
 from tests.unit.operate.fake_s3 import FakeS3, answer
 
 NOW = 1_769_860_800.0
@@ -171,27 +170,3 @@ def test_the_first_signal_asks_for_an_end_in_order_and_the_second_interrupts(
     monkeypatch.setattr(Run, "act", act)
     assert Run().code == 0
     assert seen == [True]
-
-
-def test_progress_is_one_line_on_a_terminal_and_some_lines_elsewhere() -> None:
-    for stream in (Terminal(), io.StringIO()):
-        now = [0.0]
-        progress = Progress(stream, "read", total=100, clock=lambda now=now: now[0])  # type: ignore[misc]
-        for second in range(100):
-            now[0] = float(second + 1)
-            progress.add()
-        progress.end()
-        text = stream.getvalue()
-        assert text.count("\n") == (0 if stream.isatty() else 10)
-        assert "read: 20 of 100, about 1 min 20 s left" in text
-        assert "read: 100 of 100" in text
-
-
-def test_durations_are_told_in_the_units_that_matter() -> None:
-    assert [duration(seconds) for seconds in (0, 59, 61, 3600, 90_061)] == [
-        "0 s",
-        "59 s",
-        "1 min 1 s",
-        "1 h 0 min",
-        "25 h 1 min",
-    ]

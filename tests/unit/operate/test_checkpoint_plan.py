@@ -17,7 +17,6 @@ from consumer.operate.checkpoint.plan import (
     Found,
     LeaseChange,
     Row,
-    Shard,
     counter,
     cut,
     is_not_begun,
@@ -28,6 +27,7 @@ from consumer.operate.checkpoint.plan import (
     renewed,
     same_position,
 )
+from consumer.operate.stream import Shard
 
 
 @dataclass

@@ -10,10 +10,11 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from consumer.operate.checkpoint import tables
 from consumer.operate.checkpoint.places import START, Place
-from consumer.operate.checkpoint.plan import LeaseChange, Row, Shard, moved, new_row
+from consumer.operate.checkpoint.plan import LeaseChange, Row, moved, new_row
 from consumer.operate.checkpoint.tables import Counts, Tables
 from consumer.operate.errors import Refused
 from consumer.operate.patience import Patience
+from consumer.operate.stream import Shard
 from consumer.settings import Settings, load
 
 LEASES, COUNTS = "app", "app-BigQueryStreams"

@@ -19,6 +19,7 @@ from consumer.daemon.prepare.preparation import Unusable
 from consumer.daemon.report.leases import SHARD_END, Lease
 from consumer.domain.events import REPLAYED
 from consumer.operate.action import Console
+from consumer.operate.patience import Patience
 from consumer.operate.replay import command, own_settings
 from consumer.operate.replay.daemon import Told, is_complete, seconds_done, start_arguments
 from consumer.operate.replay.plan import Range
@@ -54,7 +55,7 @@ class FakeTables:
     deleted: int = 0
     names: list[str] = field(default_factory=list)
 
-    def __call__(self, settings: Settings) -> FakeTables:
+    def __call__(self, settings: Settings, patience: Patience) -> FakeTables:
         self.names.append(settings.text("applicationName"))
         return self
 
@@ -131,7 +132,7 @@ class World:
         self.daemon = FakeDaemon(["running", REPLAYED])
         self.leases: list[Lease] = [lease()]
         self.trouble: Exception | None = None
-        monkeypatch.setattr(command, "StreamShards", lambda settings: self.stream)
+        monkeypatch.setattr(command, "Stream", lambda settings, patience: self.stream)
         monkeypatch.setattr(command, "ReplayTables", self.tables)
         monkeypatch.setattr(command, "ReplayDaemon", self.daemon)
         monkeypatch.setattr(command, "lease_reader", lambda settings: self._read)
@@ -263,6 +264,8 @@ def test_what_it_refuses_changes_nothing(world: World, arguments: list[str], say
 
 def test_it_refuses_a_name_that_no_worker_has_run_under(world: World) -> None:
     world.trouble = Unusable('lease table "app" does not exist')
+    assert world.run(*RANGE, "--yes") == (1, ['replay: lease table "app" does not exist'])
+    world.trouble, world.leases = None, []
     code, lines = world.run(*RANGE, "--yes")
     assert (code, len(lines)) == (1, 1)
     assert lines[0].startswith("replay: no worker of applicationName app has ever run")

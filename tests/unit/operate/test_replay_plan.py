@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,14 +12,13 @@ from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk, Chunker, ChunkLimits
 from consumer.domain.columns import Records
-from consumer.domain.key_templates import KeyTemplate
 from consumer.domain.records import Record
-from consumer.domain.routing import partition_path, time_zone
+from consumer.domain.routing import partition_path
+from consumer.operate.chunk_boundaries import ChunkBoundaries, Paths
 from consumer.operate.errors import Refused
-from consumer.operate.replay.boundaries import Objects, Paths, Place, chunk_of, times_of
-from consumer.operate.replay.plan import Chunks, Plan, Range, make_plan
-from consumer.operate.replay.stream import FirstRecord, Retained, StreamShard
+from consumer.operate.replay.plan import Plan, Range, make_plan
 from consumer.operate.replay.tables import FirstLease
+from consumer.operate.stream import Arrived, Retained, Shard
 
 STREAM = "player-logs"
 SHARD = "shardId-000000000000"
@@ -42,13 +40,13 @@ class FakeStream:
     def retained(self, now: datetime) -> Retained:
         return Retained(since_ms=NOW_MS - self.hours * HOUR_MS, hours=self.hours, whole=self.whole)
 
-    def shards(self) -> list[StreamShard]:
-        return [StreamShard(name=name, parents=self.parents.get(name, frozenset())) for name in self.records]
+    def shards(self) -> dict[str, Shard]:
+        return {name: Shard(id=name, parents=self.parents.get(name, frozenset())) for name in self.records}
 
-    def first_since(self, shards: Iterable[str], time_ms: int) -> dict[str, FirstRecord]:
+    def first_since(self, shards: Iterable[str], time_ms: int) -> dict[str, Arrived]:
         return self._first(dict.fromkeys(shards, lambda record: record.arrival_ms >= time_ms))
 
-    def first_from(self, places: dict[str, str]) -> dict[str, FirstRecord]:
+    def first_from(self, places: Mapping[str, str]) -> dict[str, Arrived]:
         return self._first(
             {
                 shard: lambda record, number=int(number): int(record.sequence_number) >= number
@@ -56,14 +54,14 @@ class FakeStream:
             }
         )
 
-    def _first(self, fits: dict[str, object]) -> dict[str, FirstRecord]:
+    def _first(self, fits: dict[str, object]) -> dict[str, Arrived]:
         oldest = self.retained(NOW).since_ms
         found = {}
         for shard, fit in fits.items():
             for record in self.records[shard]:
                 if record.arrival_ms >= oldest and fit(record):  # type: ignore[operator]
-                    found[shard] = FirstRecord(
-                        sequence_number=record.sequence_number, arrived_ms=record.arrival_ms, record_bytes=100
+                    found[shard] = Arrived(
+                        sequence_number=record.sequence_number, arrived_ms=record.arrival_ms, data_bytes=100
                     )
                     break
         return found
@@ -80,12 +78,14 @@ def key_of(chunk: Chunk, shard: str, arrival_ms: int) -> str:
     return f"logs/{partition_path(PARTITION, arrival_ms)}{STREAM}-{shard}-{chunk.name}.ndjson.gz"
 
 
-def chunks_by(keys: Iterable[str]) -> Chunks:
+def boundaries_by(keys: Iterable[str]) -> ChunkBoundaries:
     all_keys = sorted(keys)
-    objects = Objects(
-        keys=lambda prefix: (key for key in all_keys if key.startswith(prefix)), prefix="logs/", stream=STREAM
+    return ChunkBoundaries(
+        keys=lambda prefix: (key for key in all_keys if key.startswith(prefix)),
+        prefix="logs/",
+        stream=STREAM,
+        paths=Paths.of(PARTITION),
     )
-    return Chunks(objects=objects, paths=Paths(times_of(PARTITION)))
 
 
 def record(number: int, arrival_ms: int, sub: int = 0, size: int = 10) -> Record:
@@ -131,7 +131,7 @@ def test_the_chunks_of_the_range_are_cut_again_as_they_were(
     ]
     first = records[chosen[0] % len(records)].arrival_ms
     wanted = Range(from_ms=first, to_ms=first + chosen[1] * 10_000)
-    plan = make_plan(wanted, FakeStream({SHARD: records}), NOW, chunks=chunks_by(keys))
+    plan = make_plan(wanted, FakeStream({SHARD: records}), NOW, boundaries=boundaries_by(keys))
     [lease] = plan.leases
     again = [chunk for chunk in cut(read_from(lease, records), limits) if chunk.since_ms < wanted.to_ms]
     names = [chunk.name for chunk in chunks]
@@ -152,7 +152,7 @@ def test_the_chunks_of_the_range_are_cut_again_as_they_were(
 
 
 def plan_of(stream: FakeStream, wanted: Range, keys: Iterable[str], *, cut_anew: bool = False) -> Plan:
-    return make_plan(wanted, stream, NOW, chunks=chunks_by(keys), cut_anew=cut_anew)
+    return make_plan(wanted, stream, NOW, boundaries=boundaries_by(keys), cut_anew=cut_anew)
 
 
 def keys_of(records: list[Record], shard: str = SHARD) -> list[str]:
@@ -195,7 +195,7 @@ def test_where_no_boundary_is_known_it_refuses_unless_told_to_cut_anew() -> None
 
 def test_rows_need_no_boundary() -> None:
     stream = FakeStream({SHARD: numbered(NOW_MS - HOUR_MS, 1000, 20)})
-    plan = make_plan(Range(from_ms=NOW_MS - HOUR_MS + 5000, to_ms=NOW_MS), stream, NOW, chunks=None)
+    plan = make_plan(Range(from_ms=NOW_MS - HOUR_MS + 5000, to_ms=NOW_MS), stream, NOW, boundaries=None)
     assert [(one.checkpoint, one.sub_sequence_number) for one in plan.leases] == [("1005", -1)]
 
 
@@ -245,49 +245,6 @@ def test_the_options_of_a_range_mean_it_at_any_time() -> None:
 
 def test_half_of_what_a_shard_gives_is_read() -> None:
     stream = FakeStream({SHARD: numbered(NOW_MS - HOUR_MS, 1000, 20)})
-    plan = make_plan(Range(from_ms=NOW_MS - HOUR_MS, to_ms=NOW_MS), stream, NOW, chunks=None)
+    plan = make_plan(Range(from_ms=NOW_MS - HOUR_MS, to_ms=NOW_MS), stream, NOW, boundaries=None)
     assert plan.kept.records_a_second() == 10_000
     assert plan.kept.seconds(NOW_MS) == 3600
-
-
-@pytest.mark.parametrize(
-    ("key", "found"),
-    [
-        (
-            "logs/dt=2026/player-logs-shardId-000000000001-4959-12.ndjson.gz",
-            ("shardId-000000000001", (4959, 0)),
-        ),
-        ("player-logs-shardId-000000000001-4959.3-12.ndjson.gz", ("shardId-000000000001", (4959, 3))),
-        ("logs/player-logs-2-shardId-000000000001-4959-12.ndjson.gz", None),
-        ("logs/player-logs-shardId-000000000001-4959.ndjson.gz", None),
-        ("logs/other.json", None),
-    ],
-)
-def test_an_objects_key_tells_where_its_chunk_begins(key: str, found: object) -> None:
-    assert chunk_of(key, STREAM) == found
-
-
-@given(
-    newest=st.integers(10**12, 2 * 10**12),
-    hours=st.integers(0, 60),
-    template=st.sampled_from(
-        ["%Y/%m/%d/%H/%M", PARTITION, "dt=%Y-%m-%d", "%Y/%j", "all", "%H", "day=%d/{type}/%H", "{type}/%Y"]
-    ),
-    zone=st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu"]),
-)
-def test_the_paths_of_a_time_are_complete(newest: int, hours: int, template: str, zone: str) -> None:
-    oldest = newest - hours * HOUR_MS
-    paths = Paths(times_of(template), time_zone(zone))
-    found = list(paths.back(newest, oldest))
-    assert len(found) == len(set(found))
-    step = 60_000 if "%M" in template else 600_000
-    keys = KeyTemplate(template, stream=STREAM, shard=SHARD, zone=paths.zone)
-    for moment in (*range(oldest, newest, step), newest):
-        key = keys.path(["x"] * len(keys.fields), moment)
-        assert any(key.startswith(path) for path in found)
-    assert keys.path(["x"] * len(keys.fields), newest).startswith(found[0])
-
-
-def test_places_compare_as_records_come() -> None:
-    numbers = [Place(999), Place(1000), Place(1000, 1), Place(1000, 2), Place(10**55)]
-    assert all(one < other for one, other in pairwise(numbers))
