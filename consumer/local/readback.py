@@ -123,10 +123,11 @@ class BigQueryReader:
         """All rows of all tables, of the shape `bigquery.row = log`."""
         for name in self.tables():
             select = f"SELECT `{self._time}`, TO_JSON_STRING(log) FROM `{self._dataset}.{name}`"
-            for moment, log in self._query(select):
+            for moment, log in self.query(select):
                 assert isinstance(moment, datetime)
                 yield Row(table=name, time=moment, log=log.encode())
 
-    def _query(self, sql: str) -> Iterator[tuple[Any, ...]]:
+    def query(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """What a statement answers; it runs as soon as the first row is asked for."""
         for row in self._client.query_and_wait(sql):
             yield row.values()

@@ -1,9 +1,16 @@
-"""A range of a stream delivered once more by the real KCL, a split inside it, while the application goes on."""
+"""A range of a stream delivered once more by the real KCL, a split inside it, while the application goes on.
+
+`-s` prints how fresh the application is and how much it delivers beside a replay, and without one; with
+REPLAY_SECONDS=120 over a range that takes a replay longer.
+"""
 
 import gzip
 import itertools
+import json
+import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -11,9 +18,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,13 +31,15 @@ from consumer.local.backends import Running
 from consumer.local.child import tail
 from consumer.local.generate import Logs, midnight_today
 from consumer.local.put import Target, put
-from consumer.local.readback import S3Reader
+from consumer.local.readback import BigQueryReader, S3Reader
 from consumer.local.stack import Stack
+from consumer.settings import Backend
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1500)]
 
 DEADLINE_SECONDS = 500
-SECONDS = 12
+SECONDS = int(os.environ.get("REPLAY_SECONDS", "12"))
+"""Of records that are there before the replay, which is of the middle third."""
 RATE = 150
 PREFIX = "logs/"
 COMMON = {
@@ -86,11 +96,13 @@ def split(stack: Stack) -> None:
 class World:
     """An application that runs, and the commands for it."""
 
-    def __init__(self, stack: Stack, folder: Path, exits: ExitStack, backend: str, **settings: str) -> None:
+    def __init__(
+        self, stack: Stack, folder: Path, exits: ExitStack, backend: Backend, **settings: str
+    ) -> None:
         self.stack = stack
         self._folder = folder
         self._exits = exits
-        self._backend = backend
+        self._backend: Backend = backend
         self._settings = {**COMMON, "worker.state_dir": str(folder / "workers"), **settings}
         self.live: Running | None = None
 
@@ -108,7 +120,7 @@ class World:
                 stdout=output,
                 stderr=output,
             )
-        self.live = Running("s3", popen, log)
+        self.live = Running(self._backend, popen, log)
         self._exits.callback(self.live.abandon)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
@@ -139,6 +151,11 @@ class World:
                 f"not within {DEADLINE_SECONDS} s: {what}\n{tail(self.live.log, 20)}"
             )
             time.sleep(0.2)
+
+    def status(self) -> dict[str, Any]:
+        """What the application says of itself."""
+        found: dict[str, Any] = json.loads((self._folder / "workers/live/status.json").read_bytes())
+        return found
 
     def tables(self) -> list[str]:
         names: list[str] = self.stack.client("dynamodb").list_tables()["TableNames"]
@@ -223,6 +240,55 @@ class Feeding:
         self._thread.join()
 
 
+@dataclass
+class Course:
+    """How the application fares, from its status, for as long as this is open."""
+
+    world: World
+    seen: list[tuple[float, float, int]] = field(default_factory=list)
+    """When it said so, how fresh it was, and how many records it had delivered."""
+
+    def __post_init__(self) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def _look(self) -> None:
+        while not self._over.wait(0.25):
+            status = self.world.status()
+            told = (status["updated_at"], status["freshness_seconds"], status["records"]["delivered"])
+            if not self.seen or told[0] > self.seen[-1][0]:
+                self.seen.append(told)
+
+    def __enter__(self) -> "Course":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def seconds(self) -> float:
+        return self.seen[-1][0] - self.seen[0][0] if self.seen else 0.0
+
+    def freshness_seconds(self) -> float:
+        return statistics.mean(freshness for _, freshness, _ in self.seen)
+
+    def records_a_second(self) -> float:
+        return (self.seen[-1][2] - self.seen[0][2]) / self.seconds()
+
+
+def tell(what: str, alone: Course, beside: Course) -> None:
+    """The ratios that docs/operate.md has."""
+    for name, before, during, unit in (
+        ("freshness", alone.freshness_seconds(), beside.freshness_seconds(), "s"),
+        ("delivered", alone.records_a_second(), beside.records_a_second(), "records/s"),
+    ):
+        print(
+            f"{what}: {name} {before:.2f} {unit} alone ({alone.seconds():.0f} s),"
+            f" {during:.2f} {unit} beside a replay ({beside.seconds():.0f} s): {during / before:.2f}"
+        )
+
+
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     with stacks.running(tmp_path, shards=3) as running:
@@ -276,15 +342,19 @@ def test_the_middle_third_is_brought_back_byte_for_byte(
 
     asked = [*instants(wanted), "--shards", *shards]
     with Feeding(stack) as feeding:
+        with Course(world) as alone:
+            world.until("it was seen alone", lambda: alone.seconds() >= SECONDS)
         slow = world.begin("--rate", "20", *asked)
         world.until("something is checkpointed", lambda: has_checkpointed(world))
         slow.send_signal(signal.SIGKILL)
         slow.communicate()
         assert gone - objects(stack, PREFIX).keys()
         kept = checkpoints(world)
-        again = world.replay(*asked)
+        with Course(world) as beside:
+            again = world.replay(*asked)
     assert again.returncode == 0, again.stderr
     assert "goes on where it was" in again.stderr
+    tell("s3", alone, beside)
     now = objects(stack, PREFIX)
     assert {key: now.get(key) for key in live} == live
     lines = {line for key in gone for line in gzip.decompress(live[key]).splitlines()}
@@ -309,3 +379,61 @@ def test_the_middle_third_is_brought_back_byte_for_byte(
         lambda: sum(1 for _ in S3Reader(stack, PREFIX).lines()) >= everything.total(),
     )
     assert Counter(S3Reader(stack, PREFIX).lines()) == everything
+
+
+def rows_by_log(reader: BigQueryReader) -> Counter[str]:
+    return Counter(json.loads(row.log)["log_id"] for row in reader.rows())
+
+
+@pytest.mark.parametrize("method", ["insert_all", "storage_write"])
+def test_rows_of_the_middle_third_come_back_and_none_comes_twice(
+    stack: Stack, tmp_path: Path, exits: ExitStack, method: str
+) -> None:
+    """I3 over a split: rows that are gone come back, and only those, by a replay that is killed once."""
+    own = {"bigquery.method": method, "bigquery.metadata_columns": "true"}
+    world = World(stack, tmp_path, exits, "bigquery", **own)
+    reader = BigQueryReader(stack, time_column="ts")
+    world.start()
+    logs = [json.loads(log)["log_id"] for log in feed(stack)]
+    world.until("all is delivered", lambda: reader.count("player_log_") >= len(logs))
+    assert rows_by_log(reader) == Counter(logs)
+    records = on_stream(stack)
+    wanted = middle_third(records)
+    inside = [one for one in records if wanted[0] <= one.arrived_ms < wanted[1]]
+    assert {"shardId-000000000000", "shardId-000000000003", "shardId-000000000004"} <= {
+        one.shard for one in inside
+    }
+    gone = [json.loads(one.data)["log_id"] for one in inside[::3]]
+    for table in reader.tables():
+        chosen = f"JSON_VALUE(log, '$.log_id') IN UNNEST({json.dumps(gone)})"
+        assert list(reader.query(f"DELETE FROM `{stack.dataset}.{table}` WHERE {chosen}")) == []
+    left = rows_by_log(reader)
+    assert left + Counter(gone) == Counter(logs)
+
+    # small chunks, or it would be done before anything is checkpointed
+    asked = [*instants(wanted), "--into", "chunk.window=1s", "--into", "chunk.max_records=60"]
+    with Feeding(stack) as feeding:
+        with Course(world) as alone:
+            world.until("it was seen alone", lambda: alone.seconds() >= SECONDS)
+        slow = world.begin("--rate", "20", *asked)
+        world.until("something is checkpointed", lambda: has_checkpointed(world))
+        slow.send_signal(signal.SIGKILL)
+        slow.communicate()
+        kept = checkpoints(world)
+        with Course(world) as beside:
+            again = world.replay(*asked)
+    assert again.returncode == 0, again.stderr
+    assert "goes on where it was" in again.stderr
+    tell(method, alone, beside)
+    assert delivered(again.stdout) <= sum(
+        one.shard in kept and kept[one.shard].is_before(one) for one in records
+    )  # it went on where it was
+    assert [name for name in world.tables() if "replay" in name] == []
+
+    everything = Counter(logs) + Counter(json.loads(log)["log_id"] for log in feeding.logs)
+    world.until("the live one has it all", lambda: reader.count("player_log_") >= everything.total())
+    assert rows_by_log(reader) == everything
+    once_more = world.replay(*asked)
+    assert once_more.returncode == 0, once_more.stderr
+    assert delivered(once_more.stdout) >= len(inside)
+    assert rows_by_log(reader) == everything
