@@ -29,6 +29,8 @@ from consumer.local.stack import Stack
 from consumer.settings import PROJECT_ROOT, Backend, Settings, load
 from consumer.sinks.build import ShardContext, sink_module
 from consumer.sinks.dead_letters import DeadLetterPlace, DeadLetterSink
+from consumer.transforms.build import input_judge, transform_of
+from consumer.transforms.sink import Step, TransformingSink
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -154,7 +156,17 @@ class Application:
     def _sink(self, settings: Settings, shard: str) -> Any:
         guard = partial(ShareGuard, ShareLimit(1.0, 1000))
         context = ShardContext(settings=settings, shard=shard, start=None, new_guard=guard, sleep=time.sleep)
-        return sink_module(settings).build(context)
+        sink = sink_module(settings).build(context)
+        transform = transform_of(settings)
+        if transform is None:
+            return sink
+        step = Step(
+            transform,
+            input_judge(settings),
+            give_way=lambda: None,
+            tell_slow=lambda position, seconds: None,
+        )
+        return TransformingSink(sink, step)
 
     def _given(self, changes: dict[str, str]) -> dict[str, str]:
         return {**stacks.overrides(self.stack, self.backend), **self.named, **changes}
@@ -204,8 +216,10 @@ def test_S3_holds_each_record_once(stack: Stack, scale: Scale) -> None:
     own = {"applicationName": name, "s3.prefix": f"{name}/"}
     application = Application(stack, "s3", own, MENDED)
     unvalidated = Era({"s3.validate_json": "false"}, [lambda number: b"two\nlines n=%d" % number] * REASONS)
-    numbers = application.deliver(scale.letters, [Era(FORMER, S3_KINDS), unvalidated])
-    assert application.reasons() == {"not_json", "too_deep", "raw_newline"}  # all that S3 has
+    broken = [lambda number: b'{"player_id":"0","n":%d,"broken":1}' % number] * REASONS
+    transformed = Era({"transform": "tests.functional.mending:refuse_broken"}, broken)
+    numbers = application.deliver(scale.letters, [Era(FORMER, S3_KINDS), unvalidated, transformed])
+    assert application.reasons() == {"not_json", "too_deep", "raw_newline", "transform_failed"}
     redriven_with_kills(application, scale)
     lines = [json.loads(line) for key in application.keys(f"{name}/") for line in application.lines(key)]
     assert Counter(line["n"] for line in lines) == Counter(numbers)

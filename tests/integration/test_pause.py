@@ -164,6 +164,7 @@ def test_paused_for_longer_than_the_leases_nothing_is_taken_lost_or_doubled(appl
     application.until("the leases are renewed for longer than they last", renewed)
     application.start("second")
     application.until("the second is back", lambda: application.status("second").get("phase") == "running")
+    application.until("it has its lease again", lambda: application.owners() == {"first", "second"})
     application.until("the first is well", lambda: application.status("first").get("healthy") is True)
     status = application.status("first")
     assert status["paused"]["why"] == "a migration"

@@ -28,7 +28,7 @@ from tests.unit.builders import chunk_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-APPLICATION = "app"
+APPLICATION, HAS_READ = "app", "reader"
 SHARD = "shardId-000000000000"
 NOWHERE = "http://127.0.0.1:9"
 NOBODY = "--set=applicationName=nobody"
@@ -49,7 +49,9 @@ REDRIVE, DISCARD = ("deadletters", "redrive", "--yes"), ("deadletters", "discard
 PAUSE, RESUME = ("pause", "--yes"), ("resume", "--yes")
 POSITIONS, SET = ("checkpoint", "show"), ("checkpoint", "set", "--to=TRIM_HORIZON", "--yes")
 UNDO = ("checkpoint", "undo", "--of=deadletter/audit/app/dt=2026-01-31/one.before", "--yes")
-REPLAY = ("replay", "--from=2h", "--to=1h", "--yes")
+REPLAY, NOTHING = ("replay", "--from=1h", "--to=0s", "--yes"), ("--from=2h", "--to=1h")
+RECONCILE = ("reconcile", "--from=3h")
+READER = f"--set=applicationName={HAS_READ}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,13 @@ class Refusal:
     says: str
     options: Sequence[str] = ()
     world: str = ""
+    backend: str = "s3"
+
+    @property
+    def arguments(self) -> list[str]:
+        """`reconcile` is of both backends."""
+        command, *rest = self.command
+        return [command, *([] if command == "reconcile" else [self.backend]), *rest]
 
 
 def refusals() -> Iterator[Refusal]:
@@ -75,21 +84,52 @@ def refusals() -> Iterator[Refusal]:
         yield Refusal(
             "a wrong application", command, "no worker of this application has ever started", [NOBODY]
         )
-    for command in (POSITIONS, SET):
+    for command in (POSITIONS, SET, REPLAY, RECONCILE):
         yield Refusal("a wrong application", command, 'lease table "nobody" does not exist', [NOBODY])
+    yield Refusal(
+        "a replay",
+        REPLAY,
+        "app-replay-0 is a replay itself: name the application",
+        ["--set=applicationName=app-replay-0"],
+    )
+    yield Refusal(
+        "an application that has not begun",
+        RECONCILE,
+        f"cannot be told how far app {SHARD} has come: begins at LATEST",
+    )
+    yield Refusal(
+        "an application that is not past the range",
+        REPLAY,
+        f"how far app has delivered {SHARD} is not known: begins at LATEST",
+        backend="bigquery",
+    )
+    yield Refusal(
+        "an application that is not past the range",
+        REPLAY,
+        f"{HAS_READ} itself has still to deliver {SHARD} from ",
+        [READER],
+        backend="bigquery",
+    )
     yield Refusal(
         "what nobody has kept", UNDO, "nothing to undo: there is no s3://player-logs/deadletter/audit"
     )
 
-    for command in (LIST, SHOW, DISCARD, SET):
+    for command in (LIST, SHOW, DISCARD, SET, REPLAY):
         yield Refusal(
             "a bucket without rights", command, "the role needs s3:ListBucket", world=NO_BUCKET_RIGHTS
         )
+    yield Refusal(
+        "a bucket without rights",
+        RECONCILE,
+        "the role needs s3:ListBucket",
+        [READER],
+        world=NO_BUCKET_RIGHTS,
+    )
     for command in (REDRIVE, UNDO):
         yield Refusal(
             "a bucket without rights", command, "the role needs s3:GetObject", world=NO_BUCKET_RIGHTS
         )
-    for command in (REDRIVE, DISCARD, PAUSE, SET):
+    for command in (REDRIVE, DISCARD, PAUSE, SET, REPLAY):
         yield Refusal(
             "a bucket that takes nothing",
             command,
@@ -107,9 +147,21 @@ def refusals() -> Iterator[Refusal]:
         yield Refusal(
             "an unknown shard", command, "nothing to do: no dead letter of app", ["--shard=shardId-9"]
         )
-    yield Refusal("an empty range", REPLAY, "an empty range: --from", ["--from=1h", "--to=2h"])
-    yield Refusal("an empty range", REPLAY, "an empty range: no record arrived from")
-    yield Refusal("the future", REPLAY, "--to: 2999-01-01T00:00:00Z is in the future", [f"--to={FUTURE}"])
+    for command in (REPLAY, RECONCILE):
+        yield Refusal("an empty range", command, "an empty range: --from", ["--from=1h", "--to=2h"])
+        yield Refusal(
+            "the future", command, "--to: 2999-01-01T00:00:00Z is in the future", [f"--to={FUTURE}"]
+        )
+        yield Refusal(
+            "the future", command, "--from: 2999-01-01T00:00:00Z is in the future", [f"--from={FUTURE}"]
+        )
+    yield Refusal("an empty range", REPLAY, "an empty range: no record arrived from", NOTHING)
+    yield Refusal(
+        "an empty range",
+        RECONCILE,
+        "nothing to compare yet: no whole hour of the range is over",
+        ["--from=1s", READER],
+    )
     yield Refusal("an unknown shard", REPLAY, "no such shard: shardId-9", ["--shards=shardId-9"])
     yield Refusal("the future", SET, "--to: 2999-01-01T00:00:00Z is in the future", [f"--to={FUTURE}"])
 
@@ -130,27 +182,35 @@ def refusals() -> Iterator[Refusal]:
         [f"--to={'9' * 56}", f"--shards={SHARD}"],
     )
 
+    for command in (SET, REPLAY):
+        yield Refusal(
+            "a stream that is gone",
+            command,
+            'streamName: stream "gone" does not exist',
+            ["--set=streamName=gone"],
+        )
     yield Refusal(
-        "a stream that is gone", SET, 'streamName: stream "gone" does not exist', ["--set=streamName=gone"]
+        "two streams", RECONCILE, "gone goes to S3, player-logs to BigQuery", ["--set-s3=streamName=gone"]
     )
 
     for command in (LIST, SHOW, REDRIVE, DISCARD, UNDO):
         yield Refusal("no answer", command, NOWHERE, [f"--set=s3.endpoint_url={NOWHERE}"])
-    for command in (PAUSE, RESUME, POSITIONS, SET):
+    for command in (PAUSE, RESUME, POSITIONS, SET, REPLAY, RECONCILE):
         yield Refusal(
             "no answer",
             command,
             f"dynamoDBEndpoint: nothing answers for DynamoDB (dynamoDBEndpoint {NOWHERE}",
             [f"--set=dynamoDBEndpoint={NOWHERE}"],
         )
-    yield Refusal(
-        "no answer",
-        SET,
-        f"kinesisEndpoint: nothing answers for Kinesis (kinesisEndpoint {NOWHERE}",
-        [f"--set=kinesisEndpoint={NOWHERE}"],
-    )
+    for command in (SET, REPLAY):
+        yield Refusal(
+            "no answer",
+            command,
+            f"kinesisEndpoint: nothing answers for Kinesis (kinesisEndpoint {NOWHERE}",
+            [f"--set=kinesisEndpoint={NOWHERE}"],
+        )
 
-    for command in (REDRIVE, DISCARD, PAUSE, SET):
+    for command in (REDRIVE, DISCARD, PAUSE, SET, REPLAY):
         without = [word for word in command if word != "--yes"]
         yield Refusal("nobody to ask", without, "there is no terminal to ask on, so --yes is needed")
 
@@ -172,24 +232,26 @@ class World:
         stack.client("kinesis").put_record(StreamName=stack.stream, Data=b"{}", PartitionKey="a")
 
     def make_tables(self) -> None:
-        for name, key in ((APPLICATION, "leaseKey"), (f"{APPLICATION}-CoordinatorState", "key")):
+        names = {APPLICATION: "leaseKey", f"{APPLICATION}-CoordinatorState": "key", HAS_READ: "leaseKey"}
+        for name, key in names.items():
             self._dynamodb.create_table(
                 TableName=name,
                 KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
                 AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
                 BillingMode="PAY_PER_REQUEST",
             )
-        for shard in (SHARD, "shardId-000000000001"):
-            self._dynamodb.put_item(
-                TableName=APPLICATION,
-                Item={
-                    "leaseKey": {"S": shard},
-                    "leaseCounter": {"N": "7"},
-                    "leaseOwner": {"S": "worker"},
-                    "checkpoint": {"S": "LATEST"},
-                    "checkpointSubSequenceNumber": {"N": "0"},
-                },
-            )
+        for name, checkpoint in ((APPLICATION, "LATEST"), (HAS_READ, "TRIM_HORIZON")):
+            for shard in (SHARD, "shardId-000000000001"):
+                self._dynamodb.put_item(
+                    TableName=name,
+                    Item={
+                        "leaseKey": {"S": shard},
+                        "leaseCounter": {"N": "7"},
+                        "leaseOwner": {"S": "worker"},
+                        "checkpoint": {"S": checkpoint},
+                        "checkpointSubSequenceNumber": {"N": "0"},
+                    },
+                )
 
     def deliver(self) -> None:
         """A line, and beside it a record that is too deep."""
@@ -272,21 +334,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(running.stack, tmp_path_factory.mktemp("workers"))
 
 
-@pytest.mark.parametrize("row", REFUSALS, ids=lambda row: f"{' '.join(row.command[:2])}: {row.case}")
+@pytest.mark.parametrize("row", REFUSALS, ids=lambda row: f"{' '.join(row.arguments[:3])}: {row.case}")
 def test_a_command_that_refuses_says_why_in_a_line_and_changes_nothing(
     world: World, row: Refusal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = world.everything()
     with world.otherwise(row.world):
-        command, *rest = row.command
-        code = cli.main([command, "s3", *rest, *world.options(), *row.options])
+        code = cli.main([*row.arguments, *world.options(), *row.options])
     output = capsys.readouterr()
     said = output.err.splitlines()
     assert (code, output.out) == (1, "")
     assert row.says in said[-1], said
     assert "Traceback" not in output.err
     may_have_told_more = (
-        "set" in row.command or row.says == NOWHERE
+        "set" in row.command or "replay" in row.command or row.says == NOWHERE
     )  # what is planned, or that it is repeated
     assert len(said) == 1 or may_have_told_more
     assert world.everything() == before

@@ -62,6 +62,8 @@ def table(moves: Sequence[Move], removed: Collection[str]) -> Iterator[str]:
 def place_and_time(found: Found) -> str:
     if found.place.ended:
         return "read to its end"
+    if found.place.order() is None:
+        return f"{found.place}, wherever that was"
     if found.arrived_at is None:
         return f"{found.place}, nothing behind it"
     return f"{found.place}, the next record of {time_of(found.arrived_at)}"

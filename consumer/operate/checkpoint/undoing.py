@@ -23,7 +23,9 @@ def undo(action: Action) -> int:
     if not writing.total:
         action.console.say("nothing to undo: all of it is as it was")
         return 0
-    what = f"put back {len(writing.leases)} leases of {action.application}, as they were before {action.options.of}"
+    count = len(writing.leases)
+    leases = f"{count} lease{'' if count == 1 else 's'}"
+    what = f"put back {leases} of {action.application}, as before {action.options.of}"
     return carry_out(action, tables, rows, writing, what, before=None)
 
 

@@ -111,6 +111,24 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["cells"][0]["hour"] == "2026-01-31T11:00Z"
 
 
+@pytest.mark.parametrize(
+    ("by", "periods"),
+    [("hour", ["2026-01-31T10:00Z", "2026-01-31T11:00Z"]), ("day", ["2026-01-31"])],
+)
+def test_faults_are_told_by_table_and_hour_or_day(
+    by: str, periods: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = result_of(MISSING)
+    for table in ("player_log_a", "player_log_b"):
+        result.name(table, result.scope.begin_ms - HOUR_MS, MISSING)
+    World(result).command("--from=3h", f"--by={by}")
+    told = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("2026-")]
+    assert sorted((period, table) for period, table, *_ in told) == sorted(
+        [(period, "player_log_a") for period in periods] + [(periods[0], "player_log_b")]
+    )
+    assert sum(int(row[5]) for row in told) == 3  # missing in BigQuery
+
+
 def test_settings_go_to_those_that_know_them() -> None:
     world = World(result_of())
     world.command("--from=3h", "--late=10m", "--set=bigquery.key_digits=0")
