@@ -16,6 +16,7 @@ from consumer.daemon.report.pause import Pause, Paused
 from consumer.operate.action import EXIT_FAILED, Action, action_parser, run_action, user_and_host
 from consumer.operate.errors import Refused
 from consumer.operate.moments import written
+from consumer.operate.progress import Progress
 from consumer.settings import Settings
 
 _STOP_SECONDS = 60.0
@@ -86,6 +87,18 @@ def _wait(
     sleep: Callable[[float], None],
 ) -> tuple[int, int]:
     """Until every worker that has a lease has stopped; how many have, and the exit code."""
+    with action.progress("workers") as progress:
+        return _waited(action, flag, pause, progress, monotonic, sleep)
+
+
+def _waited(
+    action: Action,
+    flag: PauseFlag,
+    pause: Pause,
+    progress: Progress,
+    monotonic: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> tuple[int, int]:
     began = monotonic()
     told = -1
     while True:
@@ -97,6 +110,7 @@ def _wait(
         if len(stopped) != told:
             told = len(stopped)
             action.console.say(f"{told} of {_count(len(workers))} with leases have stopped taking records")
+            progress.step(f"waiting for {', '.join(sorted(set(workers) - set(stopped)))}")
         if len(stopped) == len(workers):
             action.console.say(
                 f"{action.application} is paused; bin/resume {action.settings.backend} lets it go on"

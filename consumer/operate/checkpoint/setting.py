@@ -18,6 +18,7 @@ from consumer.operate.checkpoint.plan import (
     Cut,
     Found,
     LeaseChange,
+    Locate,
     Row,
     cut,
     is_not_begun,
@@ -69,7 +70,8 @@ def set_positions(action: Action) -> int:
         raise Refused(
             f"{action.application} has no leases: no worker has ever read the stream under that applicationName"
         )
-    plan = _Planner(action, stream, rows).plan()
+    with action.progress("shards looked at") as progress:
+        plan = _Planner(action, stream, rows, looked=progress.add).plan()
     counts = [one for one in tables.counts(plan.touched()) if one.state is not None]
     for line in plan.lines(method_of(action)):
         action.console.say(line)
@@ -93,8 +95,11 @@ def carry_out(
     """Watches that no worker runs, asks, and writes. `before` are the counts to be kept for an undo; None for an undo,
     which keeps nothing."""
     if not action.options.dry_run:
-        action.console.say("watching the leases for a while: no worker may run")
-        tables.refuse_while_renewed(rows)
+        with action.progress("leases") as progress:
+            progress.step(
+                f"watching the leases for {tables.watched_seconds():.0f} s: no worker may renew one meanwhile"
+            )
+            tables.refuse_while_renewed(rows)
     entry = action.approved(what, writing.numbers())
     if entry is None:
         return 0
@@ -143,8 +148,12 @@ class _Plan:
 
 
 class _Planner:
-    def __init__(self, action: Action, stream: Stream, rows: Mapping[str, Row]) -> None:
+    def __init__(
+        self, action: Action, stream: Stream, rows: Mapping[str, Row], *, looked: Callable[[], object]
+    ) -> None:
+        """`looked` is called for each shard that was looked at."""
         self._action = action
+        self._looked = looked
         self._stream = stream
         self._rows = rows
         self._shards = stream.shards()
@@ -167,7 +176,7 @@ class _Planner:
         names = self._named()
         if isinstance(self._goal, Place) and len(names) != 1:
             raise Refused("a sequence number belongs to one shard: name it by --shards")
-        locate = self._locate()
+        locate = self._telling(self._locate())
         if self._goal is Word.CURRENT:
             names = names or [name for name in self._shards if self._present(name) not in (None, END)]
         elif not names:
@@ -208,6 +217,13 @@ class _Planner:
         return (
             f"{name} has ended before {self._text()}: name the shards that came of it, or leave --shards out"
         )
+
+    def _telling(self, locate: Locate) -> Locate:
+        def located(shard: Shard) -> Found | None:
+            self._looked()
+            return locate(shard)
+
+        return located
 
     def _locate(self) -> Callable[[Shard], Found | None]:
         wanted = self._goal

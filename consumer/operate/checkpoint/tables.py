@@ -63,6 +63,10 @@ class Tables:
         """Of the lease table, by shard."""
         return {row["leaseKey"]["S"]: row for row in self._read()}
 
+    def watched_seconds(self) -> float:
+        """For how long refuse_while_renewed looks."""
+        return _RENEWALS * self._settings.integer("failoverTimeMillis") / 1000
+
     def refuse_while_renewed(
         self,
         rows: Mapping[str, Row],
@@ -72,7 +76,7 @@ class Tables:
     ) -> None:
         """Raises Refused as soon as a lease changes hands or is renewed since `rows` were read; returns once that would
         have been seen."""
-        end = monotonic() + _RENEWALS * self._settings.integer("failoverTimeMillis") / 1000
+        end = monotonic() + self.watched_seconds()
         while True:
             now = self.rows()
             for shard in rows.keys() | now.keys():

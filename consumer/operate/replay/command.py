@@ -89,9 +89,12 @@ class _Run:
         kept = tables.begun()
         plan: Plan | None = None
         if kept is None:
-            plan = self._plan()
-            if action.settings.backend == "bigquery":
-                refuse_doubling(action, self._settings(1.0)[0], self.wanted.to_ms)
+            with action.progress("range") as line:
+                line.step("looking where the range begins in each shard")
+                plan = self._plan()
+                if action.settings.backend == "bigquery":
+                    line.step("looking for what would come twice")
+                    refuse_doubling(action, self._settings(1.0)[0], self.wanted.to_ms)
             known = plan.kept
         else:
             known = msgspec.json.decode(kept, type=KeptPlan)

@@ -49,6 +49,9 @@ class FakeTables:
     def counts(self, shards: list[str]) -> list[Counts]:
         return [self.kept[shard] for shard in shards if shard in self.kept]
 
+    def watched_seconds(self) -> float:
+        return 0.0
+
     def refuse_while_renewed(self, rows: dict[str, Row]) -> None:
         assert rows == self.leases
 
