@@ -16,7 +16,7 @@ from consumer.local.bill import prices
 from consumer.local.bill.ask import BillError
 from consumer.local.bill.prices import PricesError
 from consumer.local.child import ChildError
-from consumer.local.progress import Progress
+from consumer.operate.progress import Teller
 from tests.bench import (
     catchup_level,
     cost_level,
@@ -179,7 +179,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 def bench_main(argv: Sequence[str]) -> int:
     """Exit 0 if everything was measured, 1 if a run failed, lost a record or has faults, 2 for wrong options."""
     arguments = _parser().parse_args(argv)
-    progress = Progress(sys.stderr)
+    progress = Teller(sys.stderr)
     try:
         table = prices.load(arguments.prices) if arguments.prices else prices.load()
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:

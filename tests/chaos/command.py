@@ -17,8 +17,8 @@ from consumer.local.child import ChildError
 from consumer.local.demo import add_method, setting
 from consumer.local.faults.control import ControlError
 from consumer.local.limits import options as limit_options
-from consumer.local.progress import Progress
 from consumer.local.stack import StackRunningError
+from consumer.operate.progress import Teller
 from consumer.settings import SettingsError
 from tests.chaos import report
 from tests.chaos.catalogue import KINDS, Kind
@@ -135,7 +135,7 @@ def chaos_main(argv: Sequence[str]) -> int:
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    progress = Progress(sys.stderr)
+    progress = Teller(sys.stderr)
     try:
         with _directory(arguments, progress) as directory:
             return _chaos(arguments, planned, directory, progress)
@@ -152,7 +152,7 @@ def chaos_main(argv: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _directory(arguments: argparse.Namespace, progress: Progress) -> Iterator[Path]:
+def _directory(arguments: argparse.Namespace, progress: Teller) -> Iterator[Path]:
     """A folder of this run, which a clean end takes along."""
     directory = Path(tempfile.mkdtemp(prefix="consumer-chaos-"))
     try:
@@ -169,7 +169,7 @@ def _directory(arguments: argparse.Namespace, progress: Progress) -> Iterator[Pa
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _chaos(arguments: argparse.Namespace, planned: list[Planned], directory: Path, progress: Progress) -> int:
+def _chaos(arguments: argparse.Namespace, planned: list[Planned], directory: Path, progress: Teller) -> int:
     feed = _HOSTILE if arguments.hostile else _USUAL
     conditions = Conditions(
         records=feed.records(arguments.seed),

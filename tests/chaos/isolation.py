@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from consumer.local.backends import BACKENDS
-from consumer.local.progress import Progress
+from consumer.operate.progress import Teller
 from consumer.settings.table import Backend
 from tests.chaos.catalogue import KINDS
 from tests.chaos.feed import feeding
@@ -98,7 +98,7 @@ async def run_isolation(
     world: World,
     holdings: Holdings,
     conditions: Conditions,
-    progress: Progress,
+    progress: Teller,
     *,
     outage_seconds: float,
     calm_seconds: float,
@@ -129,7 +129,7 @@ class _Direction:
     """One backend down, the other observed."""
 
     def __init__(
-        self, world: World, watch: Watch, progress: Progress, *, down: Backend, observed: Backend
+        self, world: World, watch: Watch, progress: Teller, *, down: Backend, observed: Backend
     ) -> None:
         self._world = world
         self._watch = watch

@@ -13,7 +13,7 @@ from consumer.local import stack as stacks
 from consumer.local.backends import BACKENDS
 from consumer.local.limits import control as limits_asked
 from consumer.local.limits.table import Limits
-from consumer.local.progress import Progress
+from consumer.operate.progress import Teller
 from consumer.settings.table import Backend
 from tests.chaos.acts import carry_out
 from tests.chaos.checker import Tally
@@ -91,7 +91,7 @@ class Conditions:
 
 
 @contextlib.contextmanager
-def prepared(directory: Path, conditions: Conditions, progress: Progress) -> Iterator[tuple[World, Holdings]]:
+def prepared(directory: Path, conditions: Conditions, progress: Teller) -> Iterator[tuple[World, Holdings]]:
     """A fresh stack and the workers that will run on it; no process outlives the block."""
     with stacks.running(
         directory,
@@ -114,7 +114,7 @@ def prepared(directory: Path, conditions: Conditions, progress: Progress) -> Ite
 
 
 async def run(
-    world: World, holdings: Holdings, planned: list[Planned], conditions: Conditions, progress: Progress
+    world: World, holdings: Holdings, planned: list[Planned], conditions: Conditions, progress: Teller
 ) -> Ending:
     """Carry out a plan. Raises ChaosError when delivery does not even begin."""
     for worker in world.first.values():
@@ -174,7 +174,7 @@ def _reading_faults(happened: Sequence[Happened], health: HealthWatch) -> Iterat
             )
 
 
-def _ask_limits(ending: Ending, world: World, feed: Feed, limits: Limits, progress: Progress) -> None:
+def _ask_limits(ending: Ending, world: World, feed: Feed, limits: Limits, progress: Teller) -> None:
     """What was limited; and which doubled rows insertAll cannot be blamed for. Raises OSError."""
     aws, bigquery = map(limits_asked.report, (world.stack.aws_endpoint, world.stack.bigquery_endpoint))
     ending.limits = {**aws["limits"], **bigquery["limits"]}
@@ -188,7 +188,7 @@ def _ask_limits(ending: Ending, world: World, feed: Feed, limits: Limits, progre
     )
 
 
-def _health_watch(world: World, progress: Progress) -> HealthWatch:
+def _health_watch(world: World, progress: Teller) -> HealthWatch:
     due = {
         backend: Due(reader=backend, lease_table=world.places.applications[backend]) for backend in BACKENDS
     }
@@ -196,7 +196,7 @@ def _health_watch(world: World, progress: Progress) -> HealthWatch:
     return HealthWatch(workers, due, ReadsControl(world.stack), progress.seconds)
 
 
-async def _well(health: HealthWatch, progress: Progress) -> bool:
+async def _well(health: HealthWatch, progress: Teller) -> bool:
     """Whether both workers are well soon after all is delivered."""
     deadline = progress.seconds() + WELL_WITHIN_SECONDS
     while not health.all_well() and progress.seconds() < deadline:
@@ -204,7 +204,7 @@ async def _well(health: HealthWatch, progress: Progress) -> bool:
     return health.all_well()
 
 
-async def begun(watch: Watch, progress: Progress) -> None:
+async def begun(watch: Watch, progress: Teller) -> None:
     progress.say("waiting for the first records; the KCL takes up to a minute for its first lease")
     deadline = time.monotonic() + _FIRST_SECONDS
     while not all(watch.latest(backend) for backend in BACKENDS):
@@ -213,7 +213,7 @@ async def begun(watch: Watch, progress: Progress) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _faults(world: World, planned: list[Planned], progress: Progress) -> list[Happened]:
+async def _faults(world: World, planned: list[Planned], progress: Teller) -> list[Happened]:
     lanes: dict[str, asyncio.Lock] = {}
     start = time.monotonic()
     tasks = []
@@ -225,7 +225,7 @@ async def _faults(world: World, planned: list[Planned], progress: Progress) -> l
     return [task.result() for task in tasks]
 
 
-async def _one(world: World, fault: Planned, lane: asyncio.Lock, progress: Progress) -> Happened:
+async def _one(world: World, fault: Planned, lane: asyncio.Lock, progress: Teller) -> Happened:
     async with lane:
         began = progress.seconds()
         progress.say(f"begins  {fault}")
@@ -234,7 +234,7 @@ async def _one(world: World, fault: Planned, lane: asyncio.Lock, progress: Progr
         return Happened(fault=fault, began=began, ended=progress.seconds(), outcome=outcome)
 
 
-async def drained(world: World, holdings: Holdings, feed: Feed, watch: Watch, progress: Progress) -> float:
+async def drained(world: World, holdings: Holdings, feed: Feed, watch: Watch, progress: Teller) -> float:
     """End every fault and let everything drain; returns how many seconds that took."""
     world.lift()
     journal = feed.journal
@@ -245,7 +245,7 @@ async def drained(world: World, holdings: Holdings, feed: Feed, watch: Watch, pr
     return seconds
 
 
-async def ended(world: World, holdings: Holdings, feed: Feed, progress: Progress) -> Ending:
+async def ended(world: World, holdings: Holdings, feed: Feed, progress: Teller) -> Ending:
     """Stop the workers in order, and read the backends."""
     progress.say("stopping the workers with SIGTERM")
     for worker in world.workers():
@@ -266,7 +266,7 @@ async def ended(world: World, holdings: Holdings, feed: Feed, progress: Progress
     )
 
 
-async def _drained(holdings: Holdings, feed: Feed, watch: Watch, progress: Progress) -> float:
+async def _drained(holdings: Holdings, feed: Feed, watch: Watch, progress: Teller) -> float:
     """Until the backends miss nothing that was acknowledged, or nothing has moved for a while.
 
     Returns the moment of the last movement, in monotonic seconds.

@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import pytest
 
@@ -169,9 +170,9 @@ def test_a_process_that_begins_with_old_records_is_catching_up() -> None:
 @pytest.mark.parametrize(
     "stands_still", [{"held": "6 of 10 records are bad"}, {"oldest_undelivered_read_ms": ms(NOW - 61)}]
 )
-def test_a_process_that_is_stuck_on_old_records_is_not(stands_still: dict[str, object]) -> None:
+def test_a_process_that_is_stuck_on_old_records_is_not(stands_still: dict[str, Any]) -> None:
     old = {"oldest_undelivered_ms": ms(NOW - 86_400), "oldest_undelivered_read_ms": ms(NOW - 2)}
-    result = health(event(last_callback_ms=ms(NOW), **{**old, **stands_still}))
+    result = health(event(**{"last_callback_ms": ms(NOW), **old, **stands_still}))
     assert not result.healthy
     assert not result.notes
 
