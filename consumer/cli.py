@@ -39,6 +39,7 @@ COMMANDS = {
     "pause": Command("let an application take no more records", "consumer.cli:pause"),
     "resume": Command("let a paused application go on", "consumer.cli:resume"),
     "reconcile": Command("compare what S3 and BigQuery hold", "consumer.cli:reconcile"),
+    "athena-ddl": Command("say how Athena reads the objects, and tell Glue", "consumer.cli:athena_ddl"),
     "checkpoint": Command("show or move where an application goes on", "consumer.cli:checkpoint"),
     "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
     "put": Command("put records on a stream", "consumer.local.commands:put_main"),
@@ -125,6 +126,12 @@ def checkpoint(arguments: Sequence[str]) -> int:
     from consumer.operate.checkpoint.command import checkpoint_main
 
     return checkpoint_main(arguments, find_embedded=_find_embedded)
+
+
+def athena_ddl(arguments: Sequence[str]) -> int:
+    from consumer.operate.catalogue.command import athena_ddl_main
+
+    return athena_ddl_main(arguments, find_embedded=_find_embedded)
 
 
 def status(arguments: Sequence[str]) -> int:

@@ -60,7 +60,7 @@ class KeyTemplate:
         """Raises TemplateError."""
         names: list[str] = []
         self._pieces: list[str | _Value] = []
-        for piece in _parsed(text):
+        for piece in parse_template(text):
             if isinstance(piece, str):
                 self._add(piece)
             elif piece[0] in _DEFINED:
@@ -158,8 +158,8 @@ def escaped(value: str) -> str:
     return "".join(pieces)
 
 
-def _parsed(text: str) -> list[str | tuple[str, str | None]]:
-    """Texts, and names with their defaults."""
+def parse_template(text: str) -> list[str | tuple[str, str | None]]:
+    """Texts, in which times are as strftime has them, and names with their defaults. Raises TemplateError."""
     found: list[str | tuple[str, str | None]] = []
     place = 0
     while place < len(text):

@@ -33,7 +33,7 @@ from consumer.operate.audit import Audit, AuditLine, AuditPlace
 from consumer.operate.errors import Refused
 from consumer.operate.moments import written
 from consumer.operate.progress import Progress, clear
-from consumer.settings import Settings, SettingsError
+from consumer.settings import Backend, Settings, SettingsError
 from consumer.sinks.aws import AWS_ERRORS, delivery_error, s3_client_of
 
 EXIT_FAILED = 1
@@ -41,12 +41,12 @@ EXIT_USAGE = 2
 
 
 def action_parser(
-    command: str, description: str, *, why: Sequence[str] = ("--why",)
+    command: str, description: str, *, why: Sequence[str] = ("--why",), only: Backend | None = None
 ) -> argparse.ArgumentParser:
     """With the options of the settings, and those of every change; `why` are the names of the option for the
-    reason that the audit tells."""
+    reason that the audit tells, `only` is the backend of a command that knows one."""
     parser = argparse.ArgumentParser(prog=command, description=description)
-    add_settings_options(parser)
+    add_settings_options(parser, only=only)
     change = parser.add_argument_group("what is changed")
     change.add_argument(
         "--dry-run", action="store_true", help="say what would be changed, and change nothing"

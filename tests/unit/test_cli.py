@@ -58,6 +58,7 @@ def test_every_command_has_an_entry_point() -> None:
         "replay",
         "transform",
         "checkpoint",
+        "athena-ddl",
         "local",
         "put",
         "demo",

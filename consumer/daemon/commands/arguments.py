@@ -24,9 +24,15 @@ type FindEmbedded = Callable[[Backend], Embedded]
 """Serves `--local`; raises StartFailed when no stack is running."""
 
 
-def add_settings_options(parser: argparse.ArgumentParser, *, backend_nargs: str | None = None) -> None:
-    """`backend_nargs` as argparse has it: "?" where the command has something to say without a backend."""
-    parser.add_argument("backend", choices=BACKENDS, nargs=backend_nargs)
+def add_settings_options(
+    parser: argparse.ArgumentParser, *, backend_nargs: str | None = None, only: Backend | None = None
+) -> None:
+    """`backend_nargs` as argparse has it: "?" where the command has something to say without a backend. With `only` it
+    is that one, and not asked for."""
+    if only is None:
+        parser.add_argument("backend", choices=BACKENDS, nargs=backend_nargs)
+    else:
+        parser.set_defaults(backend=only)
     parser.add_argument("--local", action="store_true", help="use the embedded stack that bin/local runs")
     parser.add_argument(
         "--properties", type=Path, metavar="FILE", help="settings (default: properties/BACKEND.properties)"
