@@ -96,6 +96,7 @@ def environment(stack: Stack, access_key: str = "local") -> dict[str, str]:
         "AWS_REGION": stack.region,
         "AWS_DEFAULT_REGION": stack.region,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL_GLUE": stack.aws_endpoint,
         "AWS_ENDPOINT_URL_STS": stack.aws_endpoint,
         **without_proxy(os.environ),
     }

@@ -106,6 +106,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.operate.replay.tables",
             "consumer.operate.stream",
             "consumer.local",
+            "consumer.operate.catalogue.glue",
             "consumer.operate.checkpoint.tables",
         }
     ),

@@ -168,6 +168,25 @@ RIGHTS = (
         outside="a bucket whose default encryption is a KMS key",
     ),
     Right(
+        actions=("secretsmanager:GetSecretValue",),
+        on="the secret with the key of pseudonyms",
+        granted_by="iam/pseudonyms.json",
+        outside="a transform that calls key_from_secret",
+    ),
+    Right(
+        actions=(
+            "glue:CreateDatabase",
+            "glue:CreateTable",
+            "glue:GetDatabase",
+            "glue:GetTable",
+            "glue:UpdateTable",
+        ),
+        on="the Glue Data Catalog, the database and its table",
+        granted_by="iam/catalogue.json",
+        outside="bin/athena-ddl --register",
+        backends=_S3,
+    ),
+    Right(
         actions=(
             "dynamodb:CreateTable",
             "dynamodb:DeleteItem",

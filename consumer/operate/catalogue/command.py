@@ -11,7 +11,9 @@ from pathlib import Path
 from consumer.daemon.commands.arguments import FindEmbedded, assignment
 from consumer.domain.key_templates import NO_VALUE
 from consumer.operate.action import Action, action_parser, run_action
+from consumer.operate.catalogue.glue import Catalogue
 from consumer.operate.catalogue.paths import SHARD, plain
+from consumer.operate.catalogue.registering import register
 from consumer.operate.catalogue.table import Table, is_parquet, table_of
 from consumer.operate.errors import Refused
 from consumer.settings import Settings
@@ -25,15 +27,15 @@ _SINCE = {"arrival": datetime(2025, 1, 1, tzinfo=UTC), "record": datetime(2000, 
 def athena_ddl_main(arguments: Sequence[str], *, find_embedded: FindEmbedded | None = None) -> int:
     """Returns 0 when the statement was printed, or the table stands in Glue as asked; 1 when not, 2 for wrong usage or
     settings."""
-    options = _parser().parse_args(arguments)
-    if options.format is not None:
-        options.set.append(("s3.format", options.format))
-    return run_action("athena-ddl", options, find_embedded, act)
+    return run_action("athena-ddl", ddl_parser().parse_args(arguments), find_embedded, act)
 
 
 def act(action: Action) -> int:
     table = asked_table(action.options, action.settings)
-    print(table.statement())
+    if action.options.register:
+        register(action, table, Catalogue(action.settings))
+    else:
+        print(table.statement())
     for note in notes(table, action.settings):
         action.console.say(f"note: {note}")
     return 0
@@ -97,13 +99,17 @@ def _since(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
 
 
+def _format(text: str) -> tuple[str, str]:
+    return "s3.format", text
+
+
 def _table_name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(f'"{text}" is not 1 to 255 lower-case letters, digits and _')
     return text
 
 
-def _parser() -> argparse.ArgumentParser:
+def ddl_parser() -> argparse.ArgumentParser:
     parser = action_parser(
         "athena-ddl",
         "Prints the CREATE EXTERNAL TABLE for Athena, with partition projection, that reads the objects of the S3"
@@ -115,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--table", type=_table_name, metavar="NAME", help="default: from the stream's name")
     parser.add_argument(
-        "--format", choices=("ndjson.gz", "ndjson.zst", "parquet"), help="in place of s3.format"
+        "--format", dest="set", action="append", type=_format, metavar="FORMAT", help="in place of s3.format"
     )
     parser.add_argument(
         "--schema",
@@ -141,4 +147,11 @@ def _parser() -> argparse.ArgumentParser:
         help="all values that a field of the key template has, so that queries need no condition on it: others are not"
         " seen; repeatable",
     )
+    glue = parser.add_argument_group("in the Glue Data Catalog")
+    glue.add_argument(
+        "--register",
+        action="store_true",
+        help="make the table there, or mend it: columns that it does not have are added, none is dropped or retyped",
+    )
+    glue.add_argument("--create-database", action="store_true", help="with --register, where there is none")
     return parser

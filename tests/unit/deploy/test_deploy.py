@@ -27,6 +27,7 @@ PLACEHOLDERS = {
     "BUCKET_NAME": "bucket",
     "CONSUMER_OWNER_ID": "123456789012",
     "CLUSTER_NAME": "cluster",
+    "DATABASE_NAME": "lake",
     "DATASET_NAME": "dataset",
     "EXTERNAL_ID": "agreed",
     "IMAGE_TAG": "1",
@@ -35,11 +36,13 @@ PLACEHOLDERS = {
     "PROJECT_NUMBER": "1234567890",
     "REGION": "eu-west-1",
     "ROLE_NAME": "consumer",
+    "SECRET_NAME": "secret",
     "SECURITY_GROUP_ID": "sg-1",
     "STREAM_OWNER_ID": "222222222222",
     "STREAM_NAME": "logs",
     "STREAM_KMS_ID": "streams-key",
     "SUBNET_ID": "subnet-1",
+    "TABLE_NAME": "logs",
 }
 S3_PERMISSIONS = {"ListBucket": "ListObjectsV2"}
 """Permissions that are not named after their operation."""
@@ -205,7 +208,7 @@ def test_a_guide_names_only_files_commands_and_placeholders_that_exist(page: str
     text = (PROJECT_ROOT / "docs" / page).read_text()
     for name in set(re.findall(r"\b(?:deploy|properties|docs)/[\w@./-]+\.\w+", text)):
         assert (PROJECT_ROOT / name).exists(), name
-    for name in set(re.findall(r"\bbin/(\w+)", text)) - {"python"}:
+    for name in set(re.findall(r"\bbin/([\w-]+)", text)) - {"python"}:
         assert (PROJECT_ROOT / "bin" / name).exists(), name
     for name in set(re.findall(r"^s/(\w+)/", text, re.MULTILINE)):
         assert name in PLACEHOLDERS, name

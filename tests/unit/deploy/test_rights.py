@@ -22,6 +22,9 @@ from tests.unit.deploy.test_deploy import DEPLOY, S3_PERMISSIONS, listed, statem
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/"
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/logs"
 BUCKET = "arn:aws:s3:::bucket"
+GLUE = "arn:aws:glue:eu-west-1:123456789012:"
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:secret-??????"
+"""Secrets Manager adds six characters to a name."""
 KEYS = "arn:aws:kms:eu-west-1:123456789012:key/"
 
 
@@ -48,6 +51,10 @@ def resources(on: str, application: str, backend: Backend) -> set[str]:
         "objects below deadletter.prefix": {f"{BUCKET}/deadletter/*"},
         "the buckets": {BUCKET},
         "objects of bin/check below _check/": {f"{BUCKET}/{prefix}_check/*" for prefix in prefixes},
+        "the secret with the key of pseudonyms": {SECRET},
+        "the Glue Data Catalog, the database and its table": {
+            f"{GLUE}{one}" for one in ("catalog", "database/lake", "table/lake/logs")
+        },
         "bigquery.positions_table": {f"{TABLE}{application}-BigQueryStreams"},
     }[on]
 
@@ -225,7 +232,9 @@ def test_the_action_is_the_one_that_the_service_names(said: str, action: str) ->
 
 # What the code asks, by the names of its calls.
 
-SERVICES = ("kinesis", "dynamodb", "s3", "sts")
+SERVICES = ("kinesis", "dynamodb", "s3", "secretsmanager", "sts")
+CATALOGUE = PROJECT_ROOT / "consumer/operate/catalogue"
+"""Asks Glue, whose operations have names that others have too, and nobody else."""
 FREE = {"sts:GetCallerIdentity"}
 """No policy is asked about it."""
 GOOGLE = {
@@ -254,6 +263,8 @@ COLLECTIONS = {"insertAll", "jobs", "queries", "datasets", "models", "routines",
 def names_in(folder: Path) -> Iterator[str]:
     """Attributes and texts of all modules: operations are called by both."""
     for path in sorted(folder.rglob("*.py")):
+        if folder != CATALOGUE and path.is_relative_to(CATALOGUE):
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):
                 yield node.attr
@@ -284,6 +295,12 @@ def asked_of_aws(*, operator: bool = False) -> set[str]:
         for operation in session.get_service_model(service).operation_names
         if xform_name(operation) in names
     }
+
+
+def asked_of_glue() -> set[str]:
+    names = set(names_in(CATALOGUE))
+    operations = botocore.session.get_session().get_service_model("glue").operation_names
+    return {f"glue:{operation}" for operation in operations if xform_name(operation) in names}
 
 
 def kcl_classes() -> dict[str, bytes]:
@@ -329,7 +346,13 @@ def test_what_the_kcl_asks_is_in_the_table() -> None:
 def test_what_the_code_asks_of_aws_is_in_the_table() -> None:
     asked = asked_of_aws()
     assert {"s3:PutObject", "s3:ListBucket", "dynamodb:Query", "sts:AssumeRole"} <= asked
+    assert "secretsmanager:GetSecretValue" in asked
     assert asked - rows() == FREE
+
+
+def test_what_the_catalogue_asks_of_glue_is_in_its_policy() -> None:
+    assert "glue:UpdateTable" in asked_of_glue()
+    assert asked_of_glue() == {action for action, _ in granted("catalogue")}
 
 
 def test_what_an_operators_commands_ask_of_aws_is_in_his_policy() -> None:
@@ -375,7 +398,7 @@ def test_no_right_is_in_the_table_that_nobody_uses() -> None:
         "bigquery.jobs.create",
         "iam.serviceAccounts.getAccessToken",
     }
-    used = asked_of_aws() | asked_by_the_kcl() | set().union(*GOOGLE.values()) | beside
+    used = asked_of_aws() | asked_of_glue() | asked_by_the_kcl() | set().union(*GOOGLE.values()) | beside
     assert rows() - used == set()
 
 
