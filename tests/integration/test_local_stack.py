@@ -116,6 +116,18 @@ def test_a_head_request_is_answered(stack: Stack) -> None:
     s3.delete_object(Bucket=stack.bucket, Key="headed")
 
 
+def test_a_key_with_escapes_is_another_one_than_what_they_stand_for(stack: Stack) -> None:
+    s3 = stack.client("s3")
+    keys = ["k=a b/1", "k=a%20b/1", "k=a%2Fb/1", "k=a/b/1"]
+    for key in keys:
+        s3.put_object(Bucket=stack.bucket, Key=key, Body=key.encode())
+    listed = s3.list_objects_v2(Bucket=stack.bucket, Prefix="k=")["Contents"]
+    assert [one["Key"] for one in listed] == keys
+    for key in keys:
+        assert s3.get_object(Bucket=stack.bucket, Key=key)["Body"].read() == key.encode()
+        s3.delete_object(Bucket=stack.bucket, Key=key)
+
+
 def test_a_running_stack_is_found_by_its_state_directory(stack: Stack, state_dir: Path) -> None:
     assert stacks.load(state_dir) == stack
     assert stack.pid == os.getpid()

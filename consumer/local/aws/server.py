@@ -101,9 +101,14 @@ class AnswerAtEnd:
         async def keep(message: Message) -> None:
             answer.append(message)
 
-        await self._app(scope, receive, keep)
+        await self._app(_as_it_came(scope), receive, keep)
         for message in answer:
             await send(message)
+
+
+def _as_it_came(scope: Scope) -> Scope:
+    """With the escapes that its path came with: moto undoes them itself, and keys of objects have some of their own."""
+    return {**scope, "path": scope["raw_path"].decode()} if "raw_path" in scope else scope
 
 
 def _config(listener: socket.socket) -> Config:
