@@ -77,7 +77,7 @@ def test_nothing_that_answers_is_a_line_for_each_question(
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", nowhere)
     chosen = {"kinesisEndpoint": nowhere, "dynamoDBEndpoint": nowhere}
     answers = ask(settings_of(stack, "s3", **chosen))
-    assert [answer.ok for answer in answers] == [True] + [False] * 7 + [True] * 3
+    assert [answer.ok for answer in answers] == [True] + [False] * 7 + [True] * 4
 
 
 def test_lease_tables_that_are_there_are_used_without_a_trace(stack: Stack) -> None:

@@ -100,6 +100,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.daemon.prepare.distances",
             "consumer.daemon.prepare.dynamodb",
             "consumer.daemon.prepare.leader_lock",
+            "consumer.daemon.prepare.object_sizes",
             "consumer.daemon.prepare.lease_table",
             "consumer.daemon.prepare.pause_flag",
             "consumer.daemon.prepare.positions",

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from consumer.daemon.prepare.backend import count_open_shards
+from consumer.daemon.prepare.object_sizes import object_size_checks
 from consumer.daemon.prepare.preparation import NotReady, Unusable
 from consumer.daemon.prepare.proxies import proxy_lines
 from consumer.daemon.prepare.question import Answer, Check
@@ -32,7 +33,8 @@ def checks_of(settings: Settings, *, now: Callable[[], float]) -> list[Check]:
     here = Check(name="state directory", step=lambda: check_state_directory(state))
     proxies = [Check(name="proxies", step=lambda: check_proxies(settings))]
     if settings.backend == "s3":
-        return [*proxies, *aws_checks(settings, now=now), here]
+        sizes = object_size_checks(settings, lambda: count_open_shards(settings), now=now)
+        return [*proxies, *aws_checks(settings, now=now), *sizes, here]
     from consumer.daemon.prepare.bigquery_probes import bigquery_checks
 
     quotas = stream_quota_checks(settings, lambda: count_open_shards(settings))

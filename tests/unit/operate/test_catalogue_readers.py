@@ -123,6 +123,24 @@ def test_columns_and_types_are_those_that_a_reader_of_parquet_finds(tmp_path: Pa
     assert {column.name: column.type.text() for column in table(chosen).columns} == found
 
 
+def test_a_field_that_is_called_as_a_part_of_the_path_keeps_its_name_in_the_table(tmp_path: Path) -> None:
+    """And gives way to the part in DuckDB, as docs/catalogue.md says."""
+    file = tmp_path / "schema.json"
+    file.write_text(json.dumps([SCHEMA[1], {"name": "Kind", "type": "STRING"}]))
+    chosen = settings(
+        s3__format="parquet", s3__schema_file=str(file), s3__key_template="kind={Kind|none}/dt=%Y-%m-%d"
+    )
+    long = "é" * 100
+    [key] = put(chosen, tmp_path, [json.dumps({"Kind": long}).encode()])
+    made = table(chosen)
+    assert [column.name for column in made.columns] == ["time", "kind"]
+    assert [column.name for column in made.partitions] == ["kind_partition", "dt"]
+    assert unquote(projected(made, key)["kind_partition"]) == long[:21]
+    for hive, value in ((False, long), (True, long[:21])):
+        read = f"read_parquet('{tmp_path}/**/*.parquet', hive_partitioning = {hive})"
+        assert duckdb.sql(f"SELECT kind FROM {read}").fetchall() == [(value,)]
+
+
 def test_key_time_and_log_are_those_that_a_reader_of_parquet_finds(tmp_path: Path) -> None:
     chosen = settings(s3__format="parquet")
     [key] = put(chosen, tmp_path, [b'{"player_id":"0a"}'])
