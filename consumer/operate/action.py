@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -122,6 +123,16 @@ class Action:
             counts=counts,
         )
         return Audit.begin(AuditPlace.of(self.settings, self.s3), line, self.console.say, now=self.now)
+
+    def command_line(self, command: str, *arguments: str) -> str:
+        """To be copied: another command with the settings that this one was given."""
+        options = self.options
+        chosen = [f"--set={key}={value}" for key, value in options.set]
+        if options.properties:
+            chosen.insert(0, f"--properties={options.properties}")
+        if options.local:
+            chosen.insert(0, "--local")
+        return shlex.join([f"bin/{command}", options.backend, *arguments[:1], *chosen, *arguments[1:]])
 
     def progress(self, what: str, total: int | None = None) -> Progress:
         return Progress(self.console.out, what, total=total)

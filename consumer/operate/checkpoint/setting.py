@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -107,7 +106,7 @@ def carry_out(
     if before is not None:
         key = journal.key_beside(entry.key)
         kept = journal.Journal(application=action.application, leases=tuple(writing.leases), counts=before)
-        again = f". To take it back: {_undo_command(action, key)}"
+        again = f". To take it back: {action.command_line('checkpoint', 'undo', f'--of={key}')}"
     state: Any = "failed"
     try:
         if before is not None:
@@ -322,16 +321,6 @@ def bucket_of(action: Action, setting: str = "deadletter.bucket") -> Bucket:
 
 def method_of(action: Action) -> str:
     return "s3" if action.settings.backend == "s3" else action.settings.text("bigquery.method")
-
-
-def _undo_command(action: Action, key: str) -> str:
-    options = action.options
-    chosen = [f"--set={key}={value}" for key, value in options.set]
-    if options.properties:
-        chosen.insert(0, f"--properties={options.properties}")
-    if options.local:
-        chosen.insert(0, "--local")
-    return shlex.join(["bin/checkpoint", options.backend, "undo", *chosen, f"--of={key}"])
 
 
 def _so_far(writing: Writing) -> str:

@@ -233,15 +233,27 @@ class _Run:
         counts = progress.counts
         print(f"{counts['delivered']:,} records delivered, {counts['dead_letters']:,} dead letters")
         if counts["dead_letters"]:
-            say(
-                f"the dead letters are those of {self.name}: bin/deadletters with applicationName = {self.name}"
-            )
+            own = f"--set=applicationName={self.name}"
+            say(f"they stand under the replay's name: {self.action.command_line('deadletters', 'list', own)}")
         if end == "done":
             return 0
         if end == "failed":
             say("\n".join([f"the daemon has ended; the end of its log, {daemon.log}:", *daemon.last_lines()]))
-        say(f"to go on, start it again with the same range: {self.wanted.options()}; or --abandon it")
+        say(f"to go on: {self._again()}; or with --abandon, to take away what it has left")
         return EXIT_FAILED
+
+    def _again(self) -> str:
+        """The command that goes on, at any later time."""
+        shards = ["--shards", *sorted(self.wanted.shards)] if self.wanted.shards else []
+        options = self.action.options
+        chosen = [f"--into={key}={value}" for key, value in self.into.items()]
+        if options.rate:
+            chosen.append(f"--rate={options.rate:g}")
+        if options.cut_anew:
+            chosen.append("--cut-anew")
+        if options.rows_are_gone:
+            chosen.append("--rows-are-gone")
+        return self.action.command_line("replay", *self.wanted.options(), *chosen, *shards)
 
 
 class _Progress:

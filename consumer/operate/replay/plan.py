@@ -35,13 +35,13 @@ class Range:
     def __str__(self) -> str:
         return f"{written_ms(self.from_ms)} to {written_ms(self.to_ms)}"
 
-    def options(self) -> str:
+    def options(self) -> list[str]:
         """That mean the same range at any later time."""
         first, last = (
             datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
             for ms in (self.from_ms, self.to_ms)
         )
-        return f"--from {first}Z --to {last}Z"
+        return [f"--from={first}Z", f"--to={last}Z"]
 
 
 class Stream(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -200,9 +201,9 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(world: World) -> 
 def test_an_interrupted_one_is_kept_and_goes_on_without_a_new_plan(world: World) -> None:
     world.daemon.states = ["running"]
     world.daemon.meanwhile = lambda: signal.raise_signal(signal.SIGTERM)
-    code, lines = world.run(*RANGE, "--yes")
+    code, lines = world.run(*RANGE, "--yes", "--shards", SHARD, "--into=s3.prefix=logs/")
     assert code == 1
-    assert "--from 2026-01-31T11:00:00.000Z --to 2026-01-31T11:30:00.000Z" in lines[-1]
+    told = lines[-1].removeprefix("to go on: ").partition(";")[0]
     assert world.daemon.stopped
     assert (world.tables.deleted, world.daemon.forgotten) == (0, 0)
     leases = world.tables.leases
@@ -211,8 +212,11 @@ def test_an_interrupted_one_is_kept_and_goes_on_without_a_new_plan(world: World)
     world.daemon.states = [REPLAYED]
     world.stream.records = {}  # nobody looks there
     world.tables.leases = []
-    code, lines = world.run(*RANGE, "--yes")
+    command, backend, *again = shlex.split(told)
+    assert (command, backend) == ("bin/replay", "s3")
+    code, lines = world.run(*again, "--yes")
     assert code == 0, lines
+    assert len(set(world.tables.names)) == 1  # of the same name: the same range, shards and destination
     assert any("was begun before, and goes on where it was" in line for line in lines)
     assert (leases != [], world.tables.leases) == (True, [])
     assert sorted(audit["state"] for audit in world.audits()) == ["done", "stopped"]

@@ -240,7 +240,7 @@ def test_what_it_refuses(first_hours: float, last_hours: float, shards: list[str
 
 def test_the_options_of_a_range_mean_it_at_any_time() -> None:
     wanted = Range(from_ms=1_769_860_800_123, to_ms=1_769_860_801_000)
-    assert wanted.options() == "--from 2026-01-31T12:00:00.123Z --to 2026-01-31T12:00:01.000Z"
+    assert wanted.options() == ["--from=2026-01-31T12:00:00.123Z", "--to=2026-01-31T12:00:01.000Z"]
 
 
 def test_half_of_what_a_shard_gives_is_read() -> None:
