@@ -11,8 +11,9 @@ from pathlib import Path
 from consumer.daemon.commands.arguments import FindEmbedded, assignment
 from consumer.domain.key_templates import NO_VALUE
 from consumer.operate.action import Action, action_parser, run_action
+from consumer.operate.catalogue.columns import LOG
 from consumer.operate.catalogue.glue import Catalogue
-from consumer.operate.catalogue.paths import SHARD, plain
+from consumer.operate.catalogue.paths import LAST_YEAR, plain
 from consumer.operate.catalogue.registering import register
 from consumer.operate.catalogue.table import Table, is_parquet, table_of
 from consumer.operate.errors import Refused
@@ -51,7 +52,7 @@ def asked_table(options: argparse.Namespace, settings: Settings) -> Table:
         database=options.database,
         name=name,
         since=options.since or _SINCE[settings.text("s3.partition_time")],
-        values={field: told.split(",") for field, told in options.values},
+        values=_values(options.values),
         schema=_line_schema(options.schema, settings),
     )
 
@@ -59,6 +60,7 @@ def asked_table(options: argparse.Namespace, settings: Settings) -> Table:
 def notes(table: Table, settings: Settings) -> list[str]:
     """What a user of the table has to know."""
     found = []
+    columns = [column.name for column in table.columns]
     for column in table.partitions:
         if column.is_injected:
             found.append(
@@ -70,14 +72,15 @@ def notes(table: Table, settings: Settings) -> list[str]:
                 f"records without {column.field} are under {NO_VALUE}, which no condition finds: write"
                 f" {{{column.field}|none}} in s3.key_template"
             )
-        if column.field not in (None, SHARD, column.name) and column.name.endswith("_partition"):
-            found.append(f"{column.name} is the part of the path, {column.field} the field of the record")
+        own = column.name.removesuffix("_partition")
+        if own != column.name and own in columns:
+            found.append(f"{column.name} is the part of the path, and {own} what the record has")
     if any(column.projection.get("digits") == "4" for column in table.partitions):
         found.append(
-            "a query without a condition on the year asks S3 for every path that there may be until 2050: dt=%Y-%m-%d"
-            " in place of year=%Y/month=%m/day=%d ends today"
+            "a query without a condition on the year asks S3 for every path that there may be until"
+            f" {LAST_YEAR}: dt=%Y-%m-%d in place of year=%Y/month=%m/day=%d ends tomorrow"
         )
-    if not is_parquet(settings) and [column.name for column in table.columns] == ["log"]:
+    if not is_parquet(settings) and columns == [LOG]:
         found.append(
             "log is the whole line, for json_extract_scalar(log, '$.field'); --schema FILE makes columns of fields"
         )
@@ -93,6 +96,13 @@ def _line_schema(file: Path | None, settings: Settings) -> tuple[Column, ...]:
         return read_schema(file)
     except SchemaError as error:
         raise Refused(f"--schema: {error}") from error
+
+
+def _values(told: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for field, values in told:
+        found.setdefault(field, []).extend(values.split(","))
+    return found
 
 
 def _since(text: str) -> datetime:
