@@ -21,6 +21,8 @@ from consumer.settings import Settings
 from consumer.settings.schema import Column, SchemaError, read_schema
 
 _NAME = re.compile(r"[a-z0-9_]{1,255}")
+_DATABASE = re.compile(r"[a-z0-9_-]{1,255}")
+"""Those of Glue often have hyphens, which Athena takes in quotes."""
 _SINCE = {"arrival": datetime(2025, 1, 1, tzinfo=UTC), "record": datetime(2000, 1, 1, tzinfo=UTC)}
 """By `s3.partition_time`: before any object of this daemon, and before most records' own times."""
 
@@ -113,6 +115,12 @@ def _format(text: str) -> tuple[str, str]:
     return "s3.format", text
 
 
+def _database_name(text: str) -> str:
+    if not _DATABASE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f'"{text}" is not 1 to 255 lower-case letters, digits, _ and -')
+    return text
+
+
 def _table_name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(f'"{text}" is not 1 to 255 lower-case letters, digits and _')
@@ -127,7 +135,7 @@ def ddl_parser() -> argparse.ArgumentParser:
         only="s3",
     )
     parser.add_argument(
-        "--database", type=_table_name, default="default", metavar="NAME", help="default: default"
+        "--database", type=_database_name, default="default", metavar="NAME", help="default: default"
     )
     parser.add_argument("--table", type=_table_name, metavar="NAME", help="default: from the stream's name")
     parser.add_argument(

@@ -22,10 +22,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 
 def test_the_statement_alone_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "--database=lake")
+    code, out, _ = run(capsys, "--database=the-lake")
     assert code == 0
     assert [table.sql() for table in sqlglot.parse_one(out, read="athena").find_all(sqlglot.exp.Table)] == [
-        '"lake"."player_logs"'
+        '"the-lake"."player_logs"'
     ]
     assert ";" not in out
 
@@ -88,7 +88,7 @@ def test_a_schema_is_for_lines_alone(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert refusal.startswith("athena-ddl: --schema: not a BigQuery schema")
 
 
-@pytest.mark.parametrize("argument", ["--table=Upper", "--database=a-b", "--from=yesterday", "--values=x"])
+@pytest.mark.parametrize("argument", ["--table=Upper", "--database=a`b", "--from=yesterday", "--values=x"])
 def test_wrong_usage_ends_with_2(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         run(capsys, argument)
