@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from consumer.operate.catalogue.paths import PartitionColumn
 
 _JAVA = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "DDD": "%j"}
 _TOKENS = re.compile(r"'((?:[^']|'')*)'|(([A-Za-z])\3*)|([^A-Za-z']+)")
-_UNITS = {"DAYS": timedelta(days=1), "HOURS": timedelta(hours=1), "MINUTES": timedelta(minutes=1)}
 
 
 def formatted(pattern: str, moment: datetime) -> str:
@@ -26,17 +25,13 @@ def _of(code: str, moment: datetime) -> str:
     return f"{moment.year:04}" if code == "%Y" else moment.strftime(code)
 
 
-def first_of(column: PartitionColumn) -> datetime:
-    """The first moment of a date, which the range names in its own format."""
+def date_of(column: PartitionColumn, moment: datetime, since: datetime) -> str:
+    """A date as it stands in a path; the range begins `since`, in its own format."""
     begin, end = column.projection["range"].split(",")
     assert re.fullmatch(r"NOW([+-][0-9]+DAYS)?", end)
     pattern = column.projection["format"]
-    moment = datetime(1999, 1, 1, tzinfo=UTC)
-    step = _UNITS.get(column.projection["interval.unit"], timedelta(days=1))
-    while formatted(pattern, moment) != begin:
-        moment += max(step, timedelta(days=1))
-        assert moment.year < 2100, f"{begin} is not as {pattern}"
-    return moment
+    assert begin == formatted(pattern, since)
+    return formatted(pattern, moment)
 
 
 def number_of(column: PartitionColumn, value: int) -> str:

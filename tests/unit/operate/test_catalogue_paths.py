@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from consumer.domain.key_templates import MOST_FIELDS, NO_VALUE, OVERFLOW, KeyTemplate, escaped
 from consumer.domain.routing import epoch_ms
 from consumer.operate.catalogue.paths import NOW, PartitionColumn, Paths, paths_of
-from tests.unit.operate.projection import first_of, formatted, location, number_of
+from tests.unit.operate.projection import date_of, location, number_of
 
 SINCE = datetime(2025, 1, 1, tzinfo=UTC)
 SHARD = "shardId-000000000003"
@@ -29,8 +29,7 @@ def value_of(column: PartitionColumn, moment: datetime, values: dict[str, str | 
     """What a query's condition, or the projection, has for a record."""
     projection = column.projection
     if projection["type"] == "date":
-        assert moment >= first_of(column)
-        return formatted(projection["format"], moment)
+        return date_of(column, moment, SINCE)
     if projection["type"] == "integer":
         return number_of(column, int(moment.strftime(BY_RANGE[projection["range"]])))
     assert column.field is not None
