@@ -98,6 +98,8 @@ class Progress:
         self._start = clock()
         self._done = 0
         self._step = ""
+        self.aside = ""
+        """What is to be said behind it, as long as it stands here."""
 
     def step(self, doing: str) -> None:
         """What is done before anything can be counted."""
@@ -113,6 +115,9 @@ class Progress:
         self._teller.show(self.text())
 
     def text(self) -> str:
+        return f"{self._counted()}; {self.aside}" if self.aside else self._counted()
+
+    def _counted(self) -> str:
         if self._step:
             return self._step
         if not self._total:

@@ -271,6 +271,7 @@ class _Progress:
     def saw(self, told: Any, leases: Sequence[Lease]) -> None:
         now_ms = round(told.updated_at * 1000)
         done = int(seconds_done(told, self._begins, leases, to_ms=self._to_ms, now_ms=now_ms))
+        self.line.aside = f"the daemon is not well: {told.reasons[0]} (see its log)" if told.reasons else ""
         self.line.add(max(0, done - self._done))
         self._done = max(done, self._done)
         self.counts = {"delivered": told.records.delivered, "dead_letters": told.records.dead_letters}

@@ -9,6 +9,7 @@ from consumer.domain.routing import time_zone
 from consumer.settings import Settings
 from consumer.settings.columns import lake_schema
 from consumer.sinks.aws import object_options, s3_client_of
+from consumer.sinks.base import Sink
 from consumer.sinks.bigquery.arrow_rows.arrow import cells_bytes
 from consumer.sinks.build import ShardContext
 from consumer.sinks.json.judge import Judge
@@ -26,7 +27,7 @@ AWS_SERVICES = ("s3",)
 USES_GRPC = False
 
 
-def build(context: ShardContext) -> S3Sink:
+def build(context: ShardContext) -> Sink[Any]:
     return sink_of(context.settings, context.shard, client=s3_client_of(context.settings))
 
 

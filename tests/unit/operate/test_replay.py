@@ -21,6 +21,7 @@ from consumer.daemon.report.leases import SHARD_END, Lease
 from consumer.domain.events import REPLAYED
 from consumer.operate.action import Console
 from consumer.operate.patience import Patience
+from consumer.operate.progress import Progress
 from consumer.operate.replay import command, own_settings
 from consumer.operate.replay.daemon import Told, is_complete, seconds_done, start_arguments
 from consumer.operate.replay.plan import Range
@@ -82,6 +83,8 @@ class FakeDaemon:
     forgotten: int = 0
     meanwhile: Callable[[], None] = lambda: None
     log: Path = Path("/state/replay.log")
+    reasons: list[list[str]] = field(default_factory=list)
+    """Why it is not well, by what it says of itself."""
 
     def __call__(self, settings: Settings, arguments: list[str], environment: dict[str, str]) -> FakeDaemon:
         self.given = (settings, arguments, environment)
@@ -97,6 +100,7 @@ class FakeDaemon:
         status = {
             "pid": 1,
             "updated_at": NOW_MS / 1000,
+            "reasons": self.reasons.pop(0) if self.reasons else [],
             "shards": shards,
             "records": {"delivered": 40, "dead_letters": 2},
         }
@@ -229,6 +233,17 @@ def test_a_daemon_that_ends_by_itself_is_a_failure_that_keeps_what_was_done(worl
     assert "the last line" in lines
     assert world.tables.deleted == 0
     assert world.audits()[0]["state"] == "failed"
+
+
+def test_a_daemon_that_is_not_well_shows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose shard processes fail at their start runs on, and gets nowhere."""
+    shown: list[str] = []
+    monkeypatch.setattr(Progress, "add", lambda self, count=1: shown.append(self.text()))
+    world.daemon.reasons = [["a: not read for 60 s"], []]
+    world.daemon.states = ["running", "running", REPLAYED]
+    assert world.run(*RANGE, "--yes")[0] == 0
+    assert shown[0].endswith("; the daemon is not well: a: not read for 60 s (see its log)")
+    assert "not well" not in shown[-1]
 
 
 def test_one_that_has_ended_badly_is_not_taken_for_done(world: World) -> None:

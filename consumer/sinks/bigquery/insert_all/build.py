@@ -1,9 +1,11 @@
 """Builds the sink of `bigquery.method = insert_all` from the settings."""
 
 import time
+from typing import Any
 
 from consumer.settings import Settings
 from consumer.settings.columns import schema_columns
+from consumer.sinks.base import Sink
 from consumer.sinks.bigquery.api.connection import HttpConnection
 from consumer.sinks.bigquery.footprint import footprint
 from consumer.sinks.bigquery.insert_all.dry_run import DryRun
@@ -21,7 +23,7 @@ AWS_SERVICES: tuple[str, ...] = ()
 USES_GRPC = False
 
 
-def build(context: ShardContext) -> BigQuerySink:
+def build(context: ShardContext) -> Sink[Any]:
     settings = context.settings
     limits = RequestLimits(
         max_rows=settings.integer("bigquery.rows_per_request"),

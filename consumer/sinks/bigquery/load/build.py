@@ -1,8 +1,10 @@
 """Builds the sink of `bigquery.method = load` from the settings."""
 
 import time
+from typing import Any
 
 from consumer.settings import Settings
+from consumer.sinks.base import Sink
 from consumer.sinks.bigquery.api.connection import HttpConnection
 from consumer.sinks.bigquery.api.queries import Queries
 from consumer.sinks.bigquery.footprint import footprint
@@ -21,7 +23,7 @@ AWS_SERVICES: tuple[str, ...] = ()
 USES_GRPC = False
 
 
-def build(context: ShardContext) -> LoadSink | MissingRowsSink:
+def build(context: ShardContext) -> Sink[Any]:
     settings = context.settings
     connection = HttpConnection.of(settings)
     destination = Destination(

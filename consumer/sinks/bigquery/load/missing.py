@@ -85,6 +85,9 @@ class MissingRowsSink(Unordered):
     def lane(self, request: LoadRequest) -> str:
         return self._sink.lane(request)
 
+    def destination(self, request: LoadRequest, index: int) -> str | None:
+        return self._sink.destination(request, index)
+
     def send(self, request: LoadRequest) -> Outcome[LoadRequest]:
         missing = self._there.missing(request)
         if not missing:

@@ -2,8 +2,10 @@
 
 import time
 from functools import partial
+from typing import Any
 
 from consumer.sinks.aws import dynamodb_client
+from consumer.sinks.base import Sink
 from consumer.sinks.bigquery.api.compression import compresses
 from consumer.sinks.bigquery.api.identity import GoogleIdentity
 from consumer.sinks.bigquery.api.token import BearerToken
@@ -22,7 +24,7 @@ AWS_SERVICES = ("dynamodb",)
 USES_GRPC = True
 
 
-def build(context: ShardContext) -> StorageWriteSink:
+def build(context: ShardContext) -> Sink[Any]:
     # gRPC starts threads, which a fork does not carry over
     from consumer.sinks.bigquery.storage_write.writer import GrpcWriter
 
