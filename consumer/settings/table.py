@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from consumer.settings import jvm
 from consumer.settings.values import REGION, URL, Choice, Duration, Flag, Integer, Kind, Number, Size, Text
 
 type Backend = Literal["s3", "bigquery"]
@@ -228,7 +229,7 @@ _PROCESS = (
     Setting(
         name="jvm.options",
         kind=Text(form="options as a shell would split them"),
-        default="-XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError",
+        default=jvm.OPTIONS,
         meaning="options of the JVM that runs the KCL",
     ),
     Setting(

@@ -41,6 +41,10 @@ from tests.bench.report import report
 type Say = Callable[[str], None]
 
 
+class _Told(Exception):
+    """All that was asked for has been printed."""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bin/bench",
@@ -158,6 +162,21 @@ def _parser() -> argparse.ArgumentParser:
         default="cbor",
         help="how Kinesis answers (cbor, as in production)",
     )
+    kcl.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="settings to compare with the usual ones, in runs that take turns, as 'jvm.options=-XX:+UseParallelGC'"
+        " jvm.heap=1GiB; may be given several times; the table has medians",
+    )
+    kcl.add_argument(
+        "--profile",
+        action="store_true",
+        help="in place of the table, what Java's flight recorder says of one run of each case: threads, methods,"
+        " collections and allocation",
+    )
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     return parser
 
@@ -186,6 +205,8 @@ def bench_main(argv: Sequence[str]) -> int:
             rows = LEVELS[arguments.level](arguments, Path(folder), progress.say)
         if not rows:
             raise BenchError(f"level {arguments.level} has no case that matches {arguments.only!r}")
+    except _Told:
+        return 0
     except (BackendError, BenchError, BillError, ChildError, PricesError) as error:
         print(f"bin/bench: {error}", file=sys.stderr)
         return 1
@@ -268,9 +289,13 @@ def _kcl(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str
             records=arguments.records,
             max_records=arguments.max_records,
             wire=arguments.wire,
+            against=arguments.against,
         )
         if re.search(arguments.only or "", case.child)
     ]
+    if arguments.profile:
+        print(kcl_level.profiled(chosen, folder=folder, say=say))
+        raise _Told
     return kcl_level.measure(chosen, runs=arguments.runs, folder=folder, say=say)
 
 

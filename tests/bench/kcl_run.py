@@ -3,8 +3,8 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -20,10 +20,12 @@ from tests.bench.counts import Behaviour
 from tests.bench.host_memory import heap_mib
 from tests.bench.inputs import number_sum
 from tests.bench.jvm import Jvm
+from tests.bench.jvm_profile import Profile
 from tests.bench.kcl import BenchError
 from tests.bench.kinesis.answers import Script, shard_id
 from tests.bench.kinesis.stub import Stub, serving
 from tests.bench.kinesis.wire import BY_NAME
+from tests.bench.production import production_settings
 from tests.bench.shard_events import ShardEvents, listening
 from tests.bench.shard_level import MIB
 from tests.bench.usage import TreeTime
@@ -38,7 +40,7 @@ _POLL_SECONDS = 0.05
 class KclCase:
     """`child` is one of TARGETS or ACKNOWLEDGES. So many records of all shards together are measured, after a warm-up.
     `max_records` is the most that Kinesis answers with, which it does; `wire` is "cbor", as in production, or
-    "json"."""
+    "json". `settings` overrule all others."""
 
     shards: int
     child: str
@@ -46,6 +48,7 @@ class KclCase:
     warm_up: int
     max_records: int
     wire: str = "cbor"
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def script(self) -> Script:
@@ -69,6 +72,12 @@ class KclRun:
     cost: TreeTime
     start: TreeTime
     jvm_peak_rss_bytes: int
+    first_seconds: float = 0.0
+    """From the start of the JVM to the first record that arrived."""
+    start_threads: Mapping[str, float] = field(default_factory=dict)
+    """CPU seconds of the JVM's threads within `start`, by the beginning of their names."""
+    threads: Mapping[str, float] = field(default_factory=dict)
+    """The same within `cost`."""
 
     @property
     def jvm_per_million(self) -> float:
@@ -108,7 +117,7 @@ def world(folder: Path) -> Iterator[World]:
         process.stop()
 
 
-def run(case: KclCase, shared: World, *, name: str) -> KclRun:
+def run(case: KclCase, shared: World, *, name: str, profile: Profile | None = None) -> KclRun:
     """One life of a JVM, as the KCL application `name`, which must be new to the world. Raises BenchError."""
     folder = shared.folder / name
     folder.mkdir()
@@ -121,7 +130,7 @@ def run(case: KclCase, shared: World, *, name: str) -> KclRun:
             leases.create_positions(shared.aws.client("dynamodb"), settings.text("bigquery.positions_table"))
         environment = _environment(settings, folder)
         with jvm.running(settings, program, folder, environment) as kcl:
-            return Watch(kcl, stub, events, arrivals).measure(case.script)
+            return Watch(kcl, stub, events, arrivals, profile=profile).measure(case.script)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +143,33 @@ class Watch:
     arrivals: Arrivals
     still_seconds: float = 90.0
     """The start of the KCL takes some of it."""
+    profile: Profile | None = None
+    """What is measured is recorded there."""
 
     def measure(self, script: Script) -> KclRun:
         """Raises BenchError when a record is lost or comes twice."""
         warm_up, measured = script.shards * script.warm_up, script.shards * script.measured
+        started = time.perf_counter()
+        self._wait(1, script)
+        first_seconds = time.perf_counter() - started
         self._wait(warm_up, script)
         self.arrivals.check(warm_up, script.number_sum(warm_up=True))
+        if self.profile is not None:
+            self.profile.begin(self.kcl.popen.pid)
+        start_threads = self.kcl.thread_seconds()
         start, began = self.kcl.times(), time.perf_counter()
         self.stub.open()
         self._wait(warm_up + measured, script)
         cost, seconds = self.kcl.times().since(start), time.perf_counter() - began
+        threads = {
+            name: spent - start_threads.get(name, 0.0) for name, spent in self.kcl.thread_seconds().items()
+        }
+        if self.profile is not None:
+            self.profile.end(self.kcl.popen.pid)
         self._check_end(script, warm_up + measured)
-        return KclRun(measured, seconds, cost, start, self.kcl.peak_rss_bytes())
+        return KclRun(
+            measured, seconds, cost, start, self.kcl.peak_rss_bytes(), first_seconds, start_threads, threads
+        )
 
     def _check_end(self, script: Script, records: int) -> None:
         """The record that seals a shard's last chunk is a chunk of its own, which arrives last."""
@@ -201,10 +225,11 @@ def _settings(case: KclCase, shared: World, *, application: str, kinesis_url: st
         "chunk.grace": "0s",
     }
     answer_mib = case.max_records * USUAL_SIZE / MIB
-    largest = heap_mib(case.shards, answer_mib=answer_mib)
-    own["jvm.options"] = f"-XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -Xmx{largest}m"
+    own["jvm.heap"] = f"{heap_mib(case.shards, answer_mib=answer_mib)}MiB"
+    own.update(case.settings)
     if case.wire != "cbor":
-        own["jvm.options"] += " -Daws.cborEnabled=false"
+        usual = production_settings("s3").text("jvm.options")
+        own["jvm.options"] = f"{own.get('jvm.options', usual)} -Daws.cborEnabled=false"
     child = usual_case(next((target for target in TARGETS if target == case.child), "s3"), USUAL_SIZE)
     return settings_of(replace(child, settings={**child.settings, **own}), shared.backend, shared.folder)
 

@@ -159,6 +159,8 @@ def report(result: dict[str, Any], table_of_prices: prices.Prices | None = None)
         table = cost_report.tables(rows, table_of_prices or prices.load())
     elif "kind" in rows[0] and len(rows) > _MANY_ROWS:
         table = _table(_BRIEF, list(_brief(rows)))
+    elif "settings" in rows[0]:
+        table = _table(_COMPARED, rows)
     else:
         table = _table(_COLUMNS[result["level"]], rows)
     return "\n".join(
@@ -171,6 +173,20 @@ def committed(level: str) -> str:
     results = [json.loads(path.read_bytes()) for path in sorted(_RESULTS.glob("*.json"))]
     return "".join(f"{report(result)}\n\n" for result in results if result["level"] == level)
 
+
+_COMPARED: Columns = (
+    ("shards", "shards"),
+    ("child", "child"),
+    ("settings", "settings"),
+    ("ratio", "ratio"),
+    ("cpu_seconds_per_million", "JVM and children, CPU s per million"),
+    ("jvm_cpu_seconds_per_million", "JVM, CPU s per million"),
+    ("jvm_start_cpu_seconds", "JVM until warm, CPU s"),
+    ("first_seconds", "first record after, s"),
+    ("records_per_second", "records/s"),
+    ("jvm_peak_rss_mib", "JVM, peak RSS, MiB"),
+)
+"""Of level kcl with --against."""
 
 _BRIEF: Columns = (
     ("case", "shard process"),

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def tree_time(pid: int) -> TreeTime:
     root = cpu_time(pid)
     living = [cpu_time(child) for child in descendants(pid)]
     return TreeTime(root.own, root.ended_children + sum(each.own + each.ended_children for each in living))
+
+
+def thread_times(pid: int) -> dict[str, float]:
+    """Seconds of a process' threads that run, added up by their names without a number at the end."""
+    seconds: dict[str, float] = {}
+    for thread in (_PROC / str(pid) / "task").iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            name = (thread / "comm").read_text().strip().rstrip("0123456789-# ")
+            ran_nanoseconds = int((thread / "schedstat").read_text().split()[0])
+            seconds[name] = seconds.get(name, 0.0) + ran_nanoseconds / 1e9
+    return seconds
 
 
 def descendants(pid: int) -> Iterator[int]:

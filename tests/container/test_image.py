@@ -102,6 +102,7 @@ def test_I1_it_delivers_and_sigterm_ends_it_with_0_and_nothing_lost(engine: Engi
         first.signal(signal.SIGTERM.name)
         put(logs[3500:], target)
         assert first.wait() == 0, first.log()
+        assert "AOT cache" not in first.log(), "the JVM has one, which fits"
         assert 0 < delivered < len(logs), "nothing was flowing: the test shows nothing"
         assert (health.returncode, health.stdout) == (0, "player-log-s3: healthy\n"), health.stderr
     finally:

@@ -9,13 +9,14 @@ import re
 import shlex
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consumer.daemon.errors import StartFailed
 from consumer.daemon.prepare.proxies import java_options
 from consumer.daemon.prepare.roles import role_session
+from consumer.daemon.supervise import aot_cache
 from consumer.daemon.supervise.state import StateDirectory
 from consumer.domain.names import EVENTS_VARIABLE, FORK_SERVER_VARIABLE, SETTINGS_VARIABLE
 from consumer.settings import PROJECT_ROOT, Settings
@@ -37,8 +38,12 @@ class JavaCommand:
 
     def with_heap(self, mib: int) -> JavaCommand:
         """May become so large, unless an option that follows says otherwise."""
-        executable, *options = self.arguments
-        return replace(self, arguments=(executable, f"-Xmx{mib}m", *options))
+        return self.with_options(f"-Xmx{mib}m")
+
+    def with_options(self, *options: str) -> JavaCommand:
+        """They come before all others, which may say otherwise."""
+        executable, *others = self.arguments
+        return replace(self, arguments=(executable, *options, *others))
 
 
 def worker_id(settings: Settings) -> str:
@@ -55,8 +60,6 @@ def java_command(settings: Settings, state: StateDirectory, environment: Mapping
         f"@{state.java_options}",
         *shlex.split(settings.text("jvm.options")),
         f"-Dlogback.configurationFile={state.logback_file}",
-        "-cp",
-        str(_jars() / "*"),
         MAIN_CLASS,
         "--properties-file",
         str(state.kcl_properties),
@@ -67,10 +70,23 @@ def java_command(settings: Settings, state: StateDirectory, environment: Mapping
 
 
 def java_options_file(settings: Settings) -> str:
-    """Options for the java launcher that no list of processes is to show: they may hold a proxy's password. Raises
-    SetupError for proxies that the KCL cannot use."""
-    quoted = (option.replace("\\", r"\\").replace('"', r"\"") for option in java_options(settings))
+    """Options for the java launcher that no list of processes is to show: they may hold a proxy's password, and there
+    are many jars. Raises StartFailed when there is no KCL, and SetupError for proxies that it cannot use."""
+    options = (*java_options(settings), "-cp", class_path(jars_folder()))
+    quoted = (option.replace("\\", r"\\").replace('"', r"\"") for option in options)
     return "".join(f'"{option}"\n' for option in quoted)
+
+
+def class_path(jars: Path) -> str:
+    """In an order of our own: that of a directory is another on each host, and an AOT cache fits one alone."""
+    return os.pathsep.join(map(str, sorted(jars.glob("*.jar"))))
+
+
+def aot_cache_of(settings: Settings) -> Callable[[], Path] | None:
+    """Gives the cache of the Java that the daemon brings, and raises Unusable; None where jvm.java names another."""
+    if settings.optional_text("jvm.java") is not None:
+        return None
+    return lambda: aot_cache.usable(java_executable(settings), jars_folder())
 
 
 def kcl_properties(settings: Settings) -> str:
@@ -117,7 +133,8 @@ def java_executable(settings: Settings) -> Path:
     return Path(JAVA)
 
 
-def _jars() -> Path:
+def jars_folder() -> Path:
+    """Raises StartFailed."""
     specification = importlib.util.find_spec("amazon_kclpy")
     if specification is None or not specification.submodule_search_locations:
         raise StartFailed("the amazon_kclpy package is not installed: run bin/setup")

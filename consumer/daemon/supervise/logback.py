@@ -86,6 +86,9 @@ _USUAL: tuple[tuple[str, tuple[Level, str]], ...] = (
 _NOT_THE_KCL = "JVM: "
 _STACK_FRAME = re.compile(r"\s+(at |\.\.\. \d+ (more|common frames))")
 """Of an exception that Java itself wrote; what it is, and what caused it, stands in lines of their own."""
+_OF_THE_CACHE = re.compile(r"\[[\d.]+s\]\[(warning|error) *\]\[aot|\[ +\] ")
+"""What the JVM says of an AOT cache: several lines, one of which it always ends with."""
+_CACHE_LEFT_OUT = re.compile(r"\[[\d.]+s\]\[error *\]\[aot *\] Unable to map shared spaces")
 
 
 def render(*, log_file: Path, level: str) -> str:
@@ -120,4 +123,10 @@ def read_line(line: str) -> tuple[Level, str]:
                 return usual
         logger, _, message = rest.partition("|")
         return _LEVELS.get(level, "WARNING"), f"KCL {logger}: {message.rstrip()}"
-    return "DEBUG" if _STACK_FRAME.match(line) else "WARNING", f"{_NOT_THE_KCL}{line}"
+    if _CACHE_LEFT_OUT.match(line):
+        return "WARNING", (
+            "JVM: it starts without its AOT cache, which takes it some seconds longer: the cache does not fit"
+            " jvm.options, or a heap of this size"
+        )
+    told: Level = "DEBUG" if _STACK_FRAME.match(line) or _OF_THE_CACHE.match(line) else "WARNING"
+    return told, f"{_NOT_THE_KCL}{line}"

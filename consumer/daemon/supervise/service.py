@@ -44,6 +44,7 @@ from consumer.daemon.supervise.forked import Forked
 from consumer.daemon.supervise.java import (
     FORK_SERVER,
     JavaCommand,
+    aot_cache_of,
     java_command,
     java_options_file,
     kcl_properties,
@@ -172,6 +173,7 @@ async def _serve(
             settings,
             open_shards=open_shards,
             count=lambda: services.count_shards(settings),
+            cache=aot_cache_of(settings),
             lock=lock,
             log=log,
         )

@@ -95,6 +95,7 @@ class Supervisor:
         self._tally = Tally()
         self._drained: set[int] = set()
         self._jvm: Jvm | None = None
+        self._last_code = EXIT_OK
         self._phase = Phase.PREPARING
         self._faults: tuple[str, ...] = ()
         self._paused: Pause | None = None
@@ -227,7 +228,7 @@ class Supervisor:
                     event="daemon_gave_up",
                 )
                 return EXIT_FAILED
-            following = asyncio.create_task(commands.next())
+            following = asyncio.create_task(commands.next(last_code=self._last_code))
             await self._pause(rapid_ends)
             await _first(following, self._stopping)
             if not following.done():
@@ -265,7 +266,7 @@ class Supervisor:
             orderly = await self._end_in_order(jvm, end)
         elif not self._stopping.is_set():
             self._phase = Phase.RESTARTING
-        code = await end
+        code = self._last_code = await end
         stayed = await self._clean_up(jvm)
         if not self._stopping.is_set():
             self._log.error(f"the JVM ended with {describe_exit(code)}{stayed}", event="jvm_ended", code=code)

@@ -10,8 +10,9 @@ import pytest
 from consumer.domain.events import Event, LogEvent, StatusEvent, encode
 from consumer.local.child import ROOT
 from tests.bench.arrivals import Acknowledged
+from tests.bench.jvm_profile import thread_table
 from tests.bench.kcl import BenchError
-from tests.bench.kcl_level import CHILDREN, cases, rows
+from tests.bench.kcl_level import CHILDREN, cases, compared, rows
 from tests.bench.kcl_run import ACKNOWLEDGES, KclCase, KclRun
 from tests.bench.report import report
 from tests.bench.shard_events import ShardEvents, listening
@@ -77,6 +78,44 @@ def test_the_result_becomes_a_table() -> None:
     made = rows({case("s3"): [a_run(20.0, 5.0)]})
     text = report({"level": "kcl", "command": "bin/bench kcl", "runs": 1, "machine": MACHINE, "rows": made})
     assert "| 2 | s3 | cbor | 4,000 | 20.0 | 5.0 | 25.0 | – |" in text
+
+
+def test_each_side_is_compared_with_the_usual_settings_pair_by_pair() -> None:
+    usual, small = (
+        each
+        for each in cases(
+            [2], records=RECORDS, max_records=None, wire="cbor", against=[["jvm.heap=1GiB", "a.b=c=d"]]
+        )
+        if each.child == "s3"
+    )
+    assert dict(small.settings) == {"jvm.heap": "1GiB", "a.b": "c=d"}
+    made = compared(
+        {
+            usual: [a_run(20.0, 5.0), a_run(40.0, 10.0), a_run(20.0, 5.0)],
+            small: [a_run(15.0, 5.0), a_run(35.0, 10.0), a_run(30.0, 5.0)],
+        }
+    )
+    assert [(row["settings"], row["ratio"]) for row in made] == [
+        ("as they are", 1.0),
+        ("jvm.heap=1GiB, a.b=c=d", 0.9),
+    ]
+    assert (made[1]["cpu_seconds_per_million"], made[1]["jvm_peak_rss_mib"]) == (35.0, 512.0)
+    text = report({"level": "kcl", "command": "bin/bench kcl", "runs": 3, "machine": MACHINE, "rows": made})
+    assert "| 2 | s3 | jvm.heap=1GiB, a.b=c=d | 0.9 | 35.0 |" in text
+
+
+def test_the_stub_gives_as_many_records_as_a_side_asks_for() -> None:
+    made = cases([1], records=None, max_records=None, wire="cbor", against=[["maxRecords=1000"]])
+    assert {each.max_records for each in made if each.settings} == {1000}
+
+
+def test_a_side_that_sets_nothing_is_refused() -> None:
+    with pytest.raises(BenchError, match=r"--against jvm\.heap: not key=value"):
+        cases([1], records=None, max_records=None, wire="cbor", against=[["jvm.heap"]])
+
+
+def test_threads_are_told_by_what_they_took() -> None:
+    assert thread_table({"a": 1.0, "b": 22.5, "idle": 0.001}) == "   22.50  b\n    1.00  a"
 
 
 def test_acknowledged_records_are_counted_message_by_message(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def watch(arrivals: FakeArrivals, state: State | None = None) -> Watch:
     stub.state.return_value = state or State(wires={CBOR})
     kcl = create_autospec(Jvm, instance=True)
     kcl.times.side_effect = [TreeTime(10.0, 1.0), TreeTime(14.0, 3.0)]
+    kcl.thread_seconds.side_effect = [{"C2": 5.0, "main": 1.0}, {"C2": 6.5, "main": 1.0, "late": 2.0}]
     kcl.peak_rss_bytes.return_value = 100
     kcl.last_words.return_value = "last words"
     events = create_autospec(ShardEvents, instance=True)
@@ -59,6 +60,10 @@ def test_what_is_spent_between_warm_up_and_delivery_is_the_cost() -> None:
     done = watch(arrivals).measure(SCRIPT)
     assert (done.records, done.start, done.cost) == (200, TreeTime(10.0, 1.0), TreeTime(4.0, 2.0))
     assert (done.jvm_per_million, done.shards_per_million, done.per_million) == (20_000, 10_000, 30_000)
+    assert (done.start_threads, done.threads) == (
+        {"C2": 5.0, "main": 1.0},
+        {"C2": 1.5, "main": 0.0, "late": 2.0},
+    )
     assert arrivals.checked == [20, 222]
 
 

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 REQUIREMENTS = Path(__file__).parents[3] / "requirements"
-LOCKS = ("runtime.txt", "dev.txt", "readers.txt", "build.txt", "compiler.txt", "uv.txt")
+LOCKS = (
+    "runtime.txt",
+    "dev.txt",
+    "readers.txt",
+    "build.txt",
+    "compiler.txt",
+    "training.txt",
+    "uv.txt",
+)
 ENTRY = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*)(?:\[[a-z0-9,-]+\])?==(?P<version>[0-9][0-9a-z.]*) \\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
 
@@ -39,6 +47,10 @@ def test_development_installs_the_versions_that_production_runs() -> None:
     assert locked("runtime.txt").items() <= locked("dev.txt").items()
 
 
+def test_development_has_what_training_needs() -> None:
+    assert locked("training.txt").items() <= locked("dev.txt").items()
+
+
 def test_production_gets_no_tools() -> None:
     assert not locked("runtime.txt").keys() & {
         "pytest",
@@ -50,7 +62,7 @@ def test_production_gets_no_tools() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["runtime.in", "dev.in", "readers.in", "build.in", "compiler.in", "uv.in"])
+@pytest.mark.parametrize("name", [lock.replace(".txt", ".in") for lock in LOCKS])
 def test_what_is_asked_for_is_locked(name: str) -> None:
     asked = re.findall(r"^[A-Za-z0-9_-]+", (REQUIREMENTS / name).read_text(), re.MULTILINE)
     assert asked

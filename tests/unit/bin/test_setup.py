@@ -387,6 +387,49 @@ def test_a_checkout_that_was_moved_gets_an_environment_of_its_own(
     assert set_up(monkeypatch, "first").name != first.name
 
 
+# The AOT cache
+
+
+def test_the_jvm_is_trained_once_for_each_way_to_do_so(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[Path] = []
+
+    def train(build: Path, scratch: Path) -> None:
+        assert environment() == build, "it runs in the environment"
+        trained.append(build)
+        setup.trained(build).touch()
+
+    monkeypatch.setattr(setup, "train", train)
+    set_up(monkeypatch, "first")
+    assert trained == [], "there is no training/ yet, as in a stage of the image"
+    (checkout / "training").mkdir()
+    (checkout / "training/aws.py").write_text("one")
+    first = set_up(monkeypatch, "first", make=failing_make)
+    set_up(monkeypatch, "first", make=failing_make)
+    assert trained == [first]
+    (checkout / "training/aws.py").write_text("two")
+    set_up(monkeypatch, "first", make=failing_make)
+    assert trained == [first, first]
+    assert set_up(monkeypatch, "second") == trained[2] != first
+
+
+@pytest.mark.parametrize(("kind", "fetches"), [("runtime", True), ("dev", False)])
+def test_a_developers_environment_has_what_training_needs(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, fetches: bool
+) -> None:
+    fetched: list[str] = []
+    runs: list[str] = []
+    monkeypatch.setattr(setup, "install", lambda scratch, *words: fetched.append(str(words[-1])))
+    monkeypatch.setattr(setup, "run", lambda *words, **environment: runs.append(environment["PYTHONPATH"]))
+    build = checkout / f".venvs/{kind}-1"
+    build.mkdir(parents=True)
+    setup.train(build, tmp_path)
+    assert fetched == [str(checkout / "requirements/training.txt")] * fetches
+    assert runs == [f"{checkout}:{tmp_path}/training"]
+    assert setup.trained(build).exists()
+
+
 # Interrupted, and two at once
 
 DRIVER = """

@@ -9,6 +9,7 @@ import pytest
 
 from consumer.daemon.supervise.java import (
     MAIN_CLASS,
+    aot_cache_of,
     java_command,
     java_executable,
     java_options_file,
@@ -37,7 +38,6 @@ def test_the_command_runs_the_daemon_with_our_logback_from_the_first_line(state:
     assert Path(java).name == "java"
     assert options[:3] == [f"@{state.path}/java.options", "-Xmx1g", "-Da=b c"]
     assert f"-Dlogback.configurationFile={state.path}/logback.xml" in options
-    assert options[options.index("-cp") + 1].endswith("amazon_kclpy/jars/*")
     assert options[options.index(MAIN_CLASS) :] == [
         MAIN_CLASS,
         "--properties-file",
@@ -50,15 +50,16 @@ def test_the_command_runs_the_daemon_with_our_logback_from_the_first_line(state:
 _RUN_JAVA = """
 import os, subprocess, sys
 from pathlib import Path
-from consumer.daemon.supervise.java import java_command
+from consumer.daemon.supervise.java import java_command, java_options_file
 from consumer.daemon.supervise.logback import render
 from consumer.daemon.supervise.state import StateDirectory
 from consumer.settings import load
 state = StateDirectory(path=Path(sys.argv[1]), events_path="", descriptor=-1)
-state.java_options.write_text("")
+settings = load("s3", overrides={"s3.bucket": "bucket"})
+state.java_options.write_text(java_options_file(settings))
 state.kcl_properties.write_text("")
 state.logback_file.write_text(render(log_file=state.kcl_log, level="INFO"))
-command = java_command(load("s3", overrides={"s3.bucket": "bucket"}), state, os.environ)
+command = java_command(settings, state, os.environ)
 subprocess.run(command.arguments, env=command.environment)
 """
 
@@ -98,11 +99,24 @@ def test_shard_processes_find_python_the_package_their_settings_and_the_supervis
 def test_a_proxys_password_is_in_the_options_file_as_the_java_launcher_reads_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert java_options_file(settings()) == ""
+    assert "proxy" not in java_options_file(settings())
     monkeypatch.setenv("HTTPS_PROXY", "http://me:a%20%22b%5C@proxy.example:3128")
     lines = java_options_file(settings()).splitlines()
     assert '"-Dhttp.proxyHost=proxy.example"' in lines
     assert r'''"-Dhttp.proxyPassword=a \"b\\"''' in lines
+
+
+def test_the_jars_are_named_in_an_order_that_no_directory_changes() -> None:
+    *_, option, path = java_options_file(settings()).splitlines()
+    jars = path.strip('"').split(os.pathsep)
+    assert option == '"-cp"'
+    assert jars == sorted(jars)
+    assert len(jars) == len((PROJECT_ROOT / "requirements/jars.sha256").read_text().splitlines())
+
+
+def test_a_java_that_the_settings_name_gets_no_cache_of_another() -> None:
+    assert aot_cache_of(settings()) is not None
+    assert aot_cache_of(settings(jvm__java=sys.executable)) is None
 
 
 def test_the_kcls_file_holds_its_keys_and_what_follows_from_ours() -> None:

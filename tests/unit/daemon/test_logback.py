@@ -40,6 +40,20 @@ def test_an_end_during_the_start_is_no_trace_of_a_time_out() -> None:
     assert "java" not in message
 
 
+def test_of_all_that_the_jvm_says_of_a_cache_that_does_not_fit_one_line_is_shown() -> None:
+    lines = [
+        "[0.008s][warning][aot] Unable to use AOT cache.",
+        "[                    ] The AOT cache's UseCompactObjectHeaders setting (disabled) does not equal the current",
+        "[0.008s][error  ][aot] An error has occurred while processing the AOT cache. Run with -Xlog:aot for details.",
+        "[0.008s][error  ][aot] Loading static archive failed.",
+        "[0.008s][error  ][aot] Unable to map shared spaces",
+    ]
+    [shown] = [message for level, message in map(read_line, lines) if level != "DEBUG"]
+    assert "without its AOT cache" in shown
+    assert "jvm.options" in shown
+    assert read_line("[0.008s][warning][gc] slow")[0] == "WARNING"
+
+
 def test_of_a_trace_that_java_writes_only_what_happened_is_shown() -> None:
     trace = [
         'Exception in thread "main" java.lang.Error: x',
