@@ -20,7 +20,7 @@ from consumer.settings.table import Backend
 from tests.bench.kcl import BenchError
 from tests.bench.latency import Counts
 from tests.bench.latency_feed import Feed, Looks
-from tests.bench.production import production_leases
+from tests.bench.production import production_leases, production_settings
 from tests.chaos.processes import Proc, send_all
 from tests.chaos.watch import Sample, recovery_seconds
 from tests.chaos.workers import Worker
@@ -130,7 +130,10 @@ def _wait(world: _World, seconds: float) -> None:
 @contextmanager
 def _world(backend: Backend, folder: Path) -> Iterator[_World]:
     with stacks.running(folder, shards=1) as running:
-        chosen = {**production_leases(backend), **_CHUNKS}
+        options = (
+            f"{production_settings(backend).text('jvm.options')} -Daws.cborEnabled=false"  # which moto needs
+        )
+        chosen = {**production_leases(backend), **_CHUNKS, "jvm.options": options}
         settings = load(
             backend,
             file=ROOT / "properties" / f"{backend}.properties",

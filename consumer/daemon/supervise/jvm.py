@@ -49,6 +49,11 @@ class Jvm:
         """Waits for the end of the JVM itself and returns its exit code, negative for a signal."""
         return await self._session.wait()
 
+    async def without_shard_processes(self) -> None:
+        """Returns when none runs, nor a launcher of one."""
+        while children := {*processes.unfinished(self.pid), *self._forked.members()} - {self.pid}:
+            await processes.wait_for_ends(children)
+
     async def clean_up(self) -> int:
         """After the JVM's end: waits for its shard processes, kills those that stay, and closes its output.
 

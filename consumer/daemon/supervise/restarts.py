@@ -10,7 +10,8 @@ _MOST_DOUBLINGS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
-    """Random waits up to a bound that doubles with each rapid end in a row; `limit` rapid ends are the last.
+    """No wait after a first end, then random ones up to a bound that doubles with each rapid end in a row. `limit` of
+    these are the last.
 
     An end is rapid when the JVM ran for less than `reset_seconds`.
     """
@@ -29,5 +30,7 @@ class RestartPolicy:
 
     def delay_seconds(self, rapid_ends: int, random: Callable[[], float]) -> float:
         """Wait before the next start; `random` gives a number in [0, 1)."""
-        bound = self.base_seconds * 2.0 ** min(rapid_ends - 1, _MOST_DOUBLINGS)
+        if rapid_ends <= 1:
+            return 0.0
+        bound = self.base_seconds * 2.0 ** min(rapid_ends - 2, _MOST_DOUBLINGS)
         return random() * min(bound, self.max_seconds)

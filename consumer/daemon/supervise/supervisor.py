@@ -44,12 +44,13 @@ class Limits:
     """Times of the supervisor, in seconds. `hang_seconds` of 0 never takes a JVM for hung.
 
     After the failure of one shard process the KCL lets all others finish and then waits out shutdownGraceMillis for
-    the one that cannot; `crash_seconds` is what the others get before the JVM is killed to start again.
+    the one that cannot; `crash_seconds` is what the others get, as long as there are any, before the JVM is killed to
+    start again.
     """
 
     grace_seconds: float
     hang_seconds: float
-    crash_seconds: float = 5.0
+    crash_seconds: float = 2.0
     tick_seconds: float = 1.0
 
 
@@ -96,6 +97,7 @@ class Supervisor:
         self._drained: set[int] = set()
         self._jvm: Jvm | None = None
         self._last_code = EXIT_OK
+        self._crash: asyncio.Task[None] | None = None
         self._phase = Phase.PREPARING
         self._faults: tuple[str, ...] = ()
         self._paused: Pause | None = None
@@ -254,7 +256,9 @@ class Supervisor:
         try:
             return await self._until_end(jvm)
         finally:
-            self._jvm = None
+            if self._crash is not None:
+                self._crash.cancel()
+            self._jvm = self._crash = None
             self._shards.clear()
             self._drained.clear()
 
@@ -342,11 +346,13 @@ class Supervisor:
         if told is not None:
             self._log.line(level, told, event=event_of(level, message))
         if says_that_the_jvm_ends(line) and self._jvm is not None:
-            asyncio.get_running_loop().call_later(self._limits.crash_seconds, self._end_crashed, self._jvm)
+            self._crash = self._crash or asyncio.create_task(self._end_crashed(self._jvm))
 
-    def _end_crashed(self, jvm: Jvm) -> None:
+    async def _end_crashed(self, jvm: Jvm) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(jvm.without_shard_processes(), self._limits.crash_seconds)
         if jvm is self._jvm and not self._stopping.is_set():
-            self._log.warning(
+            self._log.info(
                 "a shard process has failed and the JVM with it: killing what is left", event="jvm_killed"
             )
             jvm.kill()

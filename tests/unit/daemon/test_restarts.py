@@ -5,8 +5,10 @@ from consumer.daemon.supervise.restarts import RestartPolicy
 POLICY = RestartPolicy(base_seconds=1, max_seconds=60, reset_seconds=300, limit=3)
 
 
-@pytest.mark.parametrize(("rapid_ends", "bound"), [(1, 1), (2, 2), (3, 4), (7, 60), (1000, 60)])
-def test_the_wait_is_random_up_to_a_bound_that_doubles(rapid_ends: int, bound: float) -> None:
+@pytest.mark.parametrize(("rapid_ends", "bound"), [(1, 0), (2, 1), (3, 2), (4, 4), (8, 60), (1000, 60)])
+def test_after_the_first_end_the_wait_is_random_up_to_a_bound_that_doubles(
+    rapid_ends: int, bound: float
+) -> None:
     assert POLICY.delay_seconds(rapid_ends, lambda: 0.0) == 0
     assert POLICY.delay_seconds(rapid_ends, lambda: 0.5) == bound / 2
 
