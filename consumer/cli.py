@@ -40,6 +40,7 @@ COMMANDS = {
     "resume": Command("let a paused application go on", "consumer.cli:resume"),
     "reconcile": Command("compare what S3 and BigQuery hold", "consumer.cli:reconcile"),
     "athena-ddl": Command("say how Athena reads the objects, and tell Glue", "consumer.cli:athena_ddl"),
+    "compact": Command("rewrite the objects of closed days as large ones", "consumer.cli:compact"),
     "checkpoint": Command("show or move where an application goes on", "consumer.cli:checkpoint"),
     "local": Command("run the embedded AWS and BigQuery", "consumer.local.commands:local_main"),
     "put": Command("put records on a stream", "consumer.local.commands:put_main"),
@@ -120,6 +121,12 @@ def reconcile(arguments: Sequence[str]) -> int:
     from consumer.operate.reconcile.command import reconcile_main
 
     return reconcile_main(arguments, find_embedded=_find_embedded)
+
+
+def compact(arguments: Sequence[str]) -> int:
+    from consumer.operate.compact.command import compact_main
+
+    return compact_main(arguments, find_embedded=_find_embedded)
 
 
 def checkpoint(arguments: Sequence[str]) -> int:

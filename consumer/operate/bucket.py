@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from consumer.domain.errors import DeliveryError, SetupError
 from consumer.operate.patience import Patience
@@ -35,6 +37,7 @@ class Listed:
     key: str
     size: int
     modified: datetime
+    etag: str = ""
 
 
 class Bucket:
@@ -69,7 +72,7 @@ class Bucket:
         """In the order of their keys."""
         for page in self._pages(prefix, None):
             for one in page.get("Contents", ()):
-                yield Listed(one["Key"], one["Size"], one["LastModified"])
+                yield Listed(one["Key"], one["Size"], one["LastModified"], one["ETag"])
 
     def get(self, key: str) -> Stored | None:
         """None where there is none."""
@@ -80,15 +83,38 @@ class Bucket:
 
         return self._unless_missing(read)
 
+    def get_each(self, keys: Iterable[str], *, at_once: int) -> Iterator[tuple[str, Stored | None]]:
+        """As `get`, in order, with so many on their way while one is looked at."""
+        coming: deque[tuple[str, Future[Stored | None]]] = deque()
+        with ThreadPoolExecutor(at_once) as pool:
+            for key in keys:
+                coming.append((key, pool.submit(self.get, key)))
+                if len(coming) > at_once:
+                    first, stored = coming.popleft()
+                    yield first, stored.result()
+            for first, stored in coming:
+                yield first, stored.result()
+
+    def size(self, key: str) -> int | None:
+        """Of the object that is there, in bytes."""
+        return self._unless_missing(
+            lambda: int(self._client.head_object(Bucket=self.name, Key=key)["ContentLength"])
+        )
+
     def etag(self, key: str) -> str | None:
         """Of the object that is there."""
         return self._unless_missing(lambda: str(self._client.head_object(Bucket=self.name, Key=key)["ETag"]))
 
     def put(
-        self, key: str, body: bytes, *, match: str | None = None, options: Mapping[str, str] | None = None
+        self,
+        key: str,
+        body: bytes | BinaryIO,
+        *,
+        match: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> str:
-        """Returns the ETag. `match` is the ETag of the object that may be replaced, ABSENT for none; raises Changed
-        where there is another one by now."""
+        """Returns the ETag. A file is put from its start. `match` is the ETag of the object that may be replaced,
+        ABSENT for none; raises Changed where there is another one by now."""
         condition: dict[str, str] = {}
         if match is not None:
             condition = {"IfNoneMatch": "*"} if match == ABSENT else {"IfMatch": match}
@@ -97,7 +123,7 @@ class Bucket:
                 lambda asked: self._client.put_object(
                     Bucket=self.name,
                     Key=key,
-                    Body=body,
+                    Body=body if isinstance(body, bytes) else _rewound(body),
                     **(self._put_options if options is None else options),
                     **asked,
                 ),
@@ -166,6 +192,11 @@ class Bucket:
                 raise meaning from error
 
         return self._patience.keep(attempt)
+
+
+def _rewound(file: BinaryIO) -> BinaryIO:
+    file.seek(0)  # an attempt before has read some of it
+    return file
 
 
 class _Answered(Exception):

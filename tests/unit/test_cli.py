@@ -59,6 +59,7 @@ def test_every_command_has_an_entry_point() -> None:
         "transform",
         "checkpoint",
         "athena-ddl",
+        "compact",
         "local",
         "put",
         "demo",

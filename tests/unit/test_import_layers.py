@@ -141,7 +141,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "moto": frozenset({"consumer.local.aws"}),
     "opentelemetry": frozenset({"consumer.daemon.metrics.otlp"}),
     "prometheus_client": frozenset({"consumer.daemon.metrics.text"}),
-    "zstandard": frozenset({"consumer.sinks.s3.ndjson"}),
+    "zstandard": frozenset({"consumer.operate.dead_letters.contents", "consumer.sinks.s3.ndjson"}),
     "rich": frozenset({"consumer.daemon.commands.status_screen"}),
     "pyarrow": frozenset(
         {
@@ -152,6 +152,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.local.bill.appends",
             "consumer.local.bill.sizes",
             "consumer.local.objects",
+            "consumer.operate.compact.forms",
+            "consumer.operate.dead_letters.contents",
         }
     ),
     "ua_parser": frozenset({"consumer.transforms.user_agents"}),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from consumer.domain.object_names import parse_object_name
-from consumer.operate.bucket import Bucket, Stored
 from consumer.operate.dead_letters.letters import Unreadable
 from consumer.operate.dead_letters.merged_object import MergedObject
+from consumer.operate.bucket import Bucket, Listed
 from consumer.operate.reconcile.spans import Partition
 from consumer.settings import Settings
 
@@ -24,13 +22,14 @@ _SHARD = "shardId-"
 @dataclass(frozen=True, slots=True)
 class Object:
     """`chunk` is `<shard>-<first record>-<records>`, which has so many `records`; `span` is the beginning of that of
-    its path."""
+    its path. `listed` is how it was when it was found."""
 
     key: str
     shard: str
     chunk: str
     records: int
     span: int
+    listed: Listed
 
 
 class Objects:
@@ -45,13 +44,14 @@ class Objects:
     def listed(self, begin_ms: int, end_ms: int) -> list[Object]:
         """All whose path is of a span from one time to before another. Raises DeliveryError."""
         folders = self._folders(begin_ms, end_ms)
-        found = (self._object(one.key) for folder in folders for one in self._bucket.objects(folder))
+        found = (self._object(one) for folder in folders for one in self._bucket.objects(folder))
         return [one for one in found if one is not None and begin_ms <= one.span < end_ms]
 
     def lines(self, objects: Sequence[Object], problems: list[str]) -> Iterator[tuple[Object, list[bytes]]]:
         """The lines of each, but for those that a redrive has appended; of one that is gone, or that cannot be read and
         is added to `problems`, none. Raises DeliveryError."""
-        for one, stored in self._read(objects):
+        stored_of = self._bucket.get_each((one.key for one in objects), at_once=_AT_ONCE)
+        for one, (_, stored) in zip(objects, stored_of, strict=True):
             if stored is None:
                 continue
             try:
@@ -80,25 +80,15 @@ class Objects:
             folders = deeper
         return folders
 
-    def _object(self, key: str) -> Object | None:
+    def _object(self, listed: Listed) -> Object | None:
         """None for what is none of this stream. Of another format it is told when it is read."""
+        key = listed.key
         name = parse_object_name(key)
         span = self._partition.span_of(key.removeprefix(self._prefix).rpartition("/")[0])
         if name is None or span is None or not name.stem.startswith(f"{self._stream}-{_SHARD}"):
             return None
         shard = name.stem.removeprefix(f"{self._stream}-")
-        return Object(key, shard, f"{shard}-{name.first}-{name.records}", name.records, span)
-
-    def _read(self, objects: Iterable[Object]) -> Iterator[tuple[Object, Stored | None]]:
-        coming: deque[tuple[Object, Future[Stored | None]]] = deque()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for one in objects:
-                coming.append((one, pool.submit(self._bucket.get, one.key)))
-                if len(coming) > _AT_ONCE:
-                    first, stored = coming.popleft()
-                    yield first, stored.result()
-            for first, stored in coming:
-                yield first, stored.result()
+        return Object(key, shard, f"{shard}-{name.first}-{name.records}", name.records, span, listed)
 
 
 def _parts(template: str) -> list[str]:

@@ -49,13 +49,14 @@ def sink_of(settings: Settings, shard: str, *, client: Any) -> S3Sink:
         zone=zone,
         key_routes=_key_routes(settings, shard, zone),
         object_stem=f"{settings.stream_name}-{shard}",
-        object_format=_format(settings, shard),
+        object_format=format_of(settings, shard),
         record_times=record_times,
         put_options=object_options(settings),
     )
 
 
-def _format(settings: Settings, shard: str) -> ObjectFormat:
+def format_of(settings: Settings, shard: str) -> ObjectFormat:
+    """What `s3.format` names."""
     level = settings.integer("s3.compression_level")
     if settings.text("s3.format") == "parquet":
         # pyarrow takes memory that other formats can do without, and starts threads

@@ -47,7 +47,7 @@ class Ndjson:
     ) -> None:
         self.extension, self.content_type = extension, content_type
         self._lines = lines
-        self._compressor = compressor
+        self.compressor = compressor
 
     def body(
         self, records: Records, lines: ChosenLines, chosen: Sequence[int] | None, rejections: list[Rejection]
@@ -58,7 +58,7 @@ class Ndjson:
         the same bytes, whenever and by whomever they are written: how its input is cut shows in its output. Within a
         part it is cut where a record is no line as it came.
         """
-        compressor = self._compressor()
+        compressor = self.compressor()
         body = bytearray()
         count = 0
         for text, sizes, places in _slices(records) if chosen is None else _chosen_slices(lines, chosen):

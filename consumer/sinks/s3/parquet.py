@@ -1,6 +1,7 @@
 """Parquet, of rows that are made by the rules of BigQuery's tables."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -25,8 +26,8 @@ class Parquet:
     def __init__(self, rules: Rules, *, shard: str, level: int, row_group_records: int) -> None:
         """`level` is Zstandard's."""
         self._maker = row_maker(rules, shard=shard)
-        self._schema = pa.ipc.read_schema(pa.py_buffer(self._maker.schema))
-        self._row_group = row_group_records
+        self.schema = pa.ipc.read_schema(pa.py_buffer(self._maker.schema))
+        self.row_group = row_group_records
         # values of whole JSON texts differ, so a dictionary of them is only thrown away
         self._dictionaries = [column.name for column in rules.columns if column.type != "JSON"]
         if not rules.columns:
@@ -37,25 +38,36 @@ class Parquet:
         self, records: Records, lines: ChosenLines, chosen: Sequence[int] | None, rejections: list[Rejection]
     ) -> tuple[bytes, int]:
         """See ObjectFormat. All rows are one batch first, so that nothing of how records came shows in the bytes."""
-        tables, refused = self._maker.make(records, range(len(records)) if chosen is None else chosen)
+        batch = self.batch(records, range(len(records)) if chosen is None else chosen, rejections)
+        if batch is None:
+            return b"", 0
+        out = pa.BufferOutputStream()
+        with self.writer(out) as writer:
+            writer.write_batch(batch, row_group_size=self.row_group)
+        return out.getvalue().to_pybytes(), batch.num_rows
+
+    def batch(
+        self, records: Records, chosen: Sequence[int], rejections: list[Rejection]
+    ) -> pa.RecordBatch | None:
+        """The rows of the records at these indices; None where there is none. Others go to `rejections`."""
+        tables, refused = self._maker.make(records, chosen)
         rejections += refused
         if not tables:
-            return b"", 0
+            return None
         [rows] = tables.values()
         message = self._maker.batch(rows).serialize_after(b"")
-        batch = pa.ipc.read_record_batch(pa.py_buffer(message), self._schema)
-        del tables, rows, message
-        out = pa.BufferOutputStream()
-        with parquet.ParquetWriter(
+        return pa.ipc.read_record_batch(pa.py_buffer(message), self.schema)
+
+    def writer(self, out: Any) -> parquet.ParquetWriter:
+        """Into a file of pyarrow's or of Python's. The same rows in the same row groups are the same bytes."""
+        return parquet.ParquetWriter(
             out,
-            self._schema,
+            self.schema,
             version="2.6",
             compression="zstd",
             compression_level=self._level,
             use_dictionary=self._dictionaries,
-        ) as writer:
-            writer.write_batch(batch, row_group_size=self._row_group)
-        return out.getvalue().to_pybytes(), batch.num_rows
+        )
 
     def take_unread(self) -> Unread | None:
         return self._maker.take_unread()

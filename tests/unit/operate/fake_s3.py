@@ -51,6 +51,7 @@ class FakeS3:
     def put_object(self, **options: Any) -> dict[str, Any]:
         del options["Bucket"]
         key, body = options.pop("Key"), options.pop("Body")
+        body = body if isinstance(body, bytes | bytearray) else body.read()
         self._begin("put", key)
         old = self.objects.get(key)
         if options.pop("IfNoneMatch", None) == "*" and old is not None:
