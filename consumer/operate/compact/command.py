@@ -14,12 +14,12 @@ from consumer.daemon.commands.arguments import FindEmbedded
 from consumer.domain.object_names import parse_object_name
 from consumer.domain.routing import epoch_ms
 from consumer.operate.action import EXIT_FAILED, Action, action_parser, run_action, user_and_host
+from consumer.operate.bucket import Bucket
 from consumer.operate.compact.compaction import Compaction, Part, Work
 from consumer.operate.compact.forms import PARQUET, form_of
 from consumer.operate.dead_letters.letters import Unreadable
-from consumer.operate.lock import Holder, locked
-from consumer.operate.bucket import Bucket
 from consumer.operate.errors import Refused
+from consumer.operate.lock import Holder, locked
 from consumer.operate.moments import written
 from consumer.operate.patience import Patience
 from consumer.operate.reconcile.objects import Object, Objects

@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, cast
 import msgspec
 
 from consumer.domain.object_names import parse_object_name
+from consumer.operate.bucket import ABSENT, Bucket, Changed
 from consumer.operate.compact.folder import SUCCESS, Folder, Manifest, Source, object_name
 from consumer.operate.compact.forms import Form, Writer
 from consumer.operate.dead_letters.letters import Unreadable
 from consumer.operate.dead_letters.merged_object import MergedObject
-from consumer.operate.bucket import ABSENT, Bucket, Changed
 from consumer.operate.errors import Refused
 from consumer.operate.reconcile.objects import Object
 

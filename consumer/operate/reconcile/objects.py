@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from consumer.domain.object_names import parse_object_name
+from consumer.operate.bucket import Bucket, Listed
 from consumer.operate.dead_letters.letters import Unreadable
 from consumer.operate.dead_letters.merged_object import MergedObject
-from consumer.operate.bucket import Bucket, Listed
 from consumer.operate.reconcile.spans import Partition
 from consumer.settings import Settings
 

@@ -1,7 +1,7 @@
 """A command of the daemon that is killed at its request to a backend of a number: `python -m … NUMBER COMMAND…`.
 
-Counted are requests to S3 and BigQuery; an odd number kills before it is sent, an even one behind its answer. 0 kills
-never.
+Counted are requests to AWS and BigQuery, or those of one method (`6:PUT`); an odd number kills before it is sent, an
+even one behind its answer. 0 kills never.
 """
 
 import os
@@ -16,8 +16,9 @@ from consumer.sinks.bigquery.api.connection import HttpConnection
 
 
 class Counter:
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, method: str) -> None:
         self._number = number
+        self._method = method
         self._count = 0
 
     def around(self, owner: Any, name: str) -> None:
@@ -25,6 +26,8 @@ class Counter:
         original = getattr(owner, name)
 
         def counted(*arguments: Any, **named: Any) -> Any:
+            if self._method and self._method != getattr(arguments[1], "method", None):
+                return original(*arguments, **named)
             self._point()
             answer = original(*arguments, **named)
             self._point()
@@ -39,7 +42,8 @@ class Counter:
 
 
 if __name__ == "__main__":
-    counter = Counter(int(sys.argv[1]))
+    number, _, method = sys.argv[1].partition(":")
+    counter = Counter(int(number), method)
     counter.around(botocore.httpsession.URLLib3Session, "send")
     counter.around(HttpConnection, "request")
     sys.exit(cli.main(sys.argv[2:]))
