@@ -153,6 +153,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.local.bill.sizes",
             "consumer.local.objects",
             "consumer.operate.compact.forms",
+            "consumer.operate.dead_letters.merged_rows",
             "consumer.operate.dead_letters.contents",
         }
     ),

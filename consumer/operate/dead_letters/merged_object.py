@@ -47,10 +47,11 @@ class MergedObject:
     content: bytes = field(repr=False, default=b"")
     base_bytes: int = 0
     digests: frozenset[bytes] = frozenset()
+    level: int = 1
 
     @classmethod
-    def read(cls, body: bytes) -> "MergedObject":
-        """Raises Unreadable for what is not gzip."""
+    def read(cls, body: bytes, *, level: int = 1) -> "MergedObject":
+        """To be written at this level of compression. Raises Unreadable for what is not gzip."""
         content: list[bytes] = []
         digests: set[bytes] = set()
         base: int | None = None
@@ -69,7 +70,7 @@ class MergedObject:
         except zlib.error as error:
             raise Unreadable(str(error)) from error
         text = b"".join(content)
-        return cls(text, len(text) if base is None else base, frozenset(digests))
+        return cls(text, len(text) if base is None else base, frozenset(digests), level)
 
     def missing(self, additions: Sequence[Addition], *, is_newer: bool) -> list[Addition]:
         """Those that are not in it.
@@ -94,11 +95,10 @@ class MergedObject:
     def with_lines(self, additions: Sequence[Addition]) -> "MergedObject":
         appended = b"".join([addition.line + b"\n" for addition in additions])
         marks = self.digests | {digest(addition.identity) for addition in additions}
-        return MergedObject(self.content + appended, self.base_bytes, marks)
+        return MergedObject(self.content + appended, self.base_bytes, marks, self.level)
 
-    def body(self, *, level: int) -> bytes:
-        """The object, at this level of compression."""
-        packed = isal_zlib.compress(self.content, level, GZIP_WINDOW_BITS)
+    def body(self) -> bytes:
+        packed = isal_zlib.compress(self.content, self.level, GZIP_WINDOW_BITS)
         return b"".join([packed, *_members(self.base_bytes, sorted(self.digests))])
 
     def _base_lines(self, wanted: set[bytes]) -> set[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 from isal import isal_zlib
 
@@ -21,7 +21,7 @@ from consumer.operate.patience import Patience
 from consumer.settings import Settings
 from consumer.sinks.aws import object_options
 from consumer.sinks.json.lines import GZIP_WINDOW_BITS
-from consumer.sinks.s3.build import sink_of
+from consumer.sinks.s3.build import format_of, sink_of
 from consumer.sinks.s3.sink import S3Sink
 
 _AT_ONCE = 8
@@ -34,19 +34,13 @@ class S3Destination:
     remembers = False  # a replay under the former settings writes the object anew
 
     def __init__(self, settings: Settings, client: Any, patience: Patience) -> None:
-        if settings.text("s3.format") != "ndjson.gz":
-            raise SetupError(
-                "dead letters are appended to objects of lines in gzip: --set s3.format=ndjson.gz puts them into such"
-                " objects, beside those of another format, or with --set s3.prefix=… elsewhere",
-                setting="s3.format",
-            )
         self._settings = settings
-        self._level = settings.integer("s3.compression_level")
+        self._appending = _appending(settings)
         self._bucket = Bucket(
             client,
             settings.text("s3.bucket"),
             setting="s3.bucket",
-            put_options={"ContentType": "application/gzip", **object_options(settings)},
+            put_options={"ContentType": self._appending.content_type, **object_options(settings)},
             patience=patience,
         )
         self._sinks: dict[str, S3Sink] = {}
@@ -65,8 +59,7 @@ class S3Destination:
         if prepared.rejections:
             return prepared.rejections[0]
         [request] = prepared.requests
-        line = isal_zlib.decompress(request.body, GZIP_WINDOW_BITS)
-        return Ready(request.key, line.removesuffix(b"\n"))
+        return Ready(request.key, self._appending.line(bytes(request.body)))
 
     def deliver(self, parcel: Parcel, save: SaveParcel) -> Parcel:
         objects = [(key, places) for (key, _), places in parcel.open_pieces().items()]
@@ -84,7 +77,7 @@ class S3Destination:
         while True:
             stored = self._bucket.get(key)
             try:
-                merged = MergedObject() if stored is None else MergedObject.read(stored.body)
+                merged = self._appending.read(None if stored is None else stored.body)
             except Unreadable as error:
                 raise SetupError(
                     f"s3://{self._bucket.name}/{key} is not what the daemon has written: {error}",
@@ -95,12 +88,14 @@ class S3Destination:
             newer: list[Addition] = []
             for index, number in places:
                 entry = parcel.entries[index]
-                (newer if modified_ms > entry.source_modified_ms else older).append(_addition(entry, number))
+                (newer if modified_ms > entry.source_modified_ms else older).append(
+                    self._addition(entry, number)
+                )
             missing = [*merged.missing(older, is_newer=False), *merged.missing(newer, is_newer=True)]
             if not missing:
                 self._etags[key] = "" if stored is None else stored.etag
                 return
-            body = merged.with_lines(missing).body(level=self._level)
+            body = merged.with_lines(missing).body()
             try:
                 self._etags[key] = self._bucket.put(
                     key, body, match=ABSENT if stored is None else stored.etag
@@ -108,6 +103,15 @@ class S3Destination:
             except Changed:
                 continue
             return
+
+    def _addition(self, entry: Entry, number: int) -> Addition:
+        piece = entry.pieces[number]
+        return Addition(
+            entry.identity(number),
+            piece.line,
+            piece.as_it_came,
+            self._appending.tells_records or piece.as_it_came == entry.letter.payload,
+        )
 
     def _side_by_side[A, B](self, call: Callable[[A], B], each: Iterable[A]) -> list[B]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -122,8 +126,71 @@ def chunk_name(source: str, letter: Letter) -> str:
     return f"{name.first}-{name.records}"
 
 
-def _addition(entry: Entry, number: int) -> Addition:
-    piece = entry.pieces[number]
-    return Addition(
-        entry.identity(number), piece.line, piece.as_it_came, piece.as_it_came == entry.letter.payload
-    )
+class Merged(Protocol):
+    """An object to which records can be appended."""
+
+    def missing(self, additions: Sequence[Addition], *, is_newer: bool) -> list[Addition]: ...
+
+    def with_lines(self, additions: Sequence[Addition]) -> Merged: ...
+
+    def body(self) -> bytes: ...
+
+
+class Appending(Protocol):
+    """How records are appended to the objects of a format."""
+
+    content_type: str
+    tells_records: bool
+    """Whether equal content means equal records, beside lines that are the payload as it came."""
+
+    def line(self, body: bytes) -> bytes:
+        """Of an object of one record: what an addition holds of it."""
+
+    def read(self, body: bytes | None) -> Merged:
+        """None for an object that is not there. Raises Unreadable."""
+
+
+class ToLines:
+    """Gzip."""
+
+    content_type = "application/gzip"
+    tells_records = False
+
+    def __init__(self, level: int) -> None:
+        self._level = level
+
+    def line(self, body: bytes) -> bytes:
+        return isal_zlib.decompress(body, GZIP_WINDOW_BITS).removesuffix(b"\n")
+
+    def read(self, body: bytes | None) -> Merged:
+        return MergedObject(level=self._level) if body is None else MergedObject.read(body, level=self._level)
+
+
+class ToRows:
+    """Parquet: an addition is an object of one row."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._made: Any = format_of(settings, "")
+        self.content_type: str = self._made.content_type
+        self.tells_records = settings["s3.schema_file"] is None  # the column log is the record
+
+    def line(self, body: bytes) -> bytes:
+        return body
+
+    def read(self, body: bytes | None) -> Merged:
+        from consumer.operate.dead_letters.merged_rows import MergedRows
+
+        return MergedRows(self._made) if body is None else MergedRows.read(self._made, body)
+
+
+def _appending(settings: Settings) -> Appending:
+    form = settings.text("s3.format")
+    if form == "parquet":
+        return ToRows(settings)
+    if form != "ndjson.gz":
+        raise SetupError(
+            "dead letters are appended to objects of ndjson.gz and of parquet: --set s3.format=ndjson.gz puts them into"
+            " such objects, beside those of another format, or with --set s3.prefix=… elsewhere",
+            setting="s3.format",
+        )
+    return ToLines(settings.integer("s3.compression_level"))

@@ -255,7 +255,7 @@ def test_a_merged_object_reads_as_its_lines_and_knows_what_was_added(base: list[
     content = b"".join(line + b"\n" for line in base)
     added = [Addition(f"shard/{number}", b"+%d" % number, None, True) for number in range(count)]
     merged = MergedObject.read(gzip.compress(content)).with_lines(added)
-    body = merged.body(level=1)
+    body = merged.body()
     assert gzip.decompress(body) == content + b"".join(one.line + b"\n" for one in added)
     again = MergedObject.read(body)
     assert again == merged
@@ -263,15 +263,12 @@ def test_a_merged_object_reads_as_its_lines_and_knows_what_was_added(base: list[
     assert again.missing(added, is_newer=True) == []
     more = Addition("shard/more", b"+0", b"+0", True)
     assert again.missing([more], is_newer=False) == ([] if b"+0" in base else [more])
-    assert (
-        MergedObject.read(again.with_lines([more]).body(level=1)).missing([*added, more], is_newer=False)
-        == []
-    )
+    assert MergedObject.read(again.with_lines([more]).body()).missing([*added, more], is_newer=False) == []
 
 
 def test_a_line_that_was_added_is_no_sign_of_a_replay() -> None:
     same = [Addition(f"shard/{number}", b"same", b"same", True) for number in range(2)]
-    merged = MergedObject.read(MergedObject().with_lines(same[:1]).body(level=1))
+    merged = MergedObject.read(MergedObject().with_lines(same[:1]).body())
     assert merged.missing(same, is_newer=True) == same[1:]
 
 

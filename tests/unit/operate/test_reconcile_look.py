@@ -285,7 +285,7 @@ def test_lines_that_a_redrive_has_appended_are_set_aside(world: World) -> None:
     [first, *_] = world.keys()
     addition = Addition("identity", b'{"mended":1}', None, payload_is_line=False)
     merged = MergedObject.read(world.s3.body(first)).with_lines([addition])
-    world.s3.put_object(Bucket="bucket", Key=first, Body=merged.body(level=1))
+    world.s3.put_object(Bucket="bucket", Key=first, Body=merged.body())
     world.move("to-s3", "redriven")
     assert world.look().clean
 
