@@ -154,6 +154,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             "consumer.local.objects",
             "consumer.operate.compact.forms",
             "consumer.operate.dead_letters.merged_rows",
+            "consumer.operate.reconcile.stored_rows",
             "consumer.operate.dead_letters.contents",
         }
     ),

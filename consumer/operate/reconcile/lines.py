@@ -33,7 +33,7 @@ class Lines:
         sums: Sums = {}
         self._listed = self._objects.listed(*self._filing.scope.arrivals)
         indices = {one.key: index for index, one in enumerate(self._listed)}
-        for one, lines in self._objects.lines(self._listed, self._problems):
+        for one, lines in self._objects.records(self._listed, self._problems, whole=False):
             index = indices[one.key]
             self._lines_of[one.chunk] += len(lines)
             for filed in self._filing.filed(lines, one.span):
@@ -54,7 +54,8 @@ class Lines:
         """The lines of these buckets."""
         wanted = {bucket for bucket in self._objects_of if is_wanted(bucket)}
         indices = sorted({index for bucket in wanted for index in self._objects_of[bucket]})
-        for one, lines in self._objects.lines([self._listed[index] for index in indices], []):
+        chosen = [self._listed[index] for index in indices]
+        for one, lines in self._objects.records(chosen, [], whole=True):
             equal: Counter[int] = Counter()  # lines of one object are as many records, however alike
             for number, (line, filed) in enumerate(
                 zip(lines, self._filing.filed(lines, one.span), strict=True), 1

@@ -5,17 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from consumer.domain.columns import PART_RECORDS
 from consumer.domain.routing import table_names, time_parser
 from consumer.operate.reconcile.compare import UNTIMED, Bucket
 from consumer.operate.reconcile.spans import MINUTE_MS, Scope, spans
+from consumer.operate.reconcile.stored_rows import Row
 from consumer.settings import Settings
 from consumer.sinks.bigquery.rows.bad_record import BadRecord
 from consumer.sinks.bigquery.rows.build import reader_of, routes_of
 from consumer.sinks.bigquery.rows.shapes import key_text
-from consumer.sinks.json.fields import Fields
+from consumer.sinks.json.fields import Fields, Key
 
 NO_TABLE = ""
 _MOST_PARTS = 64
@@ -44,8 +45,13 @@ class Placer:
         self._routes = routes_of(settings)
         self._parse = time_parser(settings.text("record.time_format"))
 
-    def places(self, payloads: Sequence[bytes]) -> Iterator[Place]:
-        """Of each of them, in order."""
+    def places(self, records: Sequence[bytes] | Sequence[Row]) -> Iterator[Place]:
+        """Of each of them, in order: payloads, or rows of S3."""
+        if records and isinstance(records[0], Row):
+            for row in cast(Sequence[Row], records):
+                yield Place(self._table(row.key), row.key, row.time_us)
+            return
+        payloads = cast(Sequence[bytes], records)
         for begin in range(0, len(payloads), PART_RECORDS):
             fields, _ = self._reader.read(payloads[begin : begin + PART_RECORDS])
             yield from map(self._place, fields)
@@ -54,21 +60,25 @@ class Placer:
         if fields is None:
             return _NOWHERE
         time = None if fields.time is None else self._parse(fields.time)
-        try:
-            table = self._routes.find(fields.key)
-        except BadRecord:
-            table = NO_TABLE
         time_us = None if time is None else (time - _EPOCH) // _MICROSECOND
-        return Place(table, key_text(fields.key), time_us)
+        return Place(self._table(fields.key), key_text(fields.key), time_us)
+
+    def _table(self, key: Key) -> str:
+        try:
+            return self._routes.find(key)
+        except BadRecord:
+            return NO_TABLE
 
 
 class Filing:
     """In which bucket of the scope a record is counted. `parts` as compare.Bucket has them: as many as leave the number
     of buckets within bounds, however long the range."""
 
-    def __init__(self, settings: Settings, scope: Scope) -> None:
-        """`settings` are those of BigQuery."""
+    def __init__(self, settings: Settings, scope: Scope, *, rows_have_times: bool = False) -> None:
+        """`settings` are those of BigQuery. With `rows_have_times` a row of S3 tells the arrival of a record without a
+        time of its own, as one of BigQuery does, and so does a dead letter of either."""
         self.scope = scope
+        self._rows_have_times = rows_have_times
         self._placer = Placer(settings)
         prefix, digits = settings.text("bigquery.table_prefix"), settings.integer("bigquery.key_digits")
         places = len(table_names(prefix, digits)) * len(
@@ -76,9 +86,13 @@ class Filing:
         )
         self.parts = max(1, min(_MOST_PARTS, _MOST_BUCKETS // places))
 
-    def filed(self, payloads: Sequence[bytes], arrival_ms: int) -> Iterator[tuple[Bucket, Place] | None]:
+    def filed(
+        self, payloads: Sequence[bytes] | Sequence[Row], arrival_ms: int
+    ) -> Iterator[tuple[Bucket, Place] | None]:
         """Of records that arrived then, or in the span of that time; None for those outside of the scope."""
         for place in self._placer.places(payloads):
+            if place.time_us is None and self._rows_have_times:
+                place = place._replace(time_us=arrival_ms * 1000)
             own_ms = None if place.time_us is None else place.time_us // 1000
             span = self.scope.span_of(own_ms, arrival_ms)
             if span is None:

@@ -23,9 +23,9 @@ from consumer.operate.reconcile.report import moment_of
 from consumer.operate.reconcile.rows import Rows
 from consumer.operate.reconcile.spans import HOUR_MS, Partition, Scope, scope_of
 from consumer.settings import Settings
+from consumer.settings.columns import lake_schema
 from consumer.sinks.aws import AWS_ERRORS, delivery_error, s3_client_of
 
-_FORMAT = "ndjson.gz"
 _TIMES = ("record.time_field", "record.time_format")
 
 
@@ -66,12 +66,11 @@ class Reconciliation:
             raise Refused(
                 f"streamName: {s3.stream_name} goes to S3, {bigquery.stream_name} to BigQuery: nothing to compare"
             )
-        if s3.text("s3.format") != _FORMAT:
-            raise Refused(
-                f"s3.format = {s3.text('s3.format')}: only objects of {_FORMAT} are read line by line"
-            )
         self._by_record = s3.text("s3.partition_time") == "record"
-        for name in _TIMES if self._by_record else ():
+        self._rows_have_times = s3["s3.schema_file"] is not None and s3.text("s3.format") == "parquet"
+        if self._rows_have_times:
+            _check_columns(s3, bigquery)
+        for name in _TIMES if self._by_record or self._rows_have_times else ():
             if s3[name] != bigquery[name]:
                 raise Refused(f"{name} differs: {s3[name]} for S3, {bigquery[name]} for BigQuery")
         self._partition = Partition.of(s3)
@@ -111,7 +110,7 @@ class Reconciliation:
 
     def _sides(self, scope: Scope) -> Sides:
         s3, bigquery, clients = self._s3, self._bigquery, self._clients
-        filing = Filing(bigquery, scope)
+        filing = Filing(bigquery, scope, rows_have_times=self._rows_have_times)
 
         def rows(own_times: tuple[int, int]) -> Rows:
             return Rows(
@@ -169,6 +168,20 @@ class Reconciliation:
 
     def _now_ms(self) -> int:
         return round(self._now() * 1000)
+
+
+def _check_columns(s3: Settings, bigquery: Settings) -> None:
+    """Raises Refused where a row of S3 does not tell which one of BigQuery it is."""
+    key = s3.text("record.key_field")
+    if key != bigquery.text("record.key_field"):
+        raise Refused(f"record.key_field differs: {key} for S3, {bigquery['record.key_field']} for BigQuery")
+    if not any(
+        (column.name, column.type) == (key, "STRING") and column.mode != "REPEATED"
+        for column in lake_schema(s3)
+    ):
+        raise Refused(
+            f"s3.schema_file has no STRING column {key} (record.key_field), by which rows are compared"
+        )
 
 
 def _ms(moment: datetime) -> int:

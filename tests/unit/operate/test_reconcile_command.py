@@ -39,6 +39,7 @@ SETTINGS = [
     "--set-s3=applicationName=to-s3",
     "--set-bigquery=applicationName=to-bigquery",
 ]
+PARQUET = ["--set=s3.format=parquet", "--set=s3.schema_file=properties/player_log.schema.json"]
 
 
 def result_of(*faults: Difference) -> Result:
@@ -184,7 +185,18 @@ def test_settings_that_cannot_be_used_end_with_2() -> None:
             ["--set-s3=s3.partition_time=record", "--set-s3=record.time_field=at"],
             "record.time_field differs: at for S3, time for BigQuery",
         ),
-        (["--set=s3.format=parquet"], "s3.format = parquet: only objects of ndjson.gz are read line by line"),
+        (
+            [*PARQUET, "--set-s3=record.key_field=n"],
+            "record.key_field differs: n for S3, player_id for BigQuery",
+        ),
+        (
+            [*PARQUET, "--set=record.key_field=n"],
+            "s3.schema_file has no STRING column n (record.key_field), by which rows are compared",
+        ),
+        (
+            [*PARQUET, "--set-s3=record.time_format=epoch_ms"],
+            "record.time_format differs: epoch_ms for S3, iso8601 for BigQuery",
+        ),
         (["--set=s3.partition=%H"], "the path of objects, %H, does not tell of which day they are"),
     ],
 )

@@ -60,6 +60,7 @@ class World:
     """Both hold the same records of the hour from noon on."""
 
     settings: Settings
+    to_s3: Settings = S3
     s3: FakeS3 = field(default_factory=FakeS3)
     rows: list[Copy] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
@@ -73,9 +74,9 @@ class World:
         ]
         chunk = Chunk(Records.of(records))
         self.chunks.append(chunk)
-        prepared = sink_of(S3, SHARD, client=self.s3).prepare(chunk)
+        prepared = sink_of(self.to_s3, SHARD, client=self.s3).prepare(chunk)
         for request in prepared.requests:
-            sink_of(S3, SHARD, client=self.s3).send(request)
+            sink_of(self.to_s3, SHARD, client=self.s3).send(request)
         self._bury("to-s3", chunk, prepared.rejections)
         rejections = []
         for number, record in enumerate(records):
@@ -93,7 +94,7 @@ class World:
             return None
         if "player_id" not in fields:
             return None
-        [filed] = self.filing().filed([record.data], NOON)
+        [filed] = Filing(self.settings, self.scope()).filed([record.data], NOON)
         assert filed is not None
         time_us = record.arrival_ms * 1000 if filed[1].time_us is None else filed[1].time_us
         same = f"{SHARD}/{record.position}" if self.settings is IDENTIFIED else record.data.decode()
@@ -118,13 +119,13 @@ class World:
         )
 
     def filing(self) -> Filing:
-        return Filing(self.settings, self.scope())
+        return Filing(self.settings, self.scope(), rows_have_times=self.to_s3["s3.schema_file"] is not None)
 
     def look(self) -> Result:
         bucket = S3Bucket(self.s3, "bucket", setting="s3.bucket", put_options={}, patience=Patience())
         sides = Sides(
             stream="logs",
-            objects=Objects(S3, bucket, self.scope().partition),
+            objects=Objects(self.to_s3, bucket, self.scope().partition),
             letters={backend: Places(bucket, "deadletter/", f"to-{backend}") for backend in BACKENDS},
             filing=self.filing(),
             rows=lambda own_times: FakeRows(self),
