@@ -1,13 +1,15 @@
 """Objects by the fields of their records: each record in one, under the path that it alone decides about (I2)."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import unquote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from isal import igzip
 
@@ -209,6 +211,43 @@ def test_I2_each_record_is_in_one_object_and_which_is_the_same_with_c_and_withou
     assert [igzip.decompress(each.body) for each in other.requests] == [
         igzip.decompress(each.body) for each in first.requests
     ]
+
+
+HOSTILE = st.one_of(
+    values,
+    st.text("./=%_-\\\0 é😀?#&+*'\"", max_size=40),
+    st.sampled_from(
+        ["", ".", "..", "../../etc/passwd", "/", "a//b", "k=v", "\0", "é" * 10_240, "/" * 10_240, OVERFLOW]
+    ),
+)
+
+
+@pytest.mark.usefixtures("native")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spelled(HOSTILE), spelled(HOSTILE))
+def test_whatever_a_field_holds_its_object_lies_under_the_prefix_and_reads_back(
+    first: bytes, second: bytes
+) -> None:
+    """As far as a value goes into a key: text, number or truth, and the default in place of anything else."""
+    payload = b'{"a":%b,"b":%b}' % (first, second)
+    chunk = chunk_of([payload])
+    prepared = sink("a={a|none}/{b|none}/%Y", validate_json=False).prepare(chunk)
+    [request] = prepared.requests
+    shape = re.fullmatch(rf"player-log/a=([^/]+)/([^/]+)/2023/{STEM}-{chunk.name}\.ndjson\.gz", request.key)
+    assert shape is not None
+    assert len(request.key) <= 1024
+    for part, text in zip(shape.groups(), (first, second), strict=True):
+        assert re.fullmatch(r"(?!\.)(?:[A-Za-z0-9_.-]|%[0-9A-F]{2})+", part)
+        value = json.loads(text)
+        match value:
+            case None | "" | list() | dict():
+                told = "none"
+            case str():
+                told = value.encode("utf-8", "replace").decode()
+            case _:
+                told = text.strip().decode()
+        assert told.startswith(unquote(part, errors="strict"))
+        assert unquote(part) == told or len(part) > MOST_VALUE_BYTES - 12
 
 
 def test_a_record_has_its_own_path_whatever_stands_beside_it() -> None:
