@@ -47,7 +47,7 @@ def pause(
         return _wait(action, flag, before.pause, monotonic, sleep)[1]
     workers = _workers(action.settings)
     entry = action.approved(
-        f"pause {action.application}: {_count(len(workers))} with leases take no more records",
+        f"pause {action.application}: no more records are taken by {_count(len(workers))} with leases",
         {"workers": len(workers)},
     )
     if entry is None:

@@ -106,6 +106,7 @@ class Reconciliation:
 
     def _look(self, scope: Scope) -> Result:
         with self._progress() as progress:
+            progress.step("asking S3 and BigQuery what they hold")
             return look(self._sides(scope), progress)
 
     def _sides(self, scope: Scope) -> Sides:
@@ -158,12 +159,14 @@ class Reconciliation:
             by_record=self._by_record,
         )
         slowest = f"the checkpoint of {reached.slowest} has passed {written(moment_of(reached.passed_ms))}"
+        unit = "hour" if self._partition.span_ms == HOUR_MS else "day"
+        late = "" if by_arrival else f", and records may be {late_seconds:.0f} s late (--late)"
         if scope is None:
-            unit = "hour" if self._partition.span_ms == HOUR_MS else "day"
-            late = "" if by_arrival else f", and records may be {late_seconds:.0f} s late (--late)"
             raise Refused(f"nothing to compare yet: no whole {unit} of the range is over; {slowest}{late}")
         if scope.end_ms < self._partition.ceil(end_ms):
-            self._say(f"compared to {written(moment_of(scope.end_ms))} only: {slowest}")
+            self._say(
+                f"compared to {written(moment_of(scope.end_ms))} only, by whole {unit}s: {slowest}{late}"
+            )
         return scope
 
     def _now_ms(self) -> int:
