@@ -277,6 +277,14 @@ class Course:
         return (self.seen[-1][2] - self.seen[0][2]) / self.seconds()
 
 
+def seen_alone(world: World, delivered_before: int) -> Course:
+    """From when what is put meanwhile arrives."""
+    world.until("it flows", lambda: world.status()["records"]["delivered"] > delivered_before + RATE)
+    with Course(world) as alone:
+        world.until("it was seen alone", lambda: alone.seconds() >= max(SECONDS, 20))
+    return alone
+
+
 def tell(what: str, alone: Course, beside: Course) -> None:
     """The ratios that docs/operate.md has."""
     for name, before, during, unit in (
@@ -342,8 +350,7 @@ def test_the_middle_third_is_brought_back_byte_for_byte(
 
     asked = [*instants(wanted), "--shards", *shards]
     with Feeding(stack) as feeding:
-        with Course(world) as alone:
-            world.until("it was seen alone", lambda: alone.seconds() >= SECONDS)
+        alone = seen_alone(world, len(logs))
         slow = world.begin("--rate", "20", *asked)
         world.until("something is checkpointed", lambda: has_checkpointed(world))
         slow.send_signal(signal.SIGKILL)
@@ -419,8 +426,7 @@ def test_rows_of_the_middle_third_come_back_and_none_comes_twice(
     # small chunks, or it would be done before anything is checkpointed
     asked = [*instants(wanted), "--into", "chunk.window=1s", "--into", "chunk.max_records=60"]
     with Feeding(stack) as feeding:
-        with Course(world) as alone:
-            world.until("it was seen alone", lambda: alone.seconds() >= SECONDS)
+        alone = seen_alone(world, len(logs))
         slow = world.begin("--rate", "20", *asked)
         world.until("something is checkpointed", lambda: has_checkpointed(world))
         slow.send_signal(signal.SIGKILL)
