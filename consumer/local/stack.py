@@ -19,6 +19,7 @@ from consumer.local.child import ROOT, ChildError, Process, tail
 from consumer.local.limits.options import for_child
 from consumer.local.limits.table import Limits
 from consumer.local.loopback import without_proxy
+from consumer.settings import jvm
 
 REGION = "us-east-1"
 STREAM = "player-logs"
@@ -127,7 +128,7 @@ def overrides(stack: Stack, backend: str) -> dict[str, str]:
         "s3.endpoint_url": stack.aws_endpoint,
         "deadletter.bucket": stack.bucket,
         "log.format": "text",
-        "jvm.options": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false",
+        "jvm.options": f"{jvm.OPTIONS} -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false",
     }
     own = {
         "s3": {"s3.bucket": stack.bucket},

@@ -236,7 +236,7 @@ _PROCESS = (
         name="jvm.heap",
         kind=Size(at_least="64MiB"),
         meaning="how large the JVM's heap may become; unless set, 128 MiB and 120 for each open shard of the stream,"
-        " but at least 512 MiB and, beyond these, no more than two fifths of the memory",
+        " but at least 384 MiB and, beyond these, no more than two fifths of the memory",
     ),
     Setting(
         name="jvm.log_level",
@@ -314,7 +314,8 @@ _PROCESS = (
         name="supervisor.restart_base",
         kind=Duration(at_least="10ms", at_most="10m"),
         default="1s",
-        meaning="upper bound of the first random wait before a restart; it doubles with each restart",
+        meaning="upper bound of the random wait before the second restart in a row, the first being made at once; it"
+        " doubles with each further one",
     ),
     Setting(
         name="supervisor.restart_max",

@@ -23,6 +23,7 @@ from tests.bench import (
     flat_level,
     fork_level,
     hostile_level,
+    idle_level,
     kcl_level,
     latency_level,
     memory_level,
@@ -60,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         " through the real KCL on the embedded stack; kcl: CPU time of the real KCL and its shard processes, reading"
         " prepared answers of Kinesis, against children that only acknowledge; recovery: time from a start, and"
         " from SIGKILL, to the next delivered record; forks: memory of many shard processes together, with and"
-        " without a fork server; scrape: CPU time of metrics, by the number of shards; watched: the"
+        " without a fork server; idle: CPU time and requests of a"
+        " worker whose shards bring nothing; scrape: CPU time of metrics, by the number of shards; watched: the"
         " part of a shard process's CPU time that goes into figures, reports and samples for a tap; workers: many"
         " shards, shared by one worker of the real KCL, by two and by four, and split while records flow; hostile:"
         " records made to break a shard process, by backend, method, row shape and size, each of which has to be"
@@ -97,7 +99,8 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="S",
         help="originals: a run begins no batch after this time (20); latency: of records at each rate (30);"
-        " workers: of each state (15); cost: in which the KCL's requests are counted (60); catchup: how long each case"
+        " workers: of each state (15); idle: of each"
+        " case (60); cost: in which the KCL's requests are counted (60); catchup: how long each case"
         " is followed (240)",
     )
     parser.add_argument(
@@ -147,8 +150,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_numbers,
         metavar="N,…",
         help="shards of the stream, all read by one worker (1,2,4,16); of level forks: shard processes (8), of"
-        " scrape: shards of a worker (1,16,64); of level workers: shards after half as many are split, one even"
-        " number (64)",
+        " scrape and idle: shards of a worker (1,16,64); of level workers: shards after half as many are split, one"
+        " even number (64)",
     )
     kcl.add_argument(
         "--max-records",
@@ -317,6 +320,16 @@ def _forks(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[s
     )
 
 
+def _idle(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    return idle_level.measure(
+        arguments.shards or idle_level.SHARDS,
+        [variant for variant in idle_level.VARIANTS if re.search(arguments.only or "", variant.name)],
+        seconds=arguments.seconds or idle_level.SECONDS,
+        folder=folder,
+        say=say,
+    )
+
+
 def _scrape(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
     return scrape_level.measure(arguments.shards or scrape_level.USUAL_SHARDS, say=say)
 
@@ -369,6 +382,7 @@ LEVELS = {
     "kcl": _kcl,
     "recovery": _recovery,
     "forks": _forks,
+    "idle": _idle,
     "scrape": _scrape,
     "watched": _watched,
     "workers": _workers,

@@ -13,7 +13,7 @@ GRPC_MIB = 20
 PYARROW_MIB = 70
 """For rows that the C library cannot write."""
 
-HEAP_LEAST_MIB = 512
+HEAP_LEAST_MIB = 384
 HEAP_MIB = 128
 HEAP_ANSWERS = 12
 ANSWER_MIB = 10

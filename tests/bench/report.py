@@ -38,6 +38,18 @@ _COLUMNS: dict[str, Columns] = {
         ("total_pss_mib", "all together, PSS, MiB"),
         ("each_pss_mib", "each, PSS, MiB"),
     ),
+    "idle": (
+        ("shards", "shards"),
+        ("settings", "settings"),
+        ("jvm_cpu_seconds_per_hour", "JVM, CPU s an hour"),
+        ("beside_cpu_seconds_per_hour", "shard processes, CPU s an hour"),
+        ("supervisor_cpu_seconds_per_hour", "supervisor, CPU s an hour"),
+        ("kinesis_reads_per_hour", "GetRecords an hour"),
+        ("dynamodb_read_units_per_hour", "DynamoDB, read units an hour"),
+        ("dynamodb_write_units_per_hour", "DynamoDB, write units an hour"),
+        ("jvm_rss_mib", "JVM, RSS, MiB"),
+        ("later", "records are read later by"),
+    ),
     "scrape": (
         ("shards", "shards"),
         ("scrape_bytes", "/metrics, bytes"),
@@ -159,7 +171,7 @@ def report(result: dict[str, Any], table_of_prices: prices.Prices | None = None)
         table = cost_report.tables(rows, table_of_prices or prices.load())
     elif "kind" in rows[0] and len(rows) > _MANY_ROWS:
         table = _table(_BRIEF, list(_brief(rows)))
-    elif "settings" in rows[0]:
+    elif _is_compared(result):
         table = _table(_COMPARED, rows)
     else:
         table = _table(_COLUMNS[result["level"]], rows)
@@ -168,10 +180,16 @@ def report(result: dict[str, Any], table_of_prices: prices.Prices | None = None)
     )
 
 
-def committed(level: str) -> str:
-    """The tables of a level that are in the repository, each with an empty line behind it."""
+def committed(level: str, *, compared: bool = False) -> str:
+    """The tables of a level that are in the repository, each with an empty line behind it: those of `--against`, or all
+    others."""
     results = [json.loads(path.read_bytes()) for path in sorted(_RESULTS.glob("*.json"))]
-    return "".join(f"{report(result)}\n\n" for result in results if result["level"] == level)
+    chosen = (each for each in results if each["level"] == level and _is_compared(each) == compared)
+    return "".join(f"{report(result)}\n\n" for result in chosen)
+
+
+def _is_compared(result: dict[str, Any]) -> bool:
+    return result["level"] == "kcl" and "settings" in result["rows"][0]
 
 
 _COMPARED: Columns = (

@@ -10,7 +10,7 @@ from consumer.local.backends import BACKENDS, settings_for
 from consumer.local.child import ROOT
 from consumer.local.faults.control import FaultControl
 from consumer.local.stack import Stack
-from consumer.settings import Settings, load
+from consumer.settings import Settings, jvm, load
 from consumer.settings.table import Backend
 from tests.chaos.leases import LeaseTable
 from tests.chaos.requests import Endpoint, Places
@@ -33,7 +33,7 @@ _SETTINGS = {
     # a worker that has left is given leases until its load report is two such times old
     "workerMetricsReporterFreqInMillis": "1000",
     # two cores for several JVMs: the second compiler costs more than it gives in so short a life
-    "jvm.options": "-XX:+UseSerialGC -Xmx512m -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false",
+    "jvm.options": f"{jvm.OPTIONS} -Xmx512m -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false",
 }
 _WRITES = {"insert_all": "insertAll", "storage_write": "AppendRows"}
 

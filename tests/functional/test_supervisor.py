@@ -34,8 +34,8 @@ def test_a_signal_drains_the_shard_processes_and_ends_in_order(
 @pytest.mark.parametrize(
     ("assignments", "open_shards", "heap"),
     [
-        ((), "1", ["-Xmx512m"]),
-        (("maxLeasesForWorker=2",), "1000000", ["-Xmx512m"]),
+        ((), "1", ["-Xmx384m"]),
+        (("maxLeasesForWorker=2",), "1000000", ["-Xmx384m"]),
         (("jvm.heap=100MiB",), "100", ["-Xmx100m"]),
         (("jvm.options=-Xmx77m",), "100", ["-Xmx77m"]),
         (("jvm.options=-XX:MaxRAMPercentage=20",), "100", []),
@@ -52,7 +52,7 @@ def test_the_jvm_may_have_the_heap_that_the_settings_say(
     ("environment", "heap"),
     [
         ({"OPEN_SHARDS_LATER": "6"}, ["-Xmx848m"]),
-        ({"OPEN_SHARDS_LATER": "2"}, ["-Xmx512m"]),
+        ({"OPEN_SHARDS_LATER": "2"}, ["-Xmx384m"]),
         ({}, ["-Xmx608m"]),
         ({"COUNT": "fails"}, ["-Xmx608m"]),
         ({"COUNT": "hangs"}, ["-Xmx608m"]),

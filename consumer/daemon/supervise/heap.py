@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-LEAST_MIB = 512
+LEAST_MIB = 384
 KCL_MIB = 128
 """What the KCL itself needs."""
 

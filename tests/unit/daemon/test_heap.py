@@ -12,18 +12,20 @@ GIB = 1 << 30
 @pytest.mark.parametrize(
     ("shards", "memory_gib", "expected"),
     [
-        (0, 1, Heap(512, 512)),
-        (3, 8, Heap(512, 512)),
+        (0, 1, Heap(384, 384)),
+        (2, 8, Heap(384, 384)),
+        (3, 8, Heap(488, 488)),
         (4, 8, Heap(608, 608)),
         (16, 8, Heap(2048, 2048)),
         (16, 4, Heap(1638, 2048)),
-        (16, 1, Heap(512, 2048)),
+        (16, 1, Heap(409, 2048)),
+        (16, 0.5, Heap(384, 2048)),
     ],
 )
 def test_every_shard_may_lag_within_two_fifths_of_the_memory(
-    shards: int, memory_gib: int, expected: Heap
+    shards: int, memory_gib: float, expected: Heap
 ) -> None:
-    found = heap_for(shards, memory_bytes=memory_gib * GIB)
+    found = heap_for(shards, memory_bytes=int(memory_gib * GIB))
     assert found == expected
     assert found.is_enough == (found.mib == found.needed_mib)
 
