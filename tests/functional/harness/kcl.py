@@ -93,7 +93,9 @@ def child_environment(settings_file: Path, events: Path | None) -> dict[str, str
 
 class Conversation:
     """With a shard process that runs. `asked` and `confirmed` hold checkpoints as (sequence, sub-sequence); `output` is
-    every byte that the process wrote to its stdout."""
+    every byte that the process wrote to its stdout. `patience` are the seconds in which it has to say something."""
+
+    patience = SAFETY_SECONDS
 
     def __init__(self, to_process: IO[bytes], from_process: IO[bytes]) -> None:
         self.answer: Answer = accept
@@ -175,7 +177,7 @@ class Conversation:
     def next(self) -> Message:
         """The next line that the process writes; raises Ended at the end of its output."""
         try:
-            message = self._messages.get(timeout=SAFETY_SECONDS)
+            message = self._messages.get(timeout=self.patience)
         except queue.Empty:
             raise AssertionError(f"the shard process says nothing; stderr: {self.stderr}") from None
         if message is None:
