@@ -23,7 +23,7 @@ from consumer.local.readback import BigQueryReader, S3Reader
 from consumer.local.stack import Stack
 from consumer.settings.table import Backend
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 APPLICATION = "moved"
 PREFIX = "logs/"

@@ -24,7 +24,7 @@ from consumer.local.put import Target, put
 from consumer.local.readback import S3Reader
 from consumer.local.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 APPLICATION = "paused"
 PREFIX = "logs/"
