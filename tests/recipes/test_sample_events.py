@@ -29,7 +29,7 @@ EVENTS = PROJECT_ROOT.parent / "shared" / "data" / "wyscout_epl2017_first40.ndjs
 """https://figshare.com/collections/Soccer_match_event_dataset/4415000"""
 RECORDS = 64_846
 TEMPLATE = "content_type={content_type|none}/dt=%Y-%m-%d"
-FORMATS = ("ndjson.gz", "parquet")
+FORMATS = (pytest.param("ndjson.gz", marks=pytest.mark.long), "parquet")
 
 _BEFORE_MIDNIGHT = datetime(2026, 11, 1, 23, 50, tzinfo=UTC)
 
