@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -177,6 +178,8 @@ def main() -> None:
             error = "it took too long"
         except (Failed, StartFailed, OSError) as failure:
             error = str(failure)
+        except Exception as bug:  # noqa: BLE001 - whatever is wrong here, set-up goes on: nothing needs the cache
+            error = "".join(traceback.format_exception_only(bug)).strip()
         else:
             return
     aot_cache.give_up(error)
