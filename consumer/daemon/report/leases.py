@@ -44,7 +44,9 @@ class Leases:
         self._worker_id = worker_id
         self._counters: dict[str, tuple[str | None, int]] = {}
         self._read_at: dict[str, float] = {}
-        self._owners_of_unread: dict[str, str | None] = {}
+        self._owners_of_unread: dict[str, str | None] = {}  # but for those of this worker
+        self._own: frozenset[str] = frozenset()
+        self._reading: frozenset[str] = frozenset()
         self.read_elsewhere: frozenset[str] = frozenset()
         """The shards whose lease another worker has and renews."""
         self._trouble: tuple[float, str] | None = None
@@ -53,16 +55,22 @@ class Leases:
         """The process of a shard was given what had been read; one that begins knows nothing of its predecessor."""
         self._read_at[shard] = max(at, self._read_at.get(shard, at))
 
+    def reads(self, shards: Collection[str]) -> None:
+        """Which shards have a process here: this worker's others are read by nobody, also while the table cannot be
+        looked at."""
+        self._reading = frozenset(shards)
+
     def read_at(self, shard: str) -> float | None:
         """When a shard was last read by any worker, or first seen without a reader."""
         return self._read_at.get(shard)
 
-    def seen(self, leases: Sequence[Lease], *, reading: Collection[str], now: float) -> None:
-        """All rows, as they were at `now`; `reading` are the shards that have a process here. Where the table could not
-        be read until now, a counter that has grown meanwhile may have done so long ago: the next look tells."""
+    def seen(self, leases: Sequence[Lease], *, now: float) -> None:
+        """All rows, as they were at `now`. Where the table could not be read until now, a counter that has grown
+        meanwhile may have done so long ago: the next look tells."""
         ended = {lease.shard for lease in leases if lease.ended}
         present = {lease.shard for lease in leases}
         unread: dict[str, str | None] = {}
+        own: set[str] = set()
         elsewhere: set[str] = set()
         after_a_gap = self._trouble is not None
         for lease in leases:
@@ -72,13 +80,16 @@ class Leases:
             may_be_new = lease.is_at_its_start and bool(lease.parents & ended)
             since = now if self._unseen_since is None or may_be_new else self._unseen_since
             self._read_at.setdefault(lease.shard, since)
-            if not self._is_read(lease, reading):
+            if lease.owner == self._worker_id:
+                own.add(lease.shard)
+            elif lease.owner is None or self._counters.get(lease.shard) == (lease.owner, lease.counter):
                 unread[lease.shard] = lease.owner
-            elif lease.owner != self._worker_id and not after_a_gap:
+            elif not after_a_gap:
                 self._read_at[lease.shard] = now
                 elsewhere.add(lease.shard)
         self._unseen_since = None
         self._owners_of_unread = unread
+        self._own = frozenset(own)
         self.read_elsewhere = frozenset(elsewhere)
         self._read_at = {shard: at for shard, at in self._read_at.items() if shard in present}
         self._counters = {lease.shard: (lease.owner, lease.counter) for lease in leases}
@@ -94,22 +105,16 @@ class Leases:
 
     def unread(self, *, now: float, limit_seconds: float) -> frozenset[str]:
         """The shards that nobody has read for longer than the limit."""
-        return frozenset(
-            shard for shard in self._owners_of_unread if now - self._read_at[shard] > limit_seconds
-        )
+        unread = self._owners_of_unread.keys() | (self._own - self._reading)
+        return frozenset(shard for shard in unread if now - self._read_at[shard] > limit_seconds)
 
     def faults(self, *, now: float, limit_seconds: float) -> Iterator[str]:
         """What has lasted for longer than the limit."""
         if self._trouble is not None and now - self._trouble[0] > limit_seconds:
             yield f"{self._trouble[1]} (for {now - self._trouble[0]:.0f} s)"
         for shard in sorted(self.unread(now=now, limit_seconds=limit_seconds)):
-            cause = self._cause(self._owners_of_unread[shard])
+            cause = self._cause(self._owners_of_unread.get(shard, self._worker_id))
             yield f"{shard}: not read for {now - self._read_at[shard]:.0f} s: {cause}"
-
-    def _is_read(self, lease: Lease, reading: Collection[str]) -> bool:
-        if lease.owner == self._worker_id:
-            return lease.shard in reading
-        return lease.owner is not None and self._counters.get(lease.shard) != (lease.owner, lease.counter)
 
     def _cause(self, owner: str | None) -> str:
         if owner is None:

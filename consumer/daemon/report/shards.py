@@ -77,6 +77,9 @@ class Shards:
     def __len__(self) -> int:
         return len(self._by_shard)
 
+    def names(self) -> frozenset[str]:
+        return frozenset(self._by_shard)
+
     def update(self, event: StatusEvent, now: float, *, read_before: float | None = None) -> ReportedShard:
         """`read_before` is when the shard was last read until now, of which a process that is new makes use."""
         known = self._by_shard.get(event.shard)

@@ -154,8 +154,7 @@ class Supervisor:
 
     def saw_leases(self, leases: Sequence[Lease]) -> None:
         """Takes all rows of the lease table."""
-        reading = {status.event.shard for status in self._shards}
-        self._leases.seen(leases, reading=reading, now=self._sources.now())
+        self._leases.seen(leases, now=self._sources.now())
         self._shards.set_read_elsewhere(self._leases.read_elsewhere)
         if self._paused is not None:
             self._end_paused_without_lease(leases)
@@ -166,6 +165,7 @@ class Supervisor:
 
     def status(self) -> Status:
         now = self._sources.now()
+        self._leases.reads(self._shards.names())
         return Status(
             identity=self._identity,
             health=assess(
