@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,19 +66,49 @@ class Delivered:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """With an environment in which every AWS client, and `--local` of a command, finds it."""
-    folder = tmp_path_factory.mktemp("stack")
-    with pytest.MonkeyPatch.context() as patch, stacks.running(folder, shards=1) as running:
-        found = {"CONSUMER_LOCAL_DIR": str(folder), "AWS_ENDPOINT_URL": running.stack.aws_endpoint}
-        for name, value in (stacks.environment(running.stack) | found).items():
-            patch.setenv(name, value)
-        yield running.stack
+def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stack")
 
 
 @pytest.fixture(scope="session")
-def delivered(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
-    folder = tmp_path_factory.mktemp("delivered")
+def running_stack(stack_folder: Path) -> Iterator[Stack]:
+    with stacks.running(stack_folder, shards=1) as running:
+        yield running.stack
+
+
+@contextmanager
+def within_reach(stack: Stack, folder: Path) -> Iterator[None]:
+    """Every AWS client, and `--local` of a command, finds it by the environment."""
+    found = {"CONSUMER_LOCAL_DIR": str(folder), "AWS_ENDPOINT_URL": stack.aws_endpoint}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (stacks.environment(stack) | found).items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def stack(running_stack: Stack, stack_folder: Path) -> Iterator[Stack]:
+    """Within reach for as long as a module's tests run: others must not find it."""
+    with within_reach(running_stack, stack_folder):
+        yield running_stack
+
+
+@pytest.fixture(scope="module")
+def delivered(stack: Stack, all_delivered: Delivered) -> Delivered:
+    """With the stack within reach."""
+    assert stack is all_delivered.stack
+    return all_delivered
+
+
+@pytest.fixture(scope="session")
+def all_delivered(
+    running_stack: Stack, stack_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Delivered:
+    with within_reach(running_stack, stack_folder):
+        return deliver_all(running_stack, tmp_path_factory.mktemp("delivered"))
+
+
+def deliver_all(stack: Stack, folder: Path) -> Delivered:
     schema = folder / "schema.json"
     modes = {"time": "REQUIRED"}
     schema.write_text(
@@ -133,15 +164,15 @@ def duckdb_of(objects: Objects) -> duckdb.DuckDBPyConnection:
 
 
 @pytest.fixture(scope="session", params=["lines", "parquet", "columns"])
-def athena(request: pytest.FixtureRequest, delivered: Delivered) -> Iterator["Athena"]:
-    connection = duckdb_of(delivered.objects[request.param])
+def athena(request: pytest.FixtureRequest, all_delivered: Delivered) -> Iterator["Athena"]:
+    connection = duckdb_of(all_delivered.objects[request.param])
     yield Athena(connection)
     connection.close()
 
 
 @pytest.fixture(scope="session", params=["log", "columns"])
-def tables(request: pytest.FixtureRequest, delivered: Delivered) -> "BigQuery":
-    client = bigquery_of(delivered.stack, delivered.projects[request.param])
+def tables(request: pytest.FixtureRequest, all_delivered: Delivered) -> "BigQuery":
+    client = bigquery_of(all_delivered.stack, all_delivered.projects[request.param])
     found = BigQuery(client)
     for view in pages.queries_of("tables", f"BigQuery: {request.param}"):
         found.ask(view)
