@@ -26,8 +26,13 @@ TOOLS = re.compile(
 )
 """Tests of bin/bench, bin/chaos, bin/demo and the embedded services' limits, by their paths."""
 
+SLOW = re.compile(r"/tests/recipes/|/tests/functional/test_(what_shows|redrive|reconcile)")
+"""A minute or more of one file, without the real KCL."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if TOOLS.search(item.path.as_posix()):
             item.add_marker(pytest.mark.tools)
+        if SLOW.search(item.path.as_posix()):
+            item.add_marker(pytest.mark.slow)
