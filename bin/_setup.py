@@ -101,13 +101,14 @@ def trained(build: Path) -> Path:
 
 def train(build: Path, scratch: Path) -> None:
     """Makes the AOT cache with which the JVM starts warm; training/ says so where it cannot, and nothing needs it."""
-    print(
-        "setup: about a minute: running the KCL on prepared records, so that it starts warm", file=sys.stderr
-    )
-    if not build.name.startswith("dev-"):
-        where = ("--python", build, "--target", scratch / "training")
-        install(scratch, *where, "-r", ROOT / "requirements/training.txt")
-    run(ROOT / ".venv/bin/python", "-P", "-m", "training", PYTHONPATH=f"{ROOT}:{scratch}/training")
+    print("setup: for a minute: the KCL on prepared records, so that it starts warm", file=sys.stderr)
+    try:
+        if not build.name.startswith("dev-"):
+            where = ("--python", build, "--target", scratch / "training")
+            install(scratch, *where, "-r", ROOT / "requirements/training.txt")
+        run(ROOT / ".venv/bin/python", "-P", "-m", "training", PYTHONPATH=f"{ROOT}:{scratch}/training")
+    except subprocess.CalledProcessError as error:
+        print(f"setup: no AOT cache for the JVM, which starts slower without it: {error}", file=sys.stderr)
     trained(build).touch()
 
 
@@ -120,9 +121,7 @@ def set_up(kind: str) -> None:
     build = builds / f"{kind}-{key}"
     library, finished = native_library(build), build / "setup.finished"
     warm = trained(build)
-    is_warm = (
-        warm.exists() or not (ROOT / "training").exists()
-    )  # a stage of the image has no more than it needs
+    is_warm = warm.exists() or not (ROOT / "training").exists()  # an early stage of the image has no training
     if link.resolve() == build and finished.exists() and library.exists() and is_warm:
         return
     builds.mkdir(exist_ok=True)

@@ -47,6 +47,7 @@ class Leases:
         self._owners_of_unread: dict[str, str | None] = {}  # but for those of this worker
         self._own: frozenset[str] = frozenset()
         self._reading: frozenset[str] = frozenset()
+        self._without_process: frozenset[str] = frozenset()  # of its own, at the last look
         self.read_elsewhere: frozenset[str] = frozenset()
         """The shards whose lease another worker has and renews."""
         self._trouble: tuple[float, str] | None = None
@@ -56,8 +57,8 @@ class Leases:
         self._read_at[shard] = max(at, self._read_at.get(shard, at))
 
     def reads(self, shards: Collection[str]) -> None:
-        """Which shards have a process here: this worker's others are read by nobody, also while the table cannot be
-        looked at."""
+        """Which shards have a process here: this worker's others are read by nobody, if the table still says that they
+        are this worker's, or cannot be read."""
         self._reading = frozenset(shards)
 
     def read_at(self, shard: str) -> float | None:
@@ -90,6 +91,7 @@ class Leases:
         self._unseen_since = None
         self._owners_of_unread = unread
         self._own = frozenset(own)
+        self._without_process = self._own - self._reading
         self.read_elsewhere = frozenset(elsewhere)
         self._read_at = {shard: at for shard, at in self._read_at.items() if shard in present}
         self._counters = {lease.shard: (lease.owner, lease.counter) for lease in leases}
@@ -105,7 +107,9 @@ class Leases:
 
     def unread(self, *, now: float, limit_seconds: float) -> frozenset[str]:
         """The shards that nobody has read for longer than the limit."""
-        unread = self._owners_of_unread.keys() | (self._own - self._reading)
+        # a lease whose process has ended since may be another worker's: the next look tells, where there is one
+        own = self._without_process if self._trouble is None else self._own
+        unread = self._owners_of_unread.keys() | (own - self._reading)
         return frozenset(shard for shard in unread if now - self._read_at[shard] > limit_seconds)
 
     def faults(self, *, now: float, limit_seconds: float) -> Iterator[str]:

@@ -103,6 +103,7 @@ class Pipeline:
         self._end = end
         self._at_end = False
         self._at_first_message = True
+        self._first_message_until: float | None = None
         self._now = now
         self._open_read_ms: int | None = None
         self._drain_until: float | None = None
@@ -231,7 +232,7 @@ class Pipeline:
         taking.is_put_off = False
         if self._paused and not may_put_off:
             self._wait(lambda: not self._paused, checkpointer)
-        until = self._now() + _FIRST_MESSAGE_SECONDS if may_put_off else None
+        until = self._end_of_first_wait() if may_put_off else None
         taking.is_put_off = not self._takes_no_more() and not self._start_all(taking, checkpointer, until)
         self._message_bytes = taking.left_bytes if taking.is_put_off else 0
         if not taking.is_put_off:
@@ -268,6 +269,12 @@ class Pipeline:
         self._reaches_end(self._chunker.open_since_ms)
         self._open_read_ms = read_ms if self._chunker.open_records else None
         return True
+
+    def _end_of_first_wait(self) -> float:
+        """Of the whole first message, however many parts it comes in."""
+        if self._first_message_until is None:
+            self._first_message_until = self._now() + _FIRST_MESSAGE_SECONDS
+        return self._first_message_until
 
     def _untracked_since(self) -> tuple[int | None, int | None]:
         """When the oldest record arrived that is neither tracked nor in the open chunk, and when it was read."""

@@ -93,6 +93,18 @@ def test_a_process_that_ends_while_the_table_cannot_be_read_leaves_its_shard_unr
     assert faults(leases, 45.0) == []
 
 
+def test_a_process_that_ends_between_two_looks_may_have_given_its_shard_up(leases: Leases) -> None:
+    """Looks at a large table are minutes apart, and another worker may have the lease by now."""
+    look(leases, [lease()], reading={"a"}, now=0.0)
+    leases.read("a", at=1.0)
+    leases.reads(())
+    assert faults(leases, 100.0) == []
+    look(leases, [lease()], reading=(), now=100.0)
+    assert faults(leases, 100.0)
+    leases.reads({"a"})
+    assert faults(leases, 100.0) == []
+
+
 def test_a_shard_counts_from_its_last_read_however_long_the_table_could_not_be_read(leases: Leases) -> None:
     for place in range(2):
         look(leases, [lease(), lease("b", owner="other", counter=place)], reading={"a"}, now=0.0)
