@@ -42,6 +42,32 @@ class FakeS3:
         self._page = page
         self._puts = 0
 
+    def killing(self, number: int, run: Callable[[], object]) -> bool:
+        """Kills what runs at its request of this number, before it or behind it in turn; whether it came so far."""
+        count, dead = 0, False
+
+        def before(operation: str, key: str) -> None:
+            nonlocal count, dead
+            count += 1
+            if dead or (number % 2 == 0 and count > number // 2):
+                dead = True
+                raise Killed
+
+        def after(operation: str, key: str) -> None:
+            nonlocal dead
+            if number % 2 == 1 and count > number // 2:
+                dead = True
+                raise Killed
+
+        self.before, self.after = before, after
+        try:
+            run()
+        except Killed:
+            return True
+        finally:
+            self.before = self.after = lambda operation, key: None
+        return False
+
     def body(self, key: str) -> bytes:
         return self.objects[key].body
 

@@ -125,29 +125,7 @@ class World:
 
     def run_until(self, number: int, *arguments: str) -> bool:
         """Kills the command at its request of this number, before or behind it; whether it came so far."""
-        count, dead = 0, False
-
-        def before(operation: str, key: str) -> None:
-            nonlocal count, dead
-            count += 1
-            if dead or (number % 2 == 0 and count > number // 2):
-                dead = True
-                raise Killed
-
-        def after(operation: str, key: str) -> None:
-            nonlocal dead
-            if number % 2 == 1 and count > number // 2:
-                dead = True
-                raise Killed
-
-        self.s3.before, self.s3.after = before, after
-        try:
-            self.run(*arguments)
-        except Killed:
-            return True
-        finally:
-            self.s3.before = self.s3.after = lambda operation, key: None
-        return False
+        return self.s3.killing(number, lambda: self.run(*arguments))
 
     def compacted(self) -> list[str]:
         """Keys of the objects that a reader of the compacted prefix finds."""

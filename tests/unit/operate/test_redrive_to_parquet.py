@@ -21,7 +21,7 @@ from consumer.settings import Settings, load
 from consumer.sinks.dead_letters import DeadLetterPlace, DeadLetterSink
 from consumer.sinks.s3.build import sink_of
 from tests.unit.builders import chunk_of
-from tests.unit.operate.fake_s3 import FakeS3, Killed
+from tests.unit.operate.fake_s3 import FakeS3
 from tests.unit.operate.world import COMMON, DEAD, NOW, SHARDS
 
 SCHEMA = [{"name": "time", "type": "TIMESTAMP"}, {"name": "n", "type": "INTEGER"}]
@@ -94,29 +94,7 @@ class World:
 
     def killed(self, number: int) -> bool:
         """At its request of this number, before or behind it; whether it came so far."""
-        count, dead = 0, False
-
-        def before(operation: str, key: str) -> None:
-            nonlocal count, dead
-            count += 1
-            if dead or (number % 2 == 0 and count > number // 2):
-                dead = True
-                raise Killed
-
-        def after(operation: str, key: str) -> None:
-            nonlocal dead
-            if number % 2 == 1 and count > number // 2:
-                dead = True
-                raise Killed
-
-        self.s3.before, self.s3.after = before, after
-        try:
-            self.redrive()
-        except Killed:
-            return True
-        finally:
-            self.s3.before = self.s3.after = lambda operation, key: None
-        return False
+        return self.s3.killing(number, self.redrive)
 
     def rows(self, column: str = "n") -> Counter[Any]:
         """What a reader of the delivered objects sees."""

@@ -14,7 +14,7 @@ from consumer.settings import Settings, load
 from consumer.sinks.dead_letters import DeadLetterPlace, DeadLetterSink
 from consumer.sinks.s3.build import sink_of
 from tests.unit.builders import chunk_of
-from tests.unit.operate.fake_s3 import FakeS3, Killed
+from tests.unit.operate.fake_s3 import FakeS3
 
 NOW = 1_769_860_800.0
 COMMON = {"streamName": "logs", "applicationName": "app", "s3.bucket": "bucket", "regionName": "eu-west-1"}
@@ -82,29 +82,7 @@ class World:
 
     def run_until(self, number: int, *arguments: str) -> bool:
         """Kills the command at its request of this number, before or behind it; whether it came so far."""
-        count, dead = 0, False
-
-        def before(operation: str, key: str) -> None:
-            nonlocal count, dead
-            count += 1
-            if dead or (number % 2 == 0 and count > number // 2):
-                dead = True
-                raise Killed
-
-        def after(operation: str, key: str) -> None:
-            nonlocal dead
-            if number % 2 == 1 and count > number // 2:
-                dead = True
-                raise Killed
-
-        self.s3.before, self.s3.after = before, after
-        try:
-            self.run(*arguments)
-        except Killed:
-            return True
-        finally:
-            self.s3.before = self.s3.after = lambda operation, key: None
-        return False
+        return self.s3.killing(number, lambda: self.run(*arguments))
 
     def delivered(self) -> list[str]:
         """Keys."""
