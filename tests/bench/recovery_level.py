@@ -1,5 +1,6 @@
 """Level `recovery`: from a start, and from SIGKILL, to the next delivered record, under the leases of production."""
 
+import asyncio
 import signal
 import time
 from collections import defaultdict
@@ -22,10 +23,11 @@ from tests.bench.latency import Counts
 from tests.bench.latency_feed import Feed, Looks
 from tests.bench.production import production_leases, production_settings
 from tests.chaos.processes import Proc, send_all
-from tests.chaos.watch import Sample, recovery_seconds
+from tests.chaos.watch import Sample, next_delivery, recovery_seconds
 from tests.chaos.workers import Worker
 
 FIRST_START = "first start, no lease table"
+NEXT_START = "start after an orderly end, lease table there"
 KILLS = ("SIGKILL of a shard process", "SIGKILL of the JVM", "SIGKILL of the supervisor and all below it")
 
 _RATE = 20.0
@@ -83,9 +85,24 @@ def _events(world: _World) -> Iterator[tuple[str, float]]:
         _until(world, began, lambda: bool(world.worker.shard_processes())),
     )
     yield FIRST_START, _until(world, began, lambda: bool(world.samples()[-1][1]))
+    _wait(world, _CALM_SECONDS)
+    yield NEXT_START, _start_again(world)
     for event in KILLS:
         _wait(world, _CALM_SECONDS)
         yield event, _recovery(world, victims(world.worker, event), starts_again=event == KILLS[-1])
+
+
+def _start_again(world: _World) -> float:
+    """From a start to the next record that is delivered, once all that the last life had taken is seen."""
+    code = asyncio.run(world.worker.stop())
+    if code != 0:
+        raise BenchError(f"{world.worker.id}: it ended with code {code}")
+    looks = len(world.looks.seen)
+    _until(world, time.monotonic(), lambda: len(world.looks.seen) > looks + 1)
+    began = time.monotonic()
+    world.worker.start()
+    _until(world, began, lambda: next_delivery(world.samples(), began) is not None)
+    return next_delivery(world.samples(), began) or 0.0
 
 
 def victims(worker: Worker, event: str) -> Sequence[Proc]:
