@@ -142,6 +142,7 @@ def _row(case: KclCase, runs: Sequence[KclRun], floor: float | None) -> dict[str
         "ratio": None if floor is None else round(least.per_million / floor, 2),
         "records_per_second": round(median(each.records / each.seconds for each in runs)),
         "jvm_start_cpu_seconds": round(median(each.start.root for each in runs), 2),
+        "jvm_warming_cpu_seconds": round(median(_warming_seconds(case, each) for each in runs), 2),
         "shards_start_cpu_seconds": round(median(each.start.descendants for each in runs), 2),
         "jvm_peak_rss_mib": round(median(each.jvm_peak_rss_bytes for each in runs) / MIB, 1),
     }
@@ -170,10 +171,17 @@ def _compared(case: KclCase, runs: Sequence[KclRun], usual: Sequence[KclRun]) ->
         "cpu_seconds_per_million": round(median(run.per_million for run in runs), 2),
         "jvm_cpu_seconds_per_million": round(median(run.jvm_per_million for run in runs), 2),
         "jvm_start_cpu_seconds": round(median(run.start.root for run in runs), 2),
+        "jvm_warming_cpu_seconds": round(median(_warming_seconds(case, run) for run in runs), 2),
         "first_seconds": round(median(run.first_seconds for run in runs), 2),
         "records_per_second": round(median(run.records / run.seconds for run in runs)),
         "jvm_peak_rss_mib": round(median(run.jvm_peak_rss_bytes for run in runs) / MIB, 1),
     }
+
+
+def _warming_seconds(case: KclCase, a_run: KclRun) -> float:
+    """What the start costs the JVM: all that it took until the records of the warm-up had come, but for what as many
+    cost a warm one."""
+    return a_run.start.root - case.warm_up / 1e6 * a_run.jvm_per_million
 
 
 def _settings_of(case: KclCase) -> str:

@@ -117,6 +117,7 @@ _COLUMNS: dict[str, Columns] = {
         ("ratio", "ratio"),
         ("records_per_second", "records/s"),
         ("jvm_start_cpu_seconds", "JVM until warm, CPU s"),
+        ("jvm_warming_cpu_seconds", "of that, for the start, CPU s"),
         ("jvm_peak_rss_mib", "JVM, peak RSS, MiB"),
     ),
     "recovery": (
@@ -200,6 +201,7 @@ _COMPARED: Columns = (
     ("cpu_seconds_per_million", "JVM and children, CPU s per million"),
     ("jvm_cpu_seconds_per_million", "JVM, CPU s per million"),
     ("jvm_start_cpu_seconds", "JVM until warm, CPU s"),
+    ("jvm_warming_cpu_seconds", "of that, for the start, CPU s"),
     ("first_seconds", "first record after, s"),
     ("records_per_second", "records/s"),
     ("jvm_peak_rss_mib", "JVM, peak RSS, MiB"),

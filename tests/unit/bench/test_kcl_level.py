@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,6 +73,12 @@ def test_the_ratio_is_to_the_child_that_only_acknowledges_as_many_shards() -> No
     assert [row["ratio"] for row in made] == [1.0, 1.3, None]
     assert (made[1]["jvm_cpu_seconds_per_million"], made[1]["shards_cpu_seconds_per_million"]) == (21.0, 5.0)
     assert (made[1]["records_per_second"], made[1]["jvm_peak_rss_mib"]) == (100_000, 512.0)
+
+
+def test_what_the_start_costs_is_more_than_its_records_cost_a_warm_jvm() -> None:
+    half = replace(case("s3"), warm_up=RECORDS // 2)
+    [row] = rows({half: [a_run(4.0, 5.0)]})
+    assert (row["jvm_start_cpu_seconds"], row["jvm_warming_cpu_seconds"]) == (9.0, 7.0)
 
 
 def test_the_result_becomes_a_table() -> None:
