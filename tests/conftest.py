@@ -6,12 +6,10 @@ import re
 import signal
 
 import pytest
-from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "consumer", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("consumer")
+from tests import examples
+
+examples.register()
 
 for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[name]
@@ -26,8 +24,8 @@ TOOLS = re.compile(
 )
 """Tests of bin/bench, bin/chaos, bin/demo and the embedded services' limits, by their paths."""
 
-SLOW = re.compile(r"/tests/recipes/|/tests/functional/test_(what_shows|redrive|reconcile)")
-"""A minute or more of one file, without the real KCL."""
+SLOW = re.compile(r"/tests/recipes/|/tests/functional/test_(what_shows|redrive|reconcile|compact|releases)")
+"""Each file is 15 seconds of a core or more, without the real KCL."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

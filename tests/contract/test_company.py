@@ -4,12 +4,13 @@ the chunks are cut, and by whichever way it goes to BigQuery."""
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.contract.cases import ALL_CASES, Case, record
 from tests.contract.expected import Taken, chunk_of, expected, taken
 from tests.contract.sinks import BIGQUERY_KINDS, KINDS, USUAL, Kind, Options, Shard, deliver, kinds, running
+from tests.examples import examples
 
 OPTIONS = tuple(dict.fromkeys(case.options for case in ALL_CASES))
 _MANY = 700
@@ -42,7 +43,7 @@ def test_all_records_in_one_chunk(kind: Kind, order: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=15)
+@examples(15)
 @kinds(KINDS)
 def test_a_record_has_the_same_fate_in_any_chunk(kind: Kind, data: st.DataObject) -> None:
     options = data.draw(st.sampled_from(OPTIONS))
@@ -117,7 +118,7 @@ _others = st.sampled_from(
 
 
 @given(st.lists(st.builds(record, _keys, st.just(b"null") | _times, _others), min_size=1, max_size=40))
-@settings(max_examples=30)
+@examples(30)
 def test_every_way_to_bigquery_routes_a_record_alike(payloads: list[bytes]) -> None:
     cases = [Case(name="", payload=payload) for payload in payloads]
     ways = {kind.name: _routes(together(kind, cases)) for kind in BIGQUERY_KINDS}

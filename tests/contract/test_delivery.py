@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.contract.backends import Faults
 from tests.contract.cases import CASES, Case, Row, record
 from tests.contract.expected import Taken, chunk_of, expected, taken
 from tests.contract.sinks import BIGQUERY_KINDS, KINDS, USUAL, Kind, Shard, deliver, kinds, running, send_all
+from tests.examples import examples
 
 NOT_JSON = Case(name="not JSON", payload=b"{", s3="not_json", bigquery="not_json")
 
@@ -114,7 +115,7 @@ faults = st.builds(
 
 
 @given(faults=faults)
-@settings(max_examples=20)
+@examples(20)
 @example(faults=Faults(bad_keys=frozenset({"c1"})))
 @kinds(KINDS)
 def test_I1_every_record_is_found_once_or_rejected_whatever_fails(kind: Kind, faults: Faults) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.errors import SetupError
@@ -33,6 +33,7 @@ from tests.contract.sinks import (
     running,
     send_all,
 )
+from tests.examples import examples
 
 IDENTITY = Transform(place="m:same", function=lambda record: record, digest="same")
 
@@ -166,7 +167,7 @@ def delivered(shard: Shard, some: Sequence[Script], first: int = 1) -> Taken:
 
 
 @given(some=st.lists(scripts, min_size=1, max_size=12))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @kinds(KINDS)
 def test_outputs_go_where_their_record_goes_and_hold_what_they_say(kind: Kind, some: list[Script]) -> None:
     assert delivered(Shard(kind, USUAL, SCRIPTED), some) == wanted(kind, some).in_any_order()
@@ -179,7 +180,7 @@ def test_outputs_go_where_their_record_goes_and_hold_what_they_say(kind: Kind, s
     kept=st.booleans(),
     lost=st.integers(0, 2),
 )
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @kinds([kind for kind in KINDS if kind.method in ("insert_all", "storage_write")])
 def test_I1_I3_each_output_is_found_once_whenever_a_process_dies(
     kind: Kind, one: list[Script], other: list[Script], sent: int, kept: bool, lost: int

@@ -342,7 +342,7 @@ def test_local_ends_with_an_error_when_one_of_its_processes_ends(tmp_path: Path)
     assert processes_of(tmp_path) == set()
 
 
-@pytest.mark.parametrize("at", ["starting AWS", "bin/start s3"])
+@pytest.mark.parametrize("at", ["starting AWS", pytest.param("bin/start s3", marks=pytest.mark.integration)])
 def test_a_demo_leaves_no_process_behind_after_ctrl_c(tmp_path: Path, at: str) -> None:
     demo = command("demo", "--records", "2000", state_dir=tmp_path)
     wait_for(lambda: at in (tmp_path / "command.log").read_text())

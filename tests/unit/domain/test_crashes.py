@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk, Chunker, ChunkLimits
 from consumer.domain.columns import Records
 from consumer.domain.ledger import Ledger, Ticket
 from consumer.domain.records import Record
+from tests.examples import examples
 from tests.unit.domain.strategies import cut, limits, shards
 
 type Contents = dict[str, Records]
@@ -108,7 +109,7 @@ def clean_run(records: Sequence[Record], limits: ChunkLimits) -> Contents:
     return {chunk.name: chunk.records for chunk in [*chunks, *([rest] if rest else [])]}
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(shards(min_size=1), limits, seeds, st.lists(st.integers(0, 30), max_size=5))
 def test_I1_I2_crashes_and_restarts_from_any_checkpoint_leave_what_a_clean_run_leaves(
     records: list[Record], limits: ChunkLimits, random: Random, lives: list[int]

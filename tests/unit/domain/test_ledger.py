@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from consumer.domain.ledger import Ledger, Ticket
 from consumer.domain.records import Position
+from tests.examples import examples
 from tests.unit.builders import chunk_of
 
 
@@ -70,7 +71,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedgerAgainstItsModel = LedgerMachine.TestCase
-TestLedgerAgainstItsModel.settings = settings(max_examples=50, stateful_step_count=25)
+TestLedgerAgainstItsModel.settings = settings(examples(50), stateful_step_count=25)
 
 
 def test_I1_a_chunk_completed_in_the_middle_moves_nothing() -> None:

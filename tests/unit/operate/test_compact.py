@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import zstandard
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -31,6 +30,7 @@ from consumer.operate.reconcile.progress import Reached
 from consumer.settings import Settings, load
 from consumer.settings.values import Size
 from consumer.sinks.s3.build import sink_of
+from tests.examples import examples
 from tests.unit.builders import chunk_of
 from tests.unit.operate.fake_s3 import FakeS3, Killed, answer
 
@@ -622,7 +622,7 @@ ACTIONS = st.lists(
 
 
 @given(actions=ACTIONS)
-@hypothesis_settings(max_examples=60, deadline=None)
+@examples(60)
 def test_whatever_happens_in_whatever_order_each_record_is_there_once(actions: list[tuple[str, int]]) -> None:
     world = World(chunks=2)
     for action, number in actions:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from random import Random
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.daemon.report.tally import Tally
@@ -19,6 +19,7 @@ from consumer.domain.ledger import Ledger
 from consumer.shard.delivery.checkpointing import Checkpointing
 from consumer.shard.delivery.pipeline import InFlightLimits, Pipeline
 from consumer.shard.delivery.status import ShardStatus
+from tests.examples import examples
 from tests.unit.shard.fakes import Clock, record
 
 DEAD_SHARE = 0.3
@@ -187,7 +188,7 @@ def live(host: Host, pid: int) -> int | None:
         host.tick()
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.integers(0, 2**32))
 def test_no_record_read_vanishes_or_counts_twice_over_any_lives_of_shard_processes(seed: int) -> None:
     host = Host(Random(seed))
@@ -202,7 +203,7 @@ def test_no_record_read_vanishes_or_counts_twice_over_any_lives_of_shard_process
         assert totals.counters["records_read"] >= sum(heard)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.integers(0, 2**32))
 def test_what_the_supervisor_has_added_up_never_runs_backwards(seed: int) -> None:
     host = Host(Random(seed))

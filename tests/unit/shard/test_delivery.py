@@ -9,7 +9,6 @@ import gevent
 import pytest
 from gevent.event import Event as GeventEvent
 from hypothesis import given
-from hypothesis import settings as settings_of_test
 from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk
@@ -21,6 +20,7 @@ from consumer.domain.unread_times import COUNTER, Unread
 from consumer.shard.delivery.delivery import Delivery, Waiting
 from consumer.shard.delivery.taps import Listeners, Taps
 from consumer.sinks.base import Outcome, Prepared, Unordered
+from tests.examples import examples
 from tests.unit.shard.fakes import Clock, Ear, Log, chunk_of, messages, quiet_status, record
 
 type Part = tuple[int, ...]
@@ -660,7 +660,7 @@ LISTENERS: dict[str, Spoil] = {
     st.lists(st.sampled_from(sorted(LISTENERS)), max_size=3),
     st.lists(st.tuples(st.booleans(), st.integers(2, 4)), min_size=1, max_size=6),
 )
-@settings_of_test(max_examples=30, deadline=None)
+@examples(30)
 def test_no_listener_delays_or_changes_delivery(kinds: list[str], chunks: list[tuple[bool, int]]) -> None:
     """However it is, and whenever it becomes so."""
 

@@ -271,7 +271,7 @@ HOSTILE_TEXTS = st.text(st.characters(), max_size=400)  # half surrogate pairs a
     ),
     HOSTILE_TEXTS,
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_a_record_holds_it_fits_and_can_be_read(
     tmp_path: Path, records: list[Record], detail: str
 ) -> None:

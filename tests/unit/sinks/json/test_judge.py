@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer.native import library
@@ -22,6 +22,7 @@ from consumer.sinks.json.rule import (
     is_beyond_doubles,
     judge,
 )
+from tests.examples import examples
 from tests.unit.native.mutations import mutated as with_faults
 from tests.unit.sinks.json_bytes import is_json, payloads, spelled, values
 
@@ -141,7 +142,7 @@ odd_json = payloads | with_faults(spelled(values)) | st.binary(max_size=30)
 some_limits = st.sampled_from([ANY, BIGQUERY, DEEPER])
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(odd_json, some_limits)
 @example(b'{"a":"\xc3', ANY)
 @example(b"1.", ANY)
@@ -168,7 +169,7 @@ small_limits = st.builds(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(odd_json, small_limits)
 def test_c_and_python_keep_to_the_same_limits(payload: bytes, limits: Limits) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,7 @@ from random import Random
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer.domain.chunks import Chunk
@@ -26,6 +26,7 @@ from consumer.sinks.bigquery.arrow_rows.log_rows import LogRows, Made, RowMaker,
 from consumer.sinks.bigquery.arrow_rows.rules import VERSION, Rules
 from consumer.sinks.bigquery.storage_write.appends import Append
 from consumer.sinks.bigquery.storage_write.sink import StorageWriteSink
+from tests.examples import examples
 from tests.unit.sinks.bigquery.storage_write.fakes import FakeBigQuery, FakeStore, NumberRows, rules
 
 RULES = (rules(), rules(tables=3), rules(bad=5), rules(name="other"))
@@ -205,7 +206,7 @@ def lives(world: World, steps: list[int], choose_rules: bool) -> None:
             zombie.step()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.integers(1, 60), seeds, st.lists(st.integers(0, 25), max_size=5))
 def test_crashes_former_owners_and_replays_leave_every_row_once(
     records: int, random: Random, steps: list[int]
@@ -217,7 +218,7 @@ def test_crashes_former_owners_and_replays_leave_every_row_once(
         assert world.bigquery.table(table) == sorted(world.bigquery.table(table))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.integers(1, 60), seeds, st.lists(st.integers(0, 25), min_size=1, max_size=8))
 @example(9, Random(803), [15, 0, 15, 0])  # what a former owner has written past the mark unsettles it as well
 def test_streams_that_are_taken_away_while_idle_hold_nobody_and_double_nothing(
@@ -228,7 +229,7 @@ def test_streams_that_are_taken_away_while_idle_hold_nobody_and_double_nothing(
     assert sorted(world.bigquery.rows()) == list(range(1, records + 1))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.integers(1, 60),
     seeds,
@@ -246,7 +247,7 @@ def test_rows_that_the_server_refuses_shift_no_count(
     assert world.dead == everything & refused
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.integers(1, 60), seeds, st.lists(st.integers(0, 25), min_size=1, max_size=5))
 def test_rules_that_change_in_between_leave_every_row_once(
     records: int, random: Random, steps: list[int]
@@ -320,7 +321,7 @@ class EitherWay:
 
 
 @pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(1, 60), seeds, st.lists(st.integers(0, 25), max_size=5), st.booleans())
 def test_processes_with_and_without_the_c_library_leave_every_row_once(
     records: int, random: Random, steps: list[int], choose_rules: bool
@@ -372,7 +373,7 @@ def hostile_payload(number: int) -> bytes:
 
 
 @pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(seeds, st.lists(st.integers(0, 25), max_size=5))
 def test_hostile_records_shift_no_count_whoever_judges_them_and_whenever(
     random: Random, steps: list[int]

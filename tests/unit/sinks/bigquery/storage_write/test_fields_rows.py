@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer.domain.columns import PART_RECORDS, Records
@@ -30,6 +30,7 @@ from consumer.sinks.bigquery.arrow_rows.log_rows import (
 from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.arrow_rows.typed_columns import TypedColumns
 from consumer.sinks.bigquery.arrow_rows.typed_rows import TypedRows
+from tests.examples import examples
 from tests.unit.sinks.bigquery.storage_write.builders import SHARD, SIMPLE, decoded, field_rules
 from tests.unit.sinks.json_bytes import mutated, texts
 
@@ -483,7 +484,7 @@ def test_parts_and_rests_hold_the_same_rows(records: list[Record], data: st.Data
         both.assert_same(mine.without(bad), theirs.without(bad))
 
 
-@settings(max_examples=15)  # of a thousand records each
+@examples(15)  # of a thousand records each
 @given(first=usual, seed=st.integers(0, 2**32).map(Random))
 def test_chunks_of_several_parts(first: Record, seed: Random) -> None:
     records = [first] + [
