@@ -21,7 +21,8 @@ from consumer.native import library
 from consumer.settings import Settings
 from consumer.shard.delivery.checkpointing import Checkpointing
 from consumer.shard.delivery.delivery import Delivery, Waiting, exit_soon
-from consumer.shard.delivery.pipeline import End, InFlightLimits, Pipeline
+from consumer.shard.delivery.intake import End, InFlightLimits
+from consumer.shard.delivery.pipeline import Pipeline
 from consumer.shard.delivery.status import ShardStatus
 from consumer.shard.delivery.taps import Listeners, Taps
 from consumer.sinks.aws import encryption_options, s3_client_of

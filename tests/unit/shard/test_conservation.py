@@ -17,7 +17,8 @@ from consumer.domain.columns import Records
 from consumer.domain.events import Event, StatusEvent
 from consumer.domain.ledger import Ledger
 from consumer.shard.delivery.checkpointing import Checkpointing
-from consumer.shard.delivery.pipeline import InFlightLimits, Pipeline
+from consumer.shard.delivery.intake import InFlightLimits
+from consumer.shard.delivery.pipeline import Pipeline
 from consumer.shard.delivery.status import ShardStatus
 from tests.examples import examples
 from tests.unit.shard.fakes import Clock, record

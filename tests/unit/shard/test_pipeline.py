@@ -12,7 +12,8 @@ from consumer.domain.errors import ProtocolError, Superseded, TransientError
 from consumer.domain.ledger import Ledger
 from consumer.domain.records import Position, Record
 from consumer.shard.delivery.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointing
-from consumer.shard.delivery.pipeline import End, InFlightLimits, Pipeline
+from consumer.shard.delivery.intake import End, InFlightLimits
+from consumer.shard.delivery.pipeline import Pipeline
 from tests.unit.shard.fakes import (
     Clock,
     FakeCheckpointer,

@@ -12,7 +12,7 @@ from consumer.domain.columns import Records
 from consumer.domain.events import REPLAYED, RUNNING
 from consumer.domain.records import Record
 from consumer.domain.replay import Replay
-from consumer.shard.delivery.pipeline import End
+from consumer.shard.delivery.intake import End
 from tests.unit.shard.fakes import record
 from tests.unit.shard.test_pipeline import GRACE_MS, WINDOW_MS, Shard
 
