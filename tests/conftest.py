@@ -1,13 +1,16 @@
 """Tests run alike everywhere: no deadlines of Hypothesis, since machines are shared, no proxy of the environment
-between tests and their servers on the loopback interface, and signals that do what they do on a terminal."""
+between tests and their servers on the loopback interface, and signals that do what they do on a terminal. And they
+run alike whichever ran before: no module leaves its variables, its directory or its handlers to the next one."""
 
 import os
 import re
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from tests import examples
+from tests.surroundings import Surroundings
 
 examples.register()
 
@@ -34,3 +37,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.tools)
         if SLOW.search(item.path.as_posix()):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def surroundings_are_left_as_they_were() -> Iterator[None]:
+    found = Surroundings.of_this_process()
+    yield
+    changes = list(found.changes(Surroundings.of_this_process()))
+    found.restore()
+    if changes:
+        pytest.fail("left by this module: " + "; ".join(changes), pytrace=False)
+
+
+@pytest.fixture
+def restored_surroundings() -> Iterator[None]:
+    """For tests of commands that change them for good, since their process ends with them."""
+    found = Surroundings.of_this_process()
+    yield
+    found.restore()

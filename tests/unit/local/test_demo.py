@@ -13,12 +13,7 @@ from consumer.local.verify import Result
 from consumer.local.waits import Report
 from consumer.local.witness import Seen, Verdict
 
-
-@pytest.fixture(autouse=True)
-def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put back what the command sets for good."""
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "")
+pytestmark = pytest.mark.usefixtures("restored_surroundings")
 
 
 def test_a_wrong_setting_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:

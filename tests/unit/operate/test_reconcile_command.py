@@ -26,6 +26,8 @@ from consumer.operate.reconcile.reconciliation import Reconciliation
 from consumer.operate.reconcile.spans import HOUR_MS, Partition, Scope
 from consumer.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("restored_surroundings")
+
 NOON = 1_769_860_800
 SETTINGS = [
     "--s3-properties=/dev/null",
