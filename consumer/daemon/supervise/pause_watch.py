@@ -38,7 +38,7 @@ class Flag(Protocol):
 
 
 class Pausable(Protocol):
-    """The supervisor, as far as it is told."""
+    """Who knows of the daemon, as far as it is told and asked here."""
 
     def pause(self, pause: Pause | None) -> None: ...
     def has_stopped(self) -> bool:

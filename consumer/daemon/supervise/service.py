@@ -7,21 +7,14 @@ import os
 import random
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 
 from consumer import __version__
 from consumer.daemon.errors import StartFailed
-from consumer.daemon.metrics.emf import EmfLines
-from consumer.daemon.metrics.memory import ProcessMemory
-from consumer.daemon.metrics.metric import Snapshot
-from consumer.daemon.metrics.text import MetricsText
-from consumer.daemon.page.site import Page
 from consumer.daemon.prepare.backend import (
     count_open_shards,
     lease_reader_of,
@@ -30,13 +23,12 @@ from consumer.daemon.prepare.backend import (
 )
 from consumer.daemon.prepare.pause_flag import PauseFlag
 from consumer.daemon.prepare.preparation import Patience, Stopped
-from consumer.daemon.report import http
 from consumer.daemon.report.channel import Channel
 from consumer.daemon.report.health import HealthPolicy
 from consumer.daemon.report.leases import Leases
 from consumer.daemon.report.log import Log
-from consumer.daemon.report.probes import probes
-from consumer.daemon.report.status import Identity, Status, encode
+from consumer.daemon.report.observed import Observed
+from consumer.daemon.report.status import Identity
 from consumer.daemon.supervise import logback, processes
 from consumer.daemon.supervise.background import in_thread
 from consumer.daemon.supervise.fork_server import ForkServerProcess
@@ -53,16 +45,14 @@ from consumer.daemon.supervise.java import (
 from consumer.daemon.supervise.jvm_command import Commands
 from consumer.daemon.supervise.leader_lock import LeaderLock
 from consumer.daemon.supervise.lease_watch import ReadLeases, watching_leases
-from consumer.daemon.supervise.metrics_push import Pusher, Pushes, pushing
 from consumer.daemon.supervise.pause_watch import Flag, PauseFile, PauseWatch, watching_pause
 from consumer.daemon.supervise.restarts import RestartPolicy
 from consumer.daemon.supervise.state import StateDirectory, directory_of, locked
 from consumer.daemon.supervise.supervisor import EXIT_OK, Limits, Sources, Supervisor
+from consumer.daemon.supervise.telling import Telling
 from consumer.settings import Settings
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_PUSH_SECONDS = 10.0
-"""For one push of metrics, its repeats included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,15 +112,14 @@ async def _serve(
 ) -> int:
     processes.adopt_orphans()
     forked = Forked()
-    page = Page(settings, state_directory=state.path)
+    observed = _observed(settings, log)
+    telling = Telling(settings, state, observed, forked, log)
     lock = LeaderLock(lambda: services.release_lock(settings, worker_id(settings)), log=log)
-    supervisor = _supervisor(settings, state, forked, lock, log, page)
-    pushes = _pushes(settings, log)
-    snapshot = _snapshots(settings, supervisor, forked, pushes)
+    supervisor = _supervisor(settings, forked, observed, lock, log, telling)
     pauses = PauseWatch(
         services.pause_flag(settings),
         PauseFile(state),
-        supervisor,
+        observed,
         worker_id=worker_id(settings),
         now_ms=lambda: int(time.time() * 1000),
         log=log,
@@ -138,13 +127,7 @@ async def _serve(
     async with AsyncExitStack() as stack:
         stack.enter_context(_signals_stop(supervisor))
         stack.push_async_callback(lock.close)
-        if settings.integer("http.port"):
-            host, port = settings.text("http.host"), settings.integer("http.port")
-            text = MetricsText(snapshot, monotonic=time.monotonic)
-            site = page.site(supervisor.status, probes(supervisor.status, text.metrics_text))
-            await stack.enter_async_context(
-                http.serving(host, port, site, partial(log.warning, event="http_trouble"))
-            )
+        await stack.enter_async_context(telling.over_http())
         await stack.enter_async_context(_events(state, supervisor, log))
         log.info(
             f"application {settings.text('applicationName')} as {worker_id(settings)}, state in {state.path}",
@@ -152,19 +135,12 @@ async def _serve(
             worker=worker_id(settings),
             version=__version__,
         )
-        sending = pushing(
-            snapshot,
-            seconds=settings.seconds("metrics.interval"),
-            pushes=pushes,
-            emf=EmfLines() if settings.flag("metrics.emf") else None,
-            write=_write_to_stdout,
-        )
-        await stack.enter_async_context(sending)
+        await stack.enter_async_context(telling.sending_metrics())
         if settings.flag(FORK_SERVER):
             await stack.enter_async_context(_fork_server(settings, state, command, forked, log))
         await stack.enter_async_context(supervisor.watching())
         try:
-            open_shards = await _prepared(settings, services.prepare, supervisor, log)
+            open_shards = await _prepared(settings, services.prepare, observed, supervisor.stopping, log)
         except Stopped:
             log.info("ended in order, before anything was read", event="daemon_ended")
             return EXIT_OK
@@ -188,15 +164,9 @@ async def _serve(
         return await supervisor.run(commands)
 
 
-def _supervisor(
-    settings: Settings, state: StateDirectory, forked: Forked, lock: LeaderLock, log: Log, page: Page
-) -> Supervisor:
-    grace = settings.integer("shutdownGraceMillis") / 1000 + settings.seconds("supervisor.grace_margin")
+def _observed(settings: Settings, log: Log) -> Observed:
     open_chunk_seconds = settings.seconds("chunk.window") + settings.seconds("chunk.grace")
-    return Supervisor(
-        forked=forked,
-        restarts=_restarts(settings),
-        limits=Limits(grace_seconds=grace, hang_seconds=settings.seconds("supervisor.hang_timeout")),
+    return Observed(
         health=HealthPolicy(
             undelivered_seconds=open_chunk_seconds + settings.seconds("hold.unhealthy_after"),
             unread_seconds=_unread_seconds(settings),
@@ -208,55 +178,25 @@ def _supervisor(
             worker_id=worker_id(settings),
             pid=os.getpid(),
         ),
-        sources=Sources(now=time.time, monotonic=time.monotonic, random=random.random),
         log=log,
-        publish=_publisher(state, page, log),
+        now=time.time,
+    )
+
+
+def _supervisor(
+    settings: Settings, forked: Forked, observed: Observed, lock: LeaderLock, log: Log, telling: Telling
+) -> Supervisor:
+    grace = settings.integer("shutdownGraceMillis") / 1000 + settings.seconds("supervisor.grace_margin")
+    return Supervisor(
+        forked=forked,
+        restarts=_restarts(settings),
+        limits=Limits(grace_seconds=grace, hang_seconds=settings.seconds("supervisor.hang_timeout")),
+        observed=observed,
+        sources=Sources(monotonic=time.monotonic, random=random.random),
+        log=log,
+        publish=telling.publish,
         heard=lock.heard,
     )
-
-
-def _snapshots(
-    settings: Settings, supervisor: Supervisor, forked: Forked, pushes: Pushes | None
-) -> Callable[[], Snapshot]:
-    memory = ProcessMemory(fork_server=lambda: forked.server, monotonic=time.monotonic)
-    method = settings.text("bigquery.method") if settings.backend == "bigquery" else "put_object"
-
-    def snapshot() -> Snapshot:
-        status = supervisor.status()
-        return Snapshot(
-            status=status,
-            version=__version__,
-            method=method,
-            memory=memory.of(status),
-            failed_pushes=0 if pushes is None else pushes.failed,
-        )
-
-    return snapshot
-
-
-def _pushes(settings: Settings, log: Log) -> Pushes | None:
-    endpoint = settings.optional_text("metrics.otlp_endpoint")
-    if endpoint is None:
-        return None
-    timeout_seconds = min(_PUSH_SECONDS, settings.seconds("metrics.interval"))
-
-    def make() -> Pusher:
-        from consumer.daemon.metrics.otlp import pusher_to
-
-        return pusher_to(endpoint, settings.optional_text("regionName"), timeout_seconds=timeout_seconds)
-
-    return Pushes(
-        make,
-        warn=partial(log.warning, event="metrics_push_failed"),
-        info=partial(log.info, event="metrics_push_works"),
-    )
-
-
-def _write_to_stdout(line: str) -> None:
-    """A reader that is gone must not end the daemon."""
-    with suppress(OSError, ValueError):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
 
 
 def _unread_seconds(settings: Settings) -> float:
@@ -299,28 +239,6 @@ async def _fork_server(
                 await keeping
 
 
-def _publisher(state: StateDirectory, page: Page, log: Log) -> Callable[[Status], None]:
-    """Tells the page and writes status.json; a full disk is worth a line each time it begins, and no more."""
-    failing = False
-
-    def publish(status: Status) -> None:
-        nonlocal failing
-        content = encode(status)
-        page.saw(content)
-        try:
-            state.write(state.status_file, content)
-            failing = False
-        except OSError as error:
-            if not failing:
-                log.error(
-                    f"worker.state_dir: cannot write {state.status_file}: {error.strerror}",
-                    event="state_unwritable",
-                )
-            failing = True
-
-    return publish
-
-
 @contextmanager
 def _signals_stop(supervisor: Supervisor) -> Iterator[None]:
     """Signals that ask for an end reach the supervisor; one that was ignored from the start (nohup) stays so."""
@@ -351,7 +269,8 @@ async def _events(state: StateDirectory, supervisor: Supervisor, log: Log) -> As
 async def _prepared(
     settings: Settings,
     prepare: Callable[[Settings, Patience, Log], int | None],
-    supervisor: Supervisor,
+    observed: Observed,
+    told_to_stop: asyncio.Event,
     log: Log,
 ) -> int | None:
     """Prepares the backend; returns the number of open shards. Raises Stopped when told to stop meanwhile."""
@@ -360,10 +279,10 @@ async def _prepared(
         timeout_seconds=settings.seconds("supervisor.prepare_timeout"),
         monotonic=time.monotonic,
         pause=stop.wait,
-        tell=supervisor.hold_for,
+        tell=observed.hold_for,
     )
     done = in_thread(lambda: prepare(settings, patience, log))
-    stopping = asyncio.create_task(supervisor.stopping.wait())
+    stopping = asyncio.create_task(told_to_stop.wait())
     await asyncio.wait((done, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not done.done():

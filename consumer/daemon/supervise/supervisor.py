@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from consumer.daemon.report.complaints import Complaints
-from consumer.daemon.report.health import HealthPolicy, Phase, assess, hung_for, is_catching_up, shard_state
-from consumer.daemon.report.health_log import HealthLog
-from consumer.daemon.report.leases import Lease, Leases
+from consumer.daemon.report.health import Phase
+from consumer.daemon.report.leases import Lease
 from consumer.daemon.report.log import Log
-from consumer.daemon.report.pause import Pause
-from consumer.daemon.report.shards import ReportedShard, Shards
-from consumer.daemon.report.status import Identity, ShardReport, Status
-from consumer.daemon.report.tally import Tally
+from consumer.daemon.report.observed import Observed
+from consumer.daemon.report.status import Status
 from consumer.daemon.supervise import processes
 from consumer.daemon.supervise.forked import Forked
 from consumer.daemon.supervise.java import JavaCommand
@@ -30,7 +26,7 @@ from consumer.daemon.supervise.jvm_command import Commands
 from consumer.daemon.supervise.logback import event_of, read_line, says_that_the_jvm_ends
 from consumer.daemon.supervise.restarts import RestartPolicy
 from consumer.daemon.supervise.session import describe_exit
-from consumer.domain.events import RUNNING, Event, LogEvent, StatusEvent
+from consumer.domain.events import Event, LogEvent, StatusEvent
 
 _ORDERLY_CODES = frozenset({0, 143, -signal.SIGTERM})
 """A JVM ended by SIGTERM reports 143 after its shutdown hooks, or the signal itself before it has any."""
@@ -56,9 +52,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where time and chance come from: seconds since the epoch, seconds that only grow, a number in [0, 1)."""
+    """Where time and chance come from: seconds that only grow, a number in [0, 1)."""
 
-    now: Callable[[], float]
     monotonic: Callable[[], float]
     random: Callable[[], float]
 
@@ -72,9 +67,7 @@ class Supervisor:
         forked: Forked,
         restarts: RestartPolicy,
         limits: Limits,
-        health: HealthPolicy,
-        identity: Identity,
-        leases: Leases,
+        observed: Observed,
         sources: Sources,
         log: Log,
         publish: Callable[[Status], None],
@@ -83,28 +76,15 @@ class Supervisor:
         self._forked = forked
         self._restarts = restarts
         self._limits = limits
-        self._health = health
-        self._identity = identity
-        self._leases = leases
-        self._complaints = Complaints()
-        self._health_log = HealthLog(log)
+        self._observed = observed
         self._sources = sources
         self._log = log
         self._publish = publish
         self._heard = heard
-        self._shards = Shards(trend_seconds=health.undelivered_seconds)
-        self._tally = Tally()
         self._drained: set[int] = set()
         self._jvm: Jvm | None = None
         self._last_code = EXIT_OK
         self._crash: asyncio.Task[None] | None = None
-        self._phase = Phase.PREPARING
-        self._faults: tuple[str, ...] = ()
-        self._paused: Pause | None = None
-        self._resumed_at: float | None = None
-        self._without_shards_since = sources.now()
-        self._restart_count = 0
-        self._started_at = sources.now()
         self._stopping = asyncio.Event()
         self._killing = asyncio.Event()
 
@@ -117,22 +97,8 @@ class Supervisor:
         self._log.info(
             f"{reason}: ending in order within {self._limits.grace_seconds:.0f} s", event="daemon_stopping"
         )
-        self._phase = Phase.STOPPING
+        self._observed.phase = Phase.STOPPING
         self._stopping.set()
-
-    def hold_for(self, faults: tuple[str, ...]) -> None:
-        """The backend cannot be prepared until these are mended; none ends that. May be called from any thread."""
-        self._faults = faults
-
-    def pause(self, pause: Pause | None) -> None:
-        """The application is paused by somebody, or goes on."""
-        if pause is None and self._paused is not None:
-            self._resumed_at = self._sources.now()
-        self._paused = pause
-
-    def has_stopped(self) -> bool:
-        """Whether no shard process takes records, as far as they have said so."""
-        return all(status.event.state != RUNNING for status in self._shards)
 
     @property
     def stopping(self) -> asyncio.Event:
@@ -145,61 +111,18 @@ class Supervisor:
                 event.level, event.message, shard=event.shard, event=event.name, fields=event.fields
             )
             return
-        self._tally.update(event)
-        shard = self._shards.update(event, self._sources.now(), read_before=self._leases.read_at(event.shard))
-        if shard.has_read:
-            self._leases.read(event.shard, at=shard.last_callback_at())
+        self._observed.receive(event)
         if self._stopping.is_set():
             self._drain(event)
 
     def saw_leases(self, leases: Sequence[Lease]) -> None:
         """Takes all rows of the lease table."""
-        self._leases.seen(leases, now=self._sources.now())
-        self._shards.set_read_elsewhere(self._leases.read_elsewhere)
-        if self._paused is not None:
-            self._end_paused_without_lease(leases)
+        self._observed.saw_leases(leases)
+        for event in self._observed.paused_without_lease(leases):
+            self._drain(event)
 
     def missed_leases(self, trouble: str, *, asked_at: float) -> None:
-        """Takes why the lease table could not be read, which was tried at that time."""
-        self._leases.failed(trouble, now=asked_at)
-
-    def status(self) -> Status:
-        now = self._sources.now()
-        self._leases.reads(self._shards.names())
-        return Status(
-            identity=self._identity,
-            health=assess(
-                phase=self._phase,
-                shards=self._shards,
-                policy=self._health,
-                now=now,
-                began_at=self._started_at,
-                faults=self._faults,
-                unread=self._unread(now),
-                unread_shards=self._leases.unread(now=now, limit_seconds=self._health.unread_seconds),
-                kcl_error=self._complaints.last(now=now),
-                throttled=self._complaints.throttled(now=now),
-                paused=None if self._paused is None else str(self._paused),
-                resting=self._is_resting(now),
-            ),
-            kcl_errors=self._complaints.errors,
-            last_kcl_error=self._complaints.last_error,
-            updated_at=now,
-            started_at=self._started_at,
-            jvm_pid=None if self._jvm is None else self._jvm.pid,
-            restarts=self._restart_count,
-            totals=self._tally.totals(),
-            paused=self._paused,
-            shards=tuple(self._reported(status, now) for status in self._shards),
-        )
-
-    def _reported(self, shard: ReportedShard, now: float) -> ShardReport:
-        return ShardReport.of(
-            shard,
-            now=now,
-            catching_up=is_catching_up(shard, self._health, now),
-            condition=shard_state(shard, self._health, now),
-        )
+        self._observed.missed_leases(trouble, asked_at=asked_at)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -249,9 +172,9 @@ class Supervisor:
             )
             return EXIT_FAILED
         self._jvm = jvm
-        self._without_shards_since = self._sources.now()
+        self._observed.jvm_started(jvm.pid)
         if not self._stopping.is_set():
-            self._phase = Phase.RUNNING
+            self._observed.phase = Phase.RUNNING
         self._log.info(f"the JVM runs as process {jvm.pid}", event="jvm_started", pid=jvm.pid)
         try:
             return await self._until_end(jvm)
@@ -259,7 +182,7 @@ class Supervisor:
             if self._crash is not None:
                 self._crash.cancel()
             self._jvm = self._crash = None
-            self._shards.clear()
+            self._observed.jvm_ended()
             self._drained.clear()
 
     async def _until_end(self, jvm: Jvm) -> int:
@@ -269,7 +192,7 @@ class Supervisor:
         if self._stopping.is_set() and not end.done():
             orderly = await self._end_in_order(jvm, end)
         elif not self._stopping.is_set():
-            self._phase = Phase.RESTARTING
+            self._observed.phase = Phase.RESTARTING
         code = self._last_code = await end
         stayed = await self._clean_up(jvm)
         if not self._stopping.is_set():
@@ -286,8 +209,8 @@ class Supervisor:
 
     async def _end_in_order(self, jvm: Jvm, end: asyncio.Task[int]) -> bool:
         """Asks, waits, and kills what has not ended by then; whether killing was not needed."""
-        for status in self._shards:
-            self._drain(status.event)
+        for event in self._observed.events:
+            self._drain(event)
         jvm.terminate()
         with suppress(TimeoutError):
             await asyncio.wait_for(_first(end, self._killing), self._limits.grace_seconds)
@@ -309,27 +232,12 @@ class Supervisor:
 
     async def _pause(self, rapid_ends: int) -> None:
         delay = self._restarts.delay_seconds(rapid_ends, self._sources.random)
-        self._restart_count += 1
+        self._observed.restarts += 1
         self._log.warning(
             f"starting the JVM again in {delay:.1f} s", event="jvm_restarting", seconds=round(delay, 1)
         )
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay)
-
-    def _is_resting(self, now: float) -> bool:
-        """Paused, or resumed so lately that what came meanwhile cannot be delivered yet."""
-        if self._paused is not None:
-            return True
-        return self._resumed_at is not None and now - self._resumed_at <= self._health.undelivered_seconds
-
-    def _end_paused_without_lease(self, leases: Sequence[Lease]) -> None:
-        """A callback that waits for the end of a pause would not hear that its lease has gone to another worker; what
-        it waits with is the other's to deliver."""
-        owners = {lease.shard: lease.owner for lease in leases}
-        for status in self._shards:
-            owner = owners.get(status.event.shard, self._identity.worker_id)
-            if owner not in (None, self._identity.worker_id):
-                self._drain(status.event)
 
     def _drain(self, event: StatusEvent) -> None:
         """A process that has sent no status may not handle the signal yet, so only those that have get it,
@@ -342,7 +250,7 @@ class Supervisor:
     def _relay(self, line: str) -> None:
         self._heard(line)
         level, message = read_line(line)
-        told = self._complaints.heard(level, message, now=self._sources.now())
+        told = self._observed.heard(level, message)
         if told is not None:
             self._log.line(level, told, event=event_of(level, message))
         if says_that_the_jvm_ends(line) and self._jvm is not None:
@@ -363,30 +271,18 @@ class Supervisor:
             await asyncio.sleep(self._limits.tick_seconds)
 
     def _tick(self) -> None:
-        self._tally.keep(self._owns, now=self._sources.now())
+        self._observed.keep(self._owns)
         if self._jvm is not None:
-            self._shards.keep(self._jvm.owns)
             self._end_if_hung(self._jvm)
-        if self._shards:
-            self._without_shards_since = self._sources.now()
-        status = self.status()
-        if self._phase is Phase.RUNNING:  # what hinders the other phases is told where it happens
-            self._health_log.tell(status.health, now=status.updated_at)
+        status = self._observed.status()
+        self._observed.tell_health(status)
         self._publish(status)
 
     def _owns(self, pid: int) -> bool:
         return self._jvm is not None and self._jvm.owns(pid)
 
-    def _unread(self, now: float) -> Iterator[str]:
-        """What says that shards have no reader."""
-        limit = self._health.unread_seconds
-        yield from self._leases.faults(now=now, limit_seconds=limit)
-        without = now - self._without_shards_since
-        if not self._shards and without > limit and self._complaints.last(now=now) is not None:
-            yield f"no shard has been opened for {without:.0f} s, and the KCL logs errors"
-
     def _end_if_hung(self, jvm: Jvm) -> None:
-        silent = hung_for(self._shards, now=self._sources.now())
+        silent = self._observed.hung_for()
         limit = self._limits.hang_seconds
         if limit and silent is not None and silent > limit and not self._stopping.is_set():
             self._log.error(

@@ -1,30 +1,24 @@
-"""What the supervisor hears of its shard processes is what it knows of the reading."""
+"""What the daemon hears of its shard processes is what it knows of the reading."""
 
 from collections.abc import Callable
 
 from consumer.daemon.report.health import HealthPolicy, Phase
 from consumer.daemon.report.leases import Lease, Leases
 from consumer.daemon.report.log import Log
+from consumer.daemon.report.observed import Observed
 from consumer.daemon.report.status import Identity
-from consumer.daemon.supervise.forked import Forked
-from consumer.daemon.supervise.restarts import RestartPolicy
-from consumer.daemon.supervise.supervisor import Limits, Sources, Supervisor
 from consumer.domain.events import StatusEvent
 
 SHARD = "shardId-000000000000"
 
 
-def supervisor(leases: Leases, clock: Callable[[], float] = lambda: 1000.0) -> Supervisor:
-    return Supervisor(
-        forked=Forked(),
-        restarts=RestartPolicy(base_seconds=1, max_seconds=1, reset_seconds=1, limit=1),
-        limits=Limits(grace_seconds=1, hang_seconds=0),
+def observing(leases: Leases, clock: Callable[[], float] = lambda: 1000.0) -> Observed:
+    return Observed(
         health=HealthPolicy(undelivered_seconds=60, unread_seconds=40),
         identity=Identity(backend="s3", application="app", worker_id="me", pid=1),
         leases=leases,
-        sources=Sources(now=clock, monotonic=clock, random=lambda: 0.5),
         log=Log(backend="s3", level="ERROR", clock=clock, write=lambda line: None),
-        publish=lambda status: None,
+        now=clock,
     )
 
 
@@ -40,7 +34,7 @@ def event(pid: int, called: float, behind: int | None) -> StatusEvent:
 
 def test_what_a_process_was_given_is_a_read_and_its_beginning_is_none() -> None:
     leases = Leases(table="table", worker_id="me", began_at=0.0)
-    heard = supervisor(leases)
+    heard = observing(leases)
     heard.receive(event(7, 1000.0, None))
     assert leases.read_at(SHARD) is None
     heard.receive(event(7, 1005.0, 0))
@@ -52,7 +46,7 @@ def test_what_a_process_was_given_is_a_read_and_its_beginning_is_none() -> None:
 def test_a_lease_that_another_worker_renews_is_read_there() -> None:
     leases = Leases(table="table", worker_id="me", began_at=0.0)
     moments = [900.0]
-    heard = supervisor(leases, lambda: moments[-1])
+    heard = observing(leases, lambda: moments[-1])
     heard.receive(event(7, 900.0, 0))
     moments.append(1000.0)
     heard.receive(event(7, 900.0, 0))
@@ -61,7 +55,7 @@ def test_a_lease_that_another_worker_renews_is_read_there() -> None:
         heard.saw_leases([Lease(shard=SHARD, owner=owner, counter=counter)])
         return heard.status().health.healthy
 
-    heard._phase = Phase.RUNNING  # as if a JVM ran
+    heard.phase = Phase.RUNNING  # as if a JVM ran
     assert not healthy_with("me", 1)
     assert healthy_with("other", 2)
     assert healthy_with("other", 3)
