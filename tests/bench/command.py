@@ -31,6 +31,7 @@ from tests.bench import (
     recovery_level,
     scrape_level,
     shard_level,
+    sizes_level,
     watched_level,
     workers_level,
 )
@@ -70,14 +71,16 @@ def _parser() -> argparse.ArgumentParser:
         " --only and --sizes choose);"
         " cost: what AWS and Google would bill for a stream of 1,000 records a second, by backend and method, at the"
         " list prices of consumer/local/bill/prices.toml; catchup: how long both backends need to the end of one"
-        " shard that they are behind on, by polling and by fan-out, with the limits of Kinesis",
+        " shard that they are behind on, by polling and by fan-out, with the limits of Kinesis; sizes: what the real"
+        " KCL and its shard processes carry with a quarter of a processor, a half, one and two, in a control group,"
+        " which takes root",
     )
     parser.add_argument(
         "--runs",
         type=int,
         default=3,
         metavar="N",
-        help="of levels shard, watched, originals, recovery: medians of so many, of flat and kcl the least (3)",
+        help="of levels shard, watched, originals, recovery, sizes: medians of so many, of flat and kcl the least (3)",
     )
     parser.add_argument(
         "--records",
@@ -85,12 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="records a run: 400000 (shard, watched), fewer where they are large; 10000000 (flat); 200000 (originals);"
         " of all shards together 400000, or 50000 of each if that is more, and as many to warm up (kcl); 4000 of each"
-        " shard (forks); 60000 (cost)",
+        " shard (forks); 60000 (cost); of all shards together 400000, and half as many to warm up (sizes)",
     )
     parser.add_argument(
         "--only",
         metavar="PATTERN",
-        help="cases whose backend, format, size, rate or child matches, as 's3.*700'; of level catchup retrieval,"
+        help="cases whose backend, format, size, rate or child matches, as 's3.*700'; of level sizes backend and"
+        " vCPU, as 's3, (0.5|1)$'; of level catchup retrieval,"
         " applications and feed, as 'FANOUT.*, 1$'; of level hostile, and of memory with --hostile: kinds of records"
         " that match, as 'arrays|half a million'",
     )
@@ -151,13 +155,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N,…",
         help="shards of the stream, all read by one worker (1,2,4,16); of level forks: shard processes (8), of"
         " scrape and idle: shards of a worker (1,16,64); of level workers: shards after half as many are split, one"
-        " even number (64)",
+        " even number (64); of level sizes one number (16)",
     )
     kcl.add_argument(
         "--max-records",
         type=int,
         metavar="N",
-        help="records in an answer of Kinesis (maxRecords of properties/)",
+        help="records in an answer of Kinesis (maxRecords of properties/; of level sizes 1000)",
     )
     kcl.add_argument(
         "--wire",
@@ -372,7 +376,20 @@ def _catchup(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict
     )
 
 
-_REPEATED = frozenset({"shard", "flat", "watched", "originals", "kcl", "recovery"})
+def _sizes(arguments: argparse.Namespace, folder: Path, say: Say) -> list[dict[str, Any]]:
+    [shards] = arguments.shards or (sizes_level.SHARDS,)
+    return sizes_level.measure(
+        [case for case in sizes_level.CASES if re.search(arguments.only or "", case.name)],
+        shards=shards,
+        records=arguments.records or sizes_level.RECORDS,
+        max_records=arguments.max_records or sizes_level.ANSWER_RECORDS,
+        runs=arguments.runs,
+        folder=folder,
+        say=say,
+    )
+
+
+_REPEATED = frozenset({"shard", "flat", "watched", "originals", "kcl", "recovery", "sizes"})
 LEVELS = {
     "shard": _shard,
     "flat": _flat,
@@ -389,6 +406,7 @@ LEVELS = {
     "hostile": _hostile,
     "cost": _cost,
     "catchup": _catchup,
+    "sizes": _sizes,
 }
 
 

@@ -3,9 +3,10 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -34,6 +35,7 @@ ACKNOWLEDGES = "only acknowledges"
 
 _START_SECONDS = 60
 _POLL_SECONDS = 0.05
+_STILL_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,42 @@ def world(folder: Path) -> Iterator[World]:
 
 def run(case: KclCase, shared: World, *, name: str, profile: Profile | None = None) -> KclRun:
     """One life of a JVM, as the KCL application `name`, which must be new to the world. Raises BenchError."""
+    with (
+        preparing(case, shared, name=name) as ready,
+        jvm.running(ready.settings, ready.program, ready.folder, ready.environment) as kcl,
+    ):
+        return ready.watch(kcl, span=profile).measure(case.script)
+
+
+class Span(Protocol):
+    """Is told when what is measured begins and when it has ended."""
+
+    def begin(self, pid: int) -> None:
+        """`pid` is the JVM's. Raises BenchError."""
+
+    def end(self, pid: int) -> None:
+        """Raises BenchError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """All that stands around a JVM that is about to start. `program` is what follows `python -m` for a shard."""
+
+    settings: Settings
+    program: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str]
+    stub: Stub
+    events: ShardEvents
+    arrivals: Arrivals
+
+    def watch(self, kcl: Jvm, *, span: Span | None = None, still_seconds: float = _STILL_SECONDS) -> "Watch":
+        return Watch(kcl, self.stub, self.events, self.arrivals, still_seconds=still_seconds, span=span)
+
+
+@contextlib.contextmanager
+def preparing(case: KclCase, shared: World, *, name: str) -> Iterator[Ready]:
+    """Leases, stub and settings of the KCL application `name`, which must be new to the world. Raises ChildError."""
     folder = shared.folder / name
     folder.mkdir()
     shared.backend.behave(Behaviour(looks_later=True))
@@ -128,9 +166,15 @@ def run(case: KclCase, shared: World, *, name: str, profile: Profile | None = No
         settings = _settings(case, shared, application=name, kinesis_url=stub.url)
         if case.child == "storage_write":
             leases.create_positions(shared.aws.client("dynamodb"), settings.text("bigquery.positions_table"))
-        environment = _environment(settings, folder)
-        with jvm.running(settings, program, folder, environment) as kcl:
-            return Watch(kcl, stub, events, arrivals, profile=profile).measure(case.script)
+        yield Ready(
+            settings=settings,
+            program=program,
+            folder=folder,
+            environment=_environment(settings, folder),
+            stub=stub,
+            events=events,
+            arrivals=arrivals,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +185,9 @@ class Watch:
     stub: Stub
     events: ShardEvents
     arrivals: Arrivals
-    still_seconds: float = 90.0
+    still_seconds: float = _STILL_SECONDS
     """The start of the KCL takes some of it."""
-    profile: Profile | None = None
-    """What is measured is recorded there."""
+    span: Span | None = None
 
     def measure(self, script: Script) -> KclRun:
         """Raises BenchError when a record is lost or comes twice."""
@@ -154,8 +197,8 @@ class Watch:
         first_seconds = time.perf_counter() - started
         self._wait(warm_up, script)
         self.arrivals.check(warm_up, script.number_sum(warm_up=True))
-        if self.profile is not None:
-            self.profile.begin(self.kcl.popen.pid)
+        if self.span is not None:
+            self.span.begin(self.kcl.popen.pid)
         start_threads = self.kcl.thread_seconds()
         start, began = self.kcl.times(), time.perf_counter()
         self.stub.open()
@@ -164,8 +207,8 @@ class Watch:
         threads = {
             name: spent - start_threads.get(name, 0.0) for name, spent in self.kcl.thread_seconds().items()
         }
-        if self.profile is not None:
-            self.profile.end(self.kcl.popen.pid)
+        if self.span is not None:
+            self.span.end(self.kcl.popen.pid)
         self._check_end(script, warm_up + measured)
         return KclRun(
             measured, seconds, cost, start, self.kcl.peak_rss_bytes(), first_seconds, start_threads, threads

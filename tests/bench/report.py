@@ -137,6 +137,18 @@ _COLUMNS: dict[str, Columns] = {
         ("behind_mb", "behind when last seen, MB"),
         ("reads_refused", "reads refused, of all"),
     ),
+    "sizes": (
+        ("vcpu", "vCPU"),
+        ("backend", "backend"),
+        ("shards", "shards"),
+        ("by", "by"),
+        ("records_per_second", "records/s"),
+        ("cpu_seconds_per_million", "CPU s per million"),
+        ("throttled_percent", "periods throttled, %"),
+        ("start_seconds", "all shards after, s"),
+        ("start_cpu_seconds", "CPU s until then"),
+        ("peak_pss_mib", "peak PSS, MiB"),
+    ),
     "workers": (
         ("event", "event"),
         ("workers", "workers"),
