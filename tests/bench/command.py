@@ -80,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=3,
         metavar="N",
-        help="of levels shard, watched, originals, recovery, sizes: medians of so many, of flat and kcl the least (3)",
+        help="of levels shard, watched, originals, recovery: medians of so many, of flat and kcl the least, of sizes"
+        " the best (3)",
     )
     parser.add_argument(
         "--records",

@@ -78,7 +78,7 @@ def test_an_invoice_takes_bytes_by_record_and_leases_by_the_clock() -> None:
     assert quantity(made, "google_sent_bytes") == pytest.approx(MONTH * (1300 + 0.02 * TOKEN_BYTES))
     assert quantity(made, "insert_all_bytes") == pytest.approx(MONTH * 1100)
     assert quantity(made, "dynamodb_write_units") == pytest.approx(730 * 3600 * 0.5)
-    assert quantity(made, "fargate_vcpu_hours") == 730
+    assert quantity(made, "fargate_vcpu_hours") == 730 / 2
     assert made.token_bytes == pytest.approx(0.02 * TOKEN_BYTES)
 
 

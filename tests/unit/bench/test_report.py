@@ -13,7 +13,8 @@ from tests.bench.report import committed, report
 PAGE = PROJECT_ROOT / "docs/benchmarks.md"
 COST_PAGE = PROJECT_ROOT / "docs/cost.md"
 SERVICES_PAGE = PROJECT_ROOT / "docs/services.md"
-PAGES = (PAGE, COST_PAGE, SERVICES_PAGE)
+ECS_PAGE = PROJECT_ROOT / "docs/ecs.md"
+PAGES = (PAGE, COST_PAGE, SERVICES_PAGE, ECS_PAGE)
 MACHINE = {"cpu": "some", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.13"}
 
 
