@@ -204,10 +204,12 @@ def most_shards(fleet: Fleet, rate_a_shard: float, waits: Waits, costs: Costs, s
 
 
 def costs(backend: str, *, sizes: Sequence[Mapping[str, Any]], idle: Sequence[Mapping[str, Any]]) -> Costs:
-    """From rows of both levels."""
+    """From rows of both levels. Shards of many have few records each, and what these cost is the memory that they
+    touch for the first time: a record's cost is told by the fewest."""
     worker, lease, read = _idle_costs(idle)
     measured = [row for row in sizes if row["by"] == "measured"]
-    own = [row for row in measured if row["backend"] == backend]
+    fewest = min(row["shards"] for row in measured)
+    own = [row for row in measured if row["backend"] == backend and row["shards"] == fewest]
     record = median(row["cpu_seconds_per_million"] / 1e6 - read / row["max_records"] for row in own)
     start_cpu, start_cpu_a_shard, start_wait = _start_costs(measured)
     return Costs(
