@@ -6,8 +6,10 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import examples
 from tests.surroundings import Surroundings
@@ -23,12 +25,42 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(number, handler)
 
 TOOLS = re.compile(
-    r"/tests/unit/(bench|chaos|hostile)/|/tests/(functional|integration)/test_(bench|chaos|demo|limits)"
+    r"/tests/unit/(bench|chaos|hostile)/"
+    r"|/tests/(functional|integration)/test_(bench|chaos|demo|limits|local_stack)"
 )
-"""Tests of bin/bench, bin/chaos, bin/demo and the embedded services' limits, by their paths."""
+"""Tests of bin/bench, bin/chaos, bin/demo, and of the embedded stack as a whole, by their paths."""
 
-SLOW = re.compile(r"/tests/recipes/|/tests/functional/test_(what_shows|redrive|reconcile|compact|releases)")
-"""Each file is 15 seconds of a core or more, without the real KCL."""
+SLOW = re.compile(
+    r"/tests/recipes/"
+    r"|/tests/functional/test_(what_shows|redrive|reconcile|compact|releases|same_bytes|missing_rows|real_prometheus)"
+    r"|/tests/integration/test_storage_write"
+)
+"""Each file takes ten seconds of a core or of waiting, or many more, without the real KCL."""
+
+
+LEFT_OUT = "not tools and not integration and not slow and not long"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help=f"-m '{LEFT_OUT}', and a quarter of the examples of each property",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):
+        config.option.markexpr = LEFT_OUT
+        settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is left out by its path is not even imported, which would take each process some seconds."""
+    left_out = config.getoption("quick") and (
+        TOOLS.search(collection_path.as_posix()) or SLOW.search(collection_path.as_posix())
+    )
+    return True if left_out else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

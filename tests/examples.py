@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: all of them, or with the profile "quick" of plain bin/test a quarter."""
+"""How many examples of a property are tried: all of them, or with the profile "quick" of plain bin/test a quarter."""
 
 from hypothesis import HealthCheck, settings
 
@@ -19,4 +19,8 @@ def register() -> None:
 
 def examples(number: int) -> settings:
     """`number` of them, or the profile's share of that: for a test whose cases are rare, or dear."""
-    return settings(max_examples=max(1, number * settings().max_examples // USUAL))
+    return settings(max_examples=share_of(number))
+
+
+def share_of(number: int) -> int:
+    return max(1, number * settings().max_examples // USUAL)

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from consumer.native import library
+from tests.examples import share_of
 from tests.fuzz import natively
 from tests.fuzz.command import main
 from tests.fuzz.findings import failure, found
@@ -17,8 +18,8 @@ from tests.fuzz.targets import TARGETS
 
 pytestmark = pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
 
-INPUTS = {"judges": 1500, "parser": 2000, "paths": 800}
-C_INPUTS = 3000
+INPUTS = {"judges": share_of(1500), "parser": share_of(2000), "paths": share_of(800)}
+C_INPUTS = share_of(3000)
 
 
 @pytest.mark.parametrize("name", TARGETS)
