@@ -17,7 +17,7 @@ from moto.kinesis import models
 from consumer.local.aws import event_stream
 from consumer.local.aws.log import Slice
 from consumer.local.aws.stream import Shard, Stream
-from consumer.local.faults.connection import App, Message, Receive, Scope, Send
+from consumer.local.faults.connection import App, Message, Receive, Scope, Send, body_of
 
 SECONDS = 300.0
 BYTES_A_SECOND = 2_000_000
@@ -98,7 +98,7 @@ class FanOut:
             await self._app(scope, receive, send)
             return
         try:
-            request = msgspec.json.decode(await _body(receive), type=_Request)
+            request = msgspec.json.decode(await body_of(receive), type=_Request)
             with self._lock:
                 place = _place_of(request)
         except (_Refused, msgspec.DecodeError) as error:
@@ -162,15 +162,6 @@ def _position(stream: Stream, shard: Shard, start: _Start) -> int:
 
 def _lowered(headers: Any) -> list[tuple[bytes, bytes]]:
     return [(name.lower(), value) for name, value in headers]
-
-
-async def _body(receive: Receive) -> bytes:
-    pieces = []
-    while True:
-        message = await receive()
-        pieces.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(pieces)
 
 
 async def _pause(task: asyncio.Task[None], seconds: float) -> None:

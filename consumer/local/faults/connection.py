@@ -1,4 +1,5 @@
-"""Lets an ASGI application reset the connection of a request, which ASGI itself has no word for."""
+"""What an ASGI application does with a request: take all of its body, or reset its connection, which ASGI itself has no
+word for."""
 
 import asyncio
 import socket
@@ -14,6 +15,16 @@ type App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _EXTENSION = "consumer.reset"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, with no time to linger: the close sends RST
+
+
+async def body_of(receive: Receive) -> bytes:
+    """All of it, or what had come when the client left."""
+    pieces = []
+    while True:
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(pieces)
 
 
 def connected(app: App, transport: asyncio.BaseTransport) -> App:

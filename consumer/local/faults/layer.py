@@ -13,7 +13,7 @@ import msgspec
 
 from consumer.local.faults import rows
 from consumer.local.faults.answers import Response, render
-from consumer.local.faults.connection import App, Message, Receive, Scope, Send, reset
+from consumer.local.faults.connection import App, Message, Receive, Scope, Send, body_of, reset
 from consumer.local.faults.requests import Recognise, RequestHead
 from consumer.local.faults.rules import (
     Answer,
@@ -53,7 +53,7 @@ class FaultLayer:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"].startswith(CONTROL_PATH):
-            await _respond(self._controlled(scope, await _body(receive)), send)
+            await _respond(self._controlled(scope, await body_of(receive)), send)
         elif self._rules:
             await self._with_rules(scope, receive, send)
         else:
@@ -81,7 +81,7 @@ class FaultLayer:
             await self._app(scope, receive, send)
             return
         # read in any case: a client that is answered in the middle of its body sees a broken connection
-        body = await _body(receive)
+        body = await body_of(receive)
         hit = first_hit(candidates, body)
         again = _replayed(body, receive)
         if hit is None:
@@ -147,15 +147,6 @@ async def _reset(exchange: _Exchange) -> None:
     reset(exchange.scope)
     while (await exchange.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _body(receive: Receive) -> bytes:
-    pieces = []
-    while True:
-        message = await receive()
-        pieces.append(message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return b"".join(pieces)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from consumer.local.faults.connection import App, Message, Receive, Scope, Send
+from consumer.local.faults.connection import App, Message, Receive, Scope, Send, body_of
 from consumer.local.limits import CONTROL_PATH
 from consumer.local.limits.meters import Meters
 
@@ -100,12 +100,12 @@ class LimitLayer:
         elif scope["path"] == CONTROL_PATH:
             if scope["method"] == "PUT":
                 self._meters.ahead.seconds += msgspec.json.decode(
-                    await _body(receive), type=_Pass
+                    await body_of(receive), type=_Pass
                 ).pass_seconds
             report = {"limits": self._meters.report(), **self._more()}
             await _respond(json_answer(200, report), send)
         elif self._service.concerns(scope):
-            call = Call(self._app, scope, await _body(receive))
+            call = Call(self._app, scope, await body_of(receive))
             await _respond(await self._service.answer(call), send)
         else:
             await self._app(scope, receive, send)
@@ -118,15 +118,6 @@ def json_answer(status: int, content: object, content_type: str = "application/j
 def plain_answer(status: int, body: bytes, content_type: str) -> Answer:
     headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
     return Answer(status, body, headers)
-
-
-async def _body(receive: Receive) -> bytes:
-    pieces = []
-    while True:
-        message = await receive()
-        pieces.append(message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return b"".join(pieces)
 
 
 async def _respond(answer: Answer, send: Send) -> None:
