@@ -1,4 +1,4 @@
-"""Rules of typed rows, and what Arrow reads of the rows that are made by them."""
+"""Rules of rows, and what Arrow reads of the rows that are made by them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,19 +13,29 @@ from consumer.sinks.bigquery.arrow_rows.rules import VERSION, Rules
 SHARD = "shardId-7"
 
 
+_PLAIN: dict[str, Value] = {
+    "bigquery.table_prefix": "player_log",
+    "bigquery.key_digits": 1,
+    "bigquery.row": "log",
+    "bigquery.partition_field": "time",
+    "record.key_field": "player_id",
+    "record.time_field": "time",
+    "record.time_format": "iso8601",
+}
+
+
+def log_rules(**changes: Value) -> Rules:
+    """For plain rows of `row = log`, as an older version kept them: without the settings that came later."""
+    return Rules(1, _PLAIN | changes)
+
+
 def field_rules(schema: Sequence[Column], **changes: Value) -> Rules:
     """For `row = fields`; settings are named with two underscores for the point. A changed `row` has no schema."""
-    settings: dict[str, Value] = {
-        "bigquery.table_prefix": "player_log",
-        "bigquery.key_digits": 1,
+    settings: dict[str, Value] = _PLAIN | {
         "bigquery.row": "fields",
-        "bigquery.partition_field": "time",
         "bigquery.unknown_fields": "reject",
         "bigquery.overflow_column": "overflow",
         "bigquery.metadata_columns": False,
-        "record.key_field": "player_id",
-        "record.time_field": "time",
-        "record.time_format": "iso8601",
     }
     chosen = settings | {key.replace("__", "."): value for key, value in changes.items()}
     return Rules(VERSION, chosen, tuple(schema) if chosen["bigquery.row"] == "fields" else ())

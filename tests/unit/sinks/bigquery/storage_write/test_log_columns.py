@@ -21,8 +21,7 @@ from consumer.sinks.bigquery.arrow_rows.log_rows import (
     LogRows,
     Rows,
 )
-from consumer.sinks.bigquery.arrow_rows.rules import Rules
-from tests.unit.sinks.bigquery.storage_write.builders import decoded
+from tests.unit.sinks.bigquery.storage_write.builders import decoded, log_rules
 
 pytestmark = pytest.mark.skipif(library.load() is None, reason="without the C library there is one way only")
 
@@ -37,16 +36,7 @@ KEY = "a" * 32
 
 
 def maker(**changes: Value) -> LogRows:
-    settings: dict[str, Value] = {
-        "bigquery.table_prefix": "player_log",
-        "bigquery.key_digits": 1,
-        "bigquery.row": "log",
-        "bigquery.partition_field": "time",
-        "record.key_field": "player_id",
-        "record.time_field": "time",
-        "record.time_format": "iso8601",
-    }
-    return LogRows(Rules(1, settings | changes))
+    return LogRows(log_rules(**changes))
 
 
 def record(payload: bytes | dict[str, Any], arrival_ms: int = ARRIVAL_MS) -> Record:

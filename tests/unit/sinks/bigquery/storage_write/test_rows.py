@@ -12,23 +12,14 @@ from hypothesis import strategies as st
 from consumer.domain.records import Record
 from consumer.settings.values import Value
 from consumer.sinks.bigquery.arrow_rows.log_rows import MAX_ROW_BYTES, LogRows, Rows
-from consumer.sinks.bigquery.arrow_rows.rules import Rules
+from tests.unit.sinks.bigquery.storage_write.builders import log_rules
 
 ARRIVAL_MS = 1_767_322_000_000
 KEY = "a" * 32
 
 
 def maker(**changes: Value) -> LogRows:
-    settings: dict[str, Value] = {
-        "bigquery.table_prefix": "player_log",
-        "bigquery.key_digits": 1,
-        "bigquery.row": "log",
-        "bigquery.partition_field": "time",
-        "record.key_field": "player_id",
-        "record.time_field": "time",
-        "record.time_format": "iso8601",
-    }
-    return LogRows(Rules(1, settings | changes))
+    return LogRows(log_rules(**changes))
 
 
 def records(*payloads: bytes | dict[str, Any]) -> list[Record]:

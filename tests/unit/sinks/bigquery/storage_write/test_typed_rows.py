@@ -10,9 +10,8 @@ from consumer.settings.values import Value
 from consumer.sinks.bigquery.arrow_rows.build import row_maker
 from consumer.sinks.bigquery.arrow_rows.fields_rows import FieldsRows
 from consumer.sinks.bigquery.arrow_rows.log_rows import MAX_ROW_BYTES, LogRows, RowMaker, Rows
-from consumer.sinks.bigquery.arrow_rows.rules import Rules
 from consumer.sinks.bigquery.arrow_rows.typed_rows import TypedRows
-from tests.unit.sinks.bigquery.storage_write.builders import SHARD, decoded, field_rules
+from tests.unit.sinks.bigquery.storage_write.builders import SHARD, decoded, field_rules, log_rules
 
 ARRIVAL_MS = 1_767_322_000_000
 SCHEMA = (
@@ -45,19 +44,7 @@ def test_plain_log_rows_have_a_maker_of_their_own() -> None:
 
 
 def test_rules_kept_without_the_newer_settings_are_those_of_plain_log_rows() -> None:
-    older = Rules(
-        1,
-        {
-            "bigquery.table_prefix": "player_log",
-            "bigquery.key_digits": 1,
-            "bigquery.row": "log",
-            "bigquery.partition_field": "time",
-            "record.key_field": "player_id",
-            "record.time_field": "time",
-            "record.time_format": "iso8601",
-        },
-    )
-    own = row_maker(older, shard="shardId-7")
+    own = row_maker(log_rules(), shard="shardId-7")
     tables, _ = own.make(records({"player_id": "a1"}), [0])
     assert own.schema == maker(bigquery__row="log").schema
     assert list(tables) == ["player_log_a"]
