@@ -1,45 +1,20 @@
 """The flag of a pause, in an embedded DynamoDB."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from consumer.daemon.prepare.pause_flag import NeverRun, PauseFlag
 from consumer.daemon.report.pause import Pause, Paused
-from consumer.settings import Settings, load
+from consumer.settings import Settings
 
 FIRST = Pause(who="ops@host", why="a migration", at_ms=1_000)
 SECOND = Pause(who="dev@host", why="", at_ms=2_000)
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    overrides = {"s3.bucket": "bucket", "applicationName": "app", "regionName": "eu-west-1"}
-    with mock_aws():
-        yield load("s3", overrides=overrides)
-
-
-@pytest.fixture
-def table(settings: Settings) -> Any:
-    """As the KCL makes it."""
-    dynamodb = boto3.client("dynamodb", region_name="eu-west-1")
-    dynamodb.create_table(
-        TableName="app-CoordinatorState",
-        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return dynamodb
-
-
-@pytest.fixture
-def flag(settings: Settings, table: Any) -> PauseFlag:
-    return PauseFlag(settings)
+def flag(application: Settings, dynamodb: Any) -> PauseFlag:
+    return PauseFlag(application)
 
 
 def test_an_application_goes_on_until_it_is_paused_and_again_after_that(flag: PauseFlag) -> None:
@@ -75,14 +50,14 @@ def test_a_worker_that_is_late_marks_no_pause_but_its_own(flag: PauseFlag, now: 
     assert flag.read() == (None if now is None else Paused(now))
 
 
-def test_an_application_that_has_never_run_is_told_as_that(settings: Settings) -> None:
+def test_an_application_that_has_never_run_is_told_as_that(application: Settings) -> None:
     with pytest.raises(NeverRun, match="no worker of this application has ever started"):
-        PauseFlag(settings).read()
+        PauseFlag(application).read()
 
 
-def test_the_kcls_own_items_stay_as_they_are(flag: PauseFlag, table: Any) -> None:
+def test_the_kcls_own_items_stay_as_they_are(flag: PauseFlag, dynamodb: Any) -> None:
     leader = {"key": {"S": "Leader"}, "ownerName": {"S": "worker"}}
-    table.put_item(TableName="app-CoordinatorState", Item=leader)
+    dynamodb.put_item(TableName="app-CoordinatorState", Item=leader)
     flag.set(FIRST)
     flag.clear()
-    assert table.scan(TableName="app-CoordinatorState")["Items"] == [leader]
+    assert dynamodb.scan(TableName="app-CoordinatorState")["Items"] == [leader]
