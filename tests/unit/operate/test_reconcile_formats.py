@@ -15,7 +15,14 @@ from consumer.operate.dead_letters.merged_rows import MergedRows
 from consumer.operate.reconcile.report import lines
 from consumer.settings import load
 from consumer.sinks.s3.build import format_of
-from tests.unit.operate.test_reconcile_look import BY_TIME, COMMON, IDENTIFIED, World, faults, log
+from tests.unit.operate.test_reconcile_look import (
+    BY_TIME,
+    COMMON,
+    IDENTIFIED,
+    World,
+    deliver_three_chunks,
+    faults,
+)
 
 COLUMNS = [
     {"name": "time", "type": "TIMESTAMP"},
@@ -41,14 +48,7 @@ def world(request: pytest.FixtureRequest, form: str, tmp_path: Path) -> World:
         file.write_text(json.dumps(COLUMNS))
         given["s3.schema_file"] = str(file)
     world = World(request.param, load("s3", overrides=given))
-    for chunk in range(3):
-        numbers = range(chunk * 10, chunk * 10 + 10)
-        world.deliver(
-            *(log(number, key="ab"[number % 2], minute=number % 3) for number in numbers),
-            b"not json",
-            b'{"event":"without a key"}',
-            b'{"player_id":"c","n":%d}' % chunk,  # without a time
-        )
+    deliver_three_chunks(world)
     return world
 
 

@@ -180,9 +180,7 @@ class FakeRows:
         return Bucket(f"player_log_{row.key[0]}", NOON, row.time_us // 60_000_000 % self._parts)
 
 
-@pytest.fixture(params=[BY_TIME, IDENTIFIED], ids=["by time", "identified"])
-def world(request: pytest.FixtureRequest) -> World:
-    world = World(request.param)
+def deliver_three_chunks(world: World) -> None:
     for chunk in range(3):
         numbers = range(chunk * 10, chunk * 10 + 10)
         world.deliver(
@@ -191,6 +189,12 @@ def world(request: pytest.FixtureRequest) -> World:
             b'{"event":"without a key"}',
             b'{"player_id":"c","n":%d}' % chunk,  # without a time
         )
+
+
+@pytest.fixture(params=[BY_TIME, IDENTIFIED], ids=["by time", "identified"])
+def world(request: pytest.FixtureRequest) -> World:
+    world = World(request.param)
+    deliver_three_chunks(world)
     return world
 
 
