@@ -219,7 +219,7 @@ class Intake:
             self._message_bytes = max(
                 0, taking.left_bytes - chunk.records.held_bytes - self._limits.message_bytes
             )
-            waits.until(lambda chunk=chunk: self._has_room_for(chunk), checkpointer, at_most_until=until)  # type: ignore[misc]
+            waits.until(lambda chunk=chunk: self._has_room_for(chunk), checkpointer, deadline=until)  # type: ignore[misc]
             if until is not None and not waits.takes_no_more() and not self._has_room_for(chunk):
                 taking.chunks = chain([chunk], taking.chunks)
                 return False
@@ -229,7 +229,7 @@ class Intake:
             taking.records -= chunk.count
             self._start(chunk, read_ms)
             read_ms = now_ms
-            waits.until(self._has_room, checkpointer, at_most_until=until)
+            waits.until(self._has_room, checkpointer, deadline=until)
         self._reaches_end(self._chunker.open_since_ms)
         self._open_read_ms = read_ms if self._chunker.open_records else None
         return True

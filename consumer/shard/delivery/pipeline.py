@@ -192,7 +192,7 @@ class Pipeline:
 
     def _finish(self, checkpointer: Checkpointer) -> None:
         """What is in flight, as long as the drain allows."""
-        self._waits.until(self._is_idle, checkpointer, at_most_until=self._waits.drain_until, draining=True)
+        self._waits.until(self._is_idle, checkpointer, deadline=self._waits.drain_until, draining=True)
 
     def _is_idle(self) -> bool:
         return self._ledger.in_flight_chunks == 0

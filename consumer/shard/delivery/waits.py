@@ -66,10 +66,10 @@ class Waits:
         done: Callable[[], bool],
         checkpointer: Checkpointer | None,
         *,
-        at_most_until: float | None = None,
+        deadline: float | None = None,
         draining: bool = False,
     ) -> None:
-        """Block until `done`, a lost lease, or a time (monotonic), and but for a wait that is `draining`, until a
+        """Block until `done`, a lost lease, or the deadline (monotonic), and but for a wait that is `draining`, until a
         drain. Without a checkpointer nothing is checkpointed meanwhile."""
         while True:
             self.checkpoint_if_due(checkpointer)
@@ -78,10 +78,10 @@ class Waits:
                 return
             if self.is_draining() and not draining:
                 return
-            if at_most_until is not None and self._now() >= at_most_until:
+            if deadline is not None and self._now() >= deadline:
                 return
             self._waiting_since = None if self.paused or self.at_end else self._now()
-            self._wakeup.wait(self._next_look(at_most_until, may_checkpoint=checkpointer is not None))
+            self._wakeup.wait(self._next_look(deadline, may_checkpoint=checkpointer is not None))
             self._waited_seconds = self.seconds
             self._waiting_since = None
 
@@ -94,9 +94,9 @@ class Waits:
         if checkpointer is not None and not self._checkpoints.lease_lost:
             self._checkpoints.if_due(self._ledger.watermark, checkpointer)
 
-    def _next_look(self, at_most_until: float | None, *, may_checkpoint: bool) -> float | None:
+    def _next_look(self, deadline: float | None, *, may_checkpoint: bool) -> float | None:
         """Seconds until there is something to do without a wake-up; None where there is nothing."""
-        looks = [] if at_most_until is None else [at_most_until - self._now()]
+        looks = [] if deadline is None else [deadline - self._now()]
         if may_checkpoint and self._checkpoints.pending(self._ledger.watermark):
             looks.append(self._checkpoints.seconds_until_due())
         return max(0.0, min(looks)) if looks else None
