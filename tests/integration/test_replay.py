@@ -392,7 +392,7 @@ def rows_by_log(reader: BigQueryReader) -> Counter[str]:
     return Counter(json.loads(row.log)["log_id"] for row in reader.rows())
 
 
-@pytest.mark.parametrize("method", ["insert_all", "storage_write"])
+@pytest.mark.parametrize("method", ["insert_all", "load", "storage_write"])
 def test_rows_of_the_middle_third_come_back_and_none_comes_twice(
     stack: Stack, tmp_path: Path, exits: ExitStack, method: str
 ) -> None:
