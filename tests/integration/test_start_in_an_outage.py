@@ -26,7 +26,7 @@ _SHOWS_SECONDS = 240
 
 
 def test_a_shard_whose_first_records_find_no_room_keeps_no_other_from_being_opened(tmp_path: Path) -> None:
-    """KCL 3.1.3 opens no shard while the first callback of another runs."""
+    """KCL 3.1.3 opens no shard while the first callback of another runs, nor the next one that follows at once."""
     with stacks.running(tmp_path, shards=SHARDS) as running:
         stack = running.stack
         entries = [{"Data": b'{"n":%d}' % number, "PartitionKey": str(number)} for number in range(100)]

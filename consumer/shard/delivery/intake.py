@@ -1,8 +1,8 @@
 """What is taken from the KCL's messages: their records become chunks, and each is started when there is room for it."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Protocol
 
 from consumer.domain.chunks import Chunk, Chunker, Footprint
@@ -13,8 +13,10 @@ from consumer.shard.delivery.status import ShardStatus
 from consumer.shard.delivery.waits import Waits
 
 _FIRST_MESSAGE_SECONDS = 5.0
-"""How long the callback of the first message may wait for room. Until it has returned, KCL 3.1.3 may open no other
-shard, since its scheduler waits for a lock of ShardConsumer."""
+"""How long the callback of the first message may wait for room. The scheduler of KCL 3.1.3 may wait for a lock of
+ShardConsumer that each callback holds, and opens no other shard before. It can miss the moment between two callbacks
+that follow at once, so those after the first wait no longer than that either, as long as something is put off and
+memory allows: sooner or later one comes after a pause between two reads."""
 
 
 class ChunkDelivery(Protocol):
@@ -51,12 +53,25 @@ class _Taking:
     """What was read and is not tracked yet: the open chunk, and what is left of the messages behind it. `since` is when
     the oldest of it arrived and when it was read, `left_bytes` what its records take."""
 
-    chunks: Iterator[Chunk]
+    sealed: deque[Iterator[Chunk]]
+    """One after the other."""
     records: int
     left_bytes: int
     since: tuple[int, int] | None = None
     is_put_off: bool = False
     """Until the next callback: this one has returned."""
+
+    def next(self) -> Chunk | None:
+        """The next chunk that is complete, None where no other is."""
+        while self.sealed:
+            chunk = next(self.sealed[0], None)
+            if chunk is not None:
+                return chunk
+            self.sealed.popleft()
+        return None
+
+    def give_back(self, chunk: Chunk) -> None:
+        self.sealed.appendleft(iter((chunk,)))
 
 
 class Intake:
@@ -120,17 +135,20 @@ class Intake:
         self, records: Records, tip_seen_ms: int | None, checkpointer: Checkpointer, *, is_first: bool
     ) -> None:
         """All there is of a message; of the first one, what finds no room soon, and all of it in a pause, is put off to
-        the next callback. `tip_seen_ms` as Chunker.seal_idle has it, None where the tip was not seen."""
-        self._take(records, tip_seen_ms, checkpointer, may_put_off=is_first)
+        the next callback, and so is what comes behind that as long as it is little. `tip_seen_ms` as Chunker.seal_idle
+        has it, None where the tip was not seen."""
+        may_put_off = is_first or self._may_put_off_more(records)
+        self._take(records, tip_seen_ms, checkpointer, may_put_off=may_put_off)
         if self._end is not None and self._is_past_tip(self._end, tip_seen_ms):
             self._waits.at_end = True
 
     def take_early(self, records: Records, *, is_first: bool) -> None:
         """Of a message that is still coming: nothing can be checkpointed yet, and of the first one no more is put off
         than a usual one takes."""
-        put_off = 0 if self._taking is None else self._taking.left_bytes
-        is_much = put_off + records.held_bytes > self._limits.message_bytes
-        self._take(records, None, None, may_put_off=is_first and not is_much)
+        may_put_off = (
+            self._may_put_off_more(records) if self._taking else is_first and self._is_little(records)
+        )
+        self._take(records, None, None, may_put_off=may_put_off)
 
     def take_last(self, checkpointer: Checkpointer) -> None:
         """At the shard's end: what was put off, and the open chunk."""
@@ -150,6 +168,14 @@ class Intake:
             records, self._taking, self._message_bytes = self._taking.records, None, 0
             self._drop(records)
 
+    def _may_put_off_more(self, records: Records) -> bool:
+        return self._taking is not None and not self._waits.paused and self._is_little(records)
+
+    def _is_little(self, records: Records) -> bool:
+        """With what is put off no more than a usual message takes."""
+        put_off = 0 if self._taking is None else self._taking.left_bytes
+        return put_off + records.held_bytes <= self._limits.message_bytes
+
     def _take(
         self,
         records: Records,
@@ -161,7 +187,7 @@ class Intake:
         taking = self._taking
         if taking is None:
             taking = self._taking = _Taking(
-                chunks=iter(()),
+                sealed=deque(),
                 records=self._chunker.open_records,
                 left_bytes=self._chunker.open_held_bytes,
             )
@@ -169,9 +195,8 @@ class Intake:
             taking.since = records.first_arrival_ms, self._status.now_ms()
         taking.records += len(records)
         taking.left_bytes += records.held_bytes
-        taking.chunks = chain(
-            taking.chunks, self._sealed(_copy(records) if may_put_off else records, tip_seen_ms)
-        )
+        if records or not taking.is_put_off:  # a sight of the tip is for what has no records before it
+            taking.sealed.append(self._sealed(_copy(records) if may_put_off else records, tip_seen_ms))
         self._go_on(taking, checkpointer, may_put_off=may_put_off)
 
     def _sealed(self, records: Records, tip_seen_ms: int | None) -> Iterator[Chunk]:
@@ -212,7 +237,7 @@ class Intake:
             return False
         now_ms = self._status.now_ms()
         read_ms = now_ms if self._open_read_ms is None else self._open_read_ms
-        for chunk in taking.chunks:
+        while (chunk := taking.next()) is not None:
             if self._reaches_end(chunk.since_ms):
                 break
             taking.since = chunk.records.first_arrival_ms, read_ms
@@ -221,7 +246,7 @@ class Intake:
             )
             waits.until(lambda chunk=chunk: self._has_room_for(chunk), checkpointer, deadline=until)  # type: ignore[misc]
             if until is not None and not waits.takes_no_more() and not self._has_room_for(chunk):
-                taking.chunks = chain([chunk], taking.chunks)
+                taking.give_back(chunk)
                 return False
             if waits.takes_no_more():
                 break

@@ -117,7 +117,7 @@ class Pipeline:
         """Take records; `tip_seen_ms` as Chunker.seal_idle has it, None where the tip was not seen.
 
         The callback of the first message waits for a moment only: what finds no room by then, and all of it in a pause,
-        is put off to the next callback.
+        is put off to the next callback, which returns as well if it brings little.
         """
         is_first, self._at_first_message = self._at_first_message, False
         self._intake.take(records, tip_seen_ms, checkpointer, is_first=is_first)
