@@ -29,6 +29,8 @@ _PUSH_SECONDS = 10.0
 
 
 class Telling:
+    """That of one daemon. `publish` takes a status about once a second; what is asked for meanwhile is made anew."""
+
     def __init__(
         self, settings: Settings, state: StateDirectory, observed: Observed, forked: Forked, log: Log
     ) -> None:

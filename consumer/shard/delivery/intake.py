@@ -145,9 +145,7 @@ class Intake:
     def take_early(self, records: Records, *, is_first: bool) -> None:
         """Of a message that is still coming: nothing can be checkpointed yet, and of the first one no more is put off
         than a usual one takes."""
-        may_put_off = (
-            self._may_put_off_more(records) if self._taking else is_first and self._is_little(records)
-        )
+        may_put_off = self._may_put_off_more(records) or (is_first and self._is_little(records))
         self._take(records, None, None, may_put_off=may_put_off)
 
     def take_last(self, checkpointer: Checkpointer) -> None:
