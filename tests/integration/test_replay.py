@@ -319,6 +319,16 @@ def instants(range_ms: tuple[int, int]) -> list[str]:
     return ["--from", first, "--to", last]
 
 
+def lose(stack: Stack, live: dict[str, bytes], inside: set[bytes]) -> set[str]:
+    """Deletes the objects that hold any of these lines, and not all there are; returns their keys."""
+    gone = {key for key, body in live.items() if inside & set(gzip.decompress(body).splitlines())}
+    assert 0 < len(gone) < len(live)
+    s3 = stack.client("s3")
+    for key in gone:
+        s3.delete_object(Bucket=stack.bucket, Key=f"{PREFIX}{key}")
+    return gone
+
+
 def delivered(answer: str) -> int:
     found = re.search(r"([\d,]+) records delivered", answer)
     assert found is not None, answer
@@ -342,11 +352,7 @@ def test_the_middle_third_is_brought_back_byte_for_byte(
     shards = ["shardId-000000000000", "shardId-000000000003", "shardId-000000000004"]
     inside = {one.data for one in records if wanted[0] <= one.arrived_ms < wanted[1] and one.shard in shards}
     assert {one.shard for one in records if one.data in inside} == set(shards)
-    gone = {key for key, body in live.items() if inside & set(gzip.decompress(body).splitlines())}
-    assert 0 < len(gone) < len(live)
-    s3 = stack.client("s3")
-    for key in gone:
-        s3.delete_object(Bucket=stack.bucket, Key=f"{PREFIX}{key}")
+    gone = lose(stack, live, inside)
 
     asked = [*instants(wanted), "--shards", *shards]
     with Feeding(stack) as feeding:
@@ -386,6 +392,26 @@ def test_the_middle_third_is_brought_back_byte_for_byte(
         lambda: sum(1 for _ in S3Reader(stack, PREFIX).lines()) >= everything.total(),
     )
     assert Counter(S3Reader(stack, PREFIX).lines()) == everything
+
+
+def test_many_shards_that_are_at_the_end_with_their_first_message(tmp_path: Path, exits: ExitStack) -> None:
+    """One of them was split soon behind the range. While a callback lasts, the KCL may open none of the others."""
+    with stacks.running(tmp_path, shards=24) as running:
+        stack = running.stack
+        world = World(stack, tmp_path, exits, "s3", **{"s3.prefix": PREFIX})
+        world.start()
+        logs = feed(stack)
+        world.until("all is delivered", lambda: sum(1 for _ in S3Reader(stack, PREFIX).lines()) == len(logs))
+        live = objects(stack, PREFIX)
+        records = on_stream(stack)
+        first, last = (pick(record.arrived_ms for record in records) for pick in (min, max))
+        wanted = first, first + (last - first) * 2 // 5
+        gone = lose(stack, live, {one.data for one in records if one.arrived_ms < wanted[1]})
+        answer = world.replay(*instants(wanted))
+        assert answer.returncode == 0, answer.stderr
+        now = objects(stack, PREFIX)
+        assert {key: now.get(key) for key in live} == live
+        assert len(gone) > 24
 
 
 def rows_by_log(reader: BigQueryReader) -> Counter[str]:

@@ -98,7 +98,7 @@ class Intake:
         self._end = end
         self._now = now
         self.has_dropped = False
-        """Records that were read, and are left to the next owner."""
+        """Records that were read, and are left to the next owner; those beyond the end of a replay are nobody's."""
         self._first_message_until: float | None = None
         self._open_read_ms: int | None = None
         self._message_bytes = 0  # beyond what a usual message takes
@@ -270,7 +270,7 @@ class Intake:
     def _drop(self, records: int) -> None:
         """Of no sealed chunk, the open one's among them: the next owner reads them again."""
         if records:
-            self.has_dropped = True
+            self.has_dropped = self.has_dropped or not self._waits.at_end
             self._status.left(records)
         self._chunker.discard()
         self._open_read_ms = None

@@ -19,6 +19,13 @@ from consumer.shard.delivery.waits import Waits, Wakeup
 _RELEASE_SECONDS = 60.0
 """Between two looks of an idle shard at what it may give up."""
 
+_HOLD_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+"""How long callbacks at the end of a replay hold the KCL up, which would read on otherwise: one after another, and the
+last for all others."""
+_BETWEEN_HOLDS_SECONDS = 5.0
+"""Callbacks return at once for as long, and from the first message on: the KCL's scheduler may wait for the lock that
+each of them holds (intake.py says more), and is sure to get it only where a pause between two reads falls into this."""
+
 
 class Pipeline:
     """The state of one shard between `initialize` and the end of the process."""
@@ -56,7 +63,8 @@ class Pipeline:
             end=end,
             now=now,
         )
-        self._at_first_message = True
+        self._no_hold_until: float | None = None  # None before the first message
+        self._holds = iter(_HOLD_SECONDS)
         self._released_at = now()
 
     # What the supervisor is told (status.Gauges)
@@ -119,11 +127,13 @@ class Pipeline:
         The callback of the first message waits for a moment only: what finds no room by then, and all of it in a pause,
         is put off to the next callback, which returns as well if it brings little.
         """
-        is_first, self._at_first_message = self._at_first_message, False
-        self._intake.take(records, tip_seen_ms, checkpointer, is_first=is_first)
-        if self._waits.at_end and not is_first:
-            # the KCL keeps the lease meanwhile, and reads no further
-            self._waits.until(lambda: False, checkpointer)
+        self._intake.take(records, tip_seen_ms, checkpointer, is_first=self._no_hold_until is None)
+        if self._no_hold_until is None:
+            self._no_hold_until = self._now() + _BETWEEN_HOLDS_SECONDS
+        elif self._waits.at_end and self._now() >= self._no_hold_until:
+            hold = next(self._holds, _HOLD_SECONDS[-1])
+            self._waits.until(lambda: False, checkpointer, deadline=self._now() + hold)
+            self._no_hold_until = self._now() + _BETWEEN_HOLDS_SECONDS
         if not records and self._is_idle() and self._now() - self._released_at >= _RELEASE_SECONDS:
             self._released_at = self._now()
             self._checkpoints.release(everything=False)
@@ -131,7 +141,7 @@ class Pipeline:
     def take_early(self, records: Records) -> None:
         """Take records of a message that is still coming: as `accept`, but that nothing can be checkpointed yet, and
         that of the first message no more is put off than a usual one takes."""
-        self._intake.take_early(records, is_first=self._at_first_message)
+        self._intake.take_early(records, is_first=self._no_hold_until is None)
 
     def end(self, checkpointer: Checkpointer) -> None:
         """The shard has ended: deliver everything, then checkpoint its end, so that its children may start."""

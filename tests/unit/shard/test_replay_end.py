@@ -19,8 +19,14 @@ from tests.unit.shard.test_pipeline import GRACE_MS, WINDOW_MS, Shard
 END = End(before_ms=100_000, tip_ms=100_000 + GRACE_MS)
 
 
+BETWEEN_HOLDS_SECONDS = 5
+
+
 def replaying(**options: Any) -> Shard:
-    return Shard(end=END, **options)
+    """A shard that has been read for a while."""
+    shard = Shard(end=END, **options)
+    shard.passes(BETWEEN_HOLDS_SECONDS)
+    return shard
 
 
 def ends(shard: Shard) -> None:
@@ -41,16 +47,38 @@ def test_the_chunk_that_holds_the_end_is_delivered_whole_and_the_next_is_not() -
     assert not [line for line in shard.log if line.startswith("start 4")]
 
 
-def test_the_first_message_does_not_wait_at_the_end() -> None:
-    """The KCL may open no other shard until its callback has returned; the next one waits."""
+def test_callbacks_at_the_end_return_at_once_for_a_while() -> None:
+    """The KCL may open no other shard while one lasts, and can miss the moment between two of them."""
     shard = Shard(end=END, has_begun=False)
-    shard.accept(record(1, arrival_ms=100_000))
-    assert shard.log == []
-    assert shard.pipeline.state == REPLAYED
-    shard.while_waiting(lambda: ends(shard))
-    shard.accept(record(2, arrival_ms=100_001))
-    assert shard.log == ["wait"]
-    assert shard.status.counters["records_left"] == 2
+    for number in range(10):
+        assert shard.accept(record(number, arrival_ms=100_000)) == []
+        assert shard.pipeline.state == REPLAYED
+        shard.passes(0.49)
+    shard.passes(0.1)
+    assert shard.accept(record(10, arrival_ms=100_001)) == ["wait 1s"]
+    assert shard.status.counters["records_left"] == 11
+
+
+def test_they_hold_the_kcl_up_for_longer_and_longer_and_let_it_go_between() -> None:
+    shard = replaying()
+    holds = []
+    for _ in range(9):
+        began = shard.clock.now
+        assert len(shard.accept(record(1, arrival_ms=100_000))) == 1
+        holds.append(shard.clock.now - began)
+        assert shard.accept(record(1, arrival_ms=100_000)) == []
+        shard.passes(BETWEEN_HOLDS_SECONDS - 0.1)
+        assert shard.accept() == []
+        shard.passes(0.1)
+    assert holds == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_a_first_message_that_takes_long_is_no_reason_to_hold() -> None:
+    shard = Shard(end=END, has_begun=False, max_chunks=1)
+    shard.accept(record(1, arrival_ms=1), record(2, arrival_ms=2), record(3, arrival_ms=100_000))
+    assert shard.log == ["start 1-1", "wait 5s"]
+    shard.durable(1)()
+    assert [line for line in shard.tick() if line.startswith("wait")] == []
 
 
 def test_it_is_replayed_only_once_all_is_delivered_and_checkpointed() -> None:
@@ -60,11 +88,13 @@ def test_it_is_replayed_only_once_all_is_delivered_and_checkpointed() -> None:
     def look() -> None:
         states.append(shard.pipeline.state)
 
-    shard.while_waiting(
-        look, shard.durable(1), shard.durable(2), look, lambda: shard.passes(60), look, lambda: ends(shard)
-    )
+    shard.while_waiting(look, shard.durable(1), shard.durable(2), look)
     shard.accept(record(1, arrival_ms=1), record(2, arrival_ms=2), record(3, arrival_ms=100_000))
-    assert states == [RUNNING, RUNNING, REPLAYED]
+    shard.passes(60)
+    look()
+    shard.accept()
+    look()
+    assert states == [RUNNING, RUNNING, RUNNING, REPLAYED]
 
 
 def test_what_comes_after_the_end_is_left_to_nobody_and_counted() -> None:
@@ -80,9 +110,8 @@ def test_a_quiet_shard_is_replayed_once_it_was_seen_empty_after_the_end() -> Non
     shard = replaying()
     shard.accept(tip_seen_ms=END.tip_ms - 1)
     assert shard.pipeline.state == RUNNING
-    shard.while_waiting(lambda: ends(shard))
-    shard.accept(tip_seen_ms=END.tip_ms)
-    assert "wait" in shard.log
+    assert shard.accept(tip_seen_ms=END.tip_ms) == ["wait 1s"]
+    assert shard.pipeline.state == REPLAYED
 
 
 def test_the_last_chunk_of_a_quiet_shard_is_delivered_first() -> None:
@@ -99,9 +128,7 @@ def test_a_message_that_is_taken_early_waits_only_where_a_checkpoint_can_be_made
     shard = replaying()
     shard.take_early(record(1, arrival_ms=100_000))
     assert not [line for line in shard.log if line.startswith("wait")]
-    shard.while_waiting(lambda: ends(shard))
-    shard.accept()
-    assert shard.log == ["wait"]
+    assert shard.accept() == ["wait 1s"]
 
 
 def test_a_shard_that_ends_within_the_range_ends_as_always() -> None:
@@ -109,6 +136,22 @@ def test_a_shard_that_ends_within_the_range_ends_as_always() -> None:
     shard.accept(record(1, arrival_ms=99_000))
     shard.while_waiting(shard.durable(1))
     assert shard.end()[-1] == "checkpoint end"
+
+
+def test_a_shard_that_ends_behind_the_range_is_read_to_its_end() -> None:
+    """Its children are opened then: those of them that were asked for wait for it."""
+    shard = replaying(chunk_records=10)
+    shard.accept(record(1, arrival_ms=99_000), record(2, arrival_ms=101_000))
+    shard.while_waiting(shard.durable(1))
+    assert shard.end()[-1] == "checkpoint end"
+
+
+def test_but_not_where_a_drain_has_left_some_of_the_range_before_the_tip_was_seen() -> None:
+    shard = replaying(chunk_records=10)
+    shard.accept(record(1, arrival_ms=99_000))
+    shard.pipeline.drain()
+    shard.accept(tip_seen_ms=END.tip_ms)
+    assert [line for line in shard.end() if line.startswith("checkpoint")] == []
 
 
 def test_a_shutdown_at_the_end_checkpoints_and_gives_the_lease_up() -> None:
@@ -147,7 +190,6 @@ def test_the_chunks_are_those_of_whoever_reads_on(
     rest = records
     while rest:
         size = next(sizes)
-        shard.while_waiting(lambda: ends(shard))
         shard.accept(*rest[:size])
         rest = rest[size:]
     started = [line.removeprefix("start ") for line in shard.log if line.startswith("start")]
