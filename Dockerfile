@@ -14,13 +14,14 @@ WORKDIR /opt/consumer
 # fetched, and gone at the end of the step.
 COPY requirements requirements
 COPY bin/setup bin/_setup.py bin/
-COPY consumer/native/*.[ch] consumer/native/
+COPY consumer/native/*.[ch] consumer/native/sources.py consumer/native/
+COPY training/__init__.py training/
 RUN bin/setup --runtime
 COPY properties properties
 COPY consumer consumer
 COPY training training
-# Runs the KCL on prepared records, for the AOT cache with which the JVM starts warm.
-RUN bin/setup --runtime && rm -r training && .venv/bin/python -m compileall -q consumer
+# Runs the KCL on prepared records, for the AOT cache with which the JVM starts warm. With that the set-up is done.
+RUN bin/setup --runtime && rm -r bin training && .venv/bin/python -m compileall -q consumer
 
 FROM ${BASE}
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/consumer --shell /usr/sbin/nologin consumer \

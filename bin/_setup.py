@@ -5,7 +5,6 @@ import fcntl
 import functools
 import hashlib
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -13,11 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-COMPILE = "-std=c11 -O3 -fPIC -shared -Wall -Wextra -Werror -g0 -fvisibility=hidden"
-# Left to itself zig compiles for this very processor and glibc, and undefined behaviour ends the process.
-ZIG = "cc -target {}-linux-gnu.2.17 -mcpu=baseline -fno-sanitize=undefined"
-EXTENSIONS = "from duckdb_extensions import import_extension as i; i('icu'), i('ducklake'), i('spatial')"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import training
+from consumer.native.sources import SourcesChanged, compile_library, library_name, own_compiler
+
+ROOT = Path(__file__).resolve().parents[1]
 # How uv calls what pip is told about the package index of this machine.
 INDEX = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
 INDEX |= {"no-index": "UV_NO_INDEX", "trusted-host": "UV_INSECURE_HOST", "cert": "SSL_CERT_FILE"}
@@ -44,10 +44,11 @@ def fetch_uv(scratch: Path) -> Path:
     return scratch / "uv/bin/uv"
 
 
-def install(scratch: Path, *arguments: str | Path) -> None:
+def install(scratch: Path, name: str, *arguments: str | Path) -> None:
     """Nothing without a hash, and nothing is built but amazon_kclpy, with what build.txt has."""
-    rules = "-q --require-hashes --no-deps --only-binary=:all: --no-binary=amazon-kclpy --build-constraints"
-    run(fetch_uv(scratch), "pip", "install", *rules.split(), ROOT / "requirements/build.txt", *arguments)
+    rules = "-q --require-hashes --no-deps --only-binary=:all: --no-binary=amazon-kclpy"
+    files = ("--build-constraints", ROOT / "requirements/build.txt", "-r", ROOT / f"requirements/{name}")
+    run(fetch_uv(scratch), "pip", "install", *rules.split(), *files, *arguments)
 
 
 def make(build: Path, kind: str, scratch: Path) -> None:
@@ -55,61 +56,26 @@ def make(build: Path, kind: str, scratch: Path) -> None:
     untested = "" if sys.version_info[:2] == (3, 13) else ", which is untested: there is no Python 3.13"
     print(f"setup: 1 to 4 minutes: installing for Python {sys.version.split()[0]}{untested}", file=sys.stderr)
     run(sys.executable, "-I", "-m", "venv", "--without-pip", "--prompt", "consumer", build)
-    install(scratch, "--compile-bytecode", "--python", build, "-r", ROOT / f"requirements/{kind}.txt")
+    install(scratch, f"{kind}.txt", "--compile-bytecode", "--python", build)
     jars = build.glob("lib/python3.*/site-packages/amazon_kclpy/jars/*.jar")  # its build has downloaded them
     found = {f"{hashlib.sha256(jar.read_bytes()).hexdigest()}  {jar.name}" for jar in jars}
     if wrong := found ^ set((ROOT / "requirements/jars.sha256").read_text().splitlines()):
         run(fetch_uv(scratch), "--quiet", "cache", "clean", "amazon-kclpy")
         sys.exit("\n  ".join(["bin/setup: not as in requirements/jars.sha256:", *sorted(wrong)]))
-    if kind == "dev":  # consumer/local/bigquery looks for them there
-        (home := build / "share/duckdb-home").mkdir(parents=True)
-        run(build / "bin/python", "-c", EXTENSIONS, HOME=str(home))
-        readers = ("--target", build / "share/readers", "-r", ROOT / "requirements/readers.txt")
-        install(scratch, "--compile-bytecode", "--python", build, *readers)
-
-
-def native_library(build: Path) -> Path:
-    """Where the library of the present C sources belongs; consumer/native looks for the same name."""
-    sources = sorted((ROOT / "consumer/native").glob("[!.]*.[ch]"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    return build / "lib" / f"consumer-native-{digest[:16]}.so"
-
-
-def compile_native(library: Path, scratch: Path) -> None:
-    print("setup: half a minute or more: compiling consumer/native", file=sys.stderr)
-    if not (compiler := shlex.split(os.environ.get("CC", ""))):
-        install(scratch, "--no-cache", "--target", scratch / "zig", "-r", ROOT / "requirements/compiler.txt")
-        compiler = [f"{scratch}/zig/ziglang/zig", *ZIG.format(os.uname().machine).split()]
-    sources = sorted((ROOT / "consumer/native").glob("[!.]*.c"))
-    run(*compiler, *COMPILE.split(), "-o", scratch / "library", *sources, XDG_CACHE_HOME=str(scratch))
-    if native_library(library.parents[1]) != library:
-        sys.exit("bin/setup: the C sources changed while they were compiled: run it again")
-    (scratch / "library").replace(library)
-
-
-def trained(build: Path) -> Path:
-    """Says that the AOT cache was made, or could not be, in the way that these files have."""
-    rest = (
-        "consumer/settings/jvm.py",
-        "consumer/daemon/supervise/java.py",
-        "consumer/daemon/supervise/aot_cache.py",
-    )
-    files = sorted([*ROOT.glob("training/*.py"), *(ROOT / name for name in rest)])
-    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files if path.exists())).hexdigest()
-    return build / f"trained-{digest[:16]}"
+    if kind == "dev":
+        run(build / "bin/python", "-I", ROOT / "consumer/local/bigquery/extensions.py")
+        where = ("--python", build, "--target", build / "share/readers")
+        install(scratch, "readers.txt", "--compile-bytecode", *where)
 
 
 def train(build: Path, scratch: Path) -> None:
     """Makes the AOT cache with which the JVM starts warm; training/ says so where it cannot, and nothing needs it."""
-    print("setup: for a minute: the KCL on prepared records, so that it starts warm", file=sys.stderr)
     try:
-        if not build.name.startswith("dev-"):
-            where = ("--python", build, "--target", scratch / "training")
-            install(scratch, *where, "-r", ROOT / "requirements/training.txt")
+        if not build.name.startswith("dev-"):  # which has these
+            install(scratch, "training.txt", "--python", build, "--target", scratch / "training")
         run(ROOT / ".venv/bin/python", "-P", "-m", "training", PYTHONPATH=f"{ROOT}:{scratch}/training")
     except subprocess.CalledProcessError as error:
         print(f"setup: no AOT cache for the JVM, which starts slower without it: {error}", file=sys.stderr)
-    trained(build).touch()
 
 
 def set_up(kind: str) -> None:
@@ -119,28 +85,31 @@ def set_up(kind: str) -> None:
     made_for = f"{ROOT} {Path(sys.executable).resolve()} {sys.version}"
     key = hashlib.sha256(b"\0".join([made_for.encode(), *files])).hexdigest()[:16]
     build = builds / f"{kind}-{key}"
-    library, finished = native_library(build), build / "setup.finished"
-    warm = trained(build)
-    is_warm = warm.exists() or not (ROOT / "training").exists()  # an early stage of the image has no training
-    if link.resolve() == build and finished.exists() and library.exists() and is_warm:
+    finished, library = build / "setup.finished", build / "lib" / library_name()
+    warm = build / (training.mark() or finished.name)  # an early stage of the image has no training
+    if link.resolve() == build and all(mark.exists() for mark in (finished, library, warm)):
         return
     builds.mkdir(exist_ok=True)
     with (builds / "lock").open("w") as lock:
         os.set_inheritable(lock.fileno(), True)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not finished.exists():
-            for left in {*builds.glob("*/")} - {link.resolve()}:
-                shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(dir=builds) as scratch:
+        with tempfile.TemporaryDirectory(dir=builds) as name:
+            scratch = Path(name)
             if not finished.exists():
-                make(build, kind, Path(scratch))
+                for left in {*builds.glob("*/")} - {link.resolve(), scratch}:
+                    shutil.rmtree(left)
+                make(build, kind, scratch)
                 finished.touch()
             if not library.exists():
-                compile_native(library, Path(scratch))
-            (fresh := Path(scratch) / "link").symlink_to(build.relative_to(ROOT))
+                print("setup: half a minute or more: compiling consumer/native", file=sys.stderr)
+                if not own_compiler():
+                    install(scratch, "compiler.txt", "--no-cache", "--target", scratch / "zig")
+                compile_library(library, scratch, zig=scratch / "zig/ziglang/zig")
+            (fresh := scratch / "link").symlink_to(build.relative_to(ROOT))
             fresh.replace(link)
-            if not is_warm and not warm.exists():
-                train(build, Path(scratch))
+            if not warm.exists():
+                train(build, scratch)
+                warm.touch()
 
 
 if __name__ == "__main__":
@@ -150,5 +119,5 @@ if __name__ == "__main__":
     signal.setitimer(signal.ITIMER_REAL, 3, 3)
     try:
         set_up("runtime" if "--runtime" in sys.argv else "dev")
-    except (KeyboardInterrupt, OSError, ValueError, subprocess.SubprocessError) as error:
+    except (KeyboardInterrupt, OSError, ValueError, subprocess.SubprocessError, SourcesChanged) as error:
         sys.exit(f"bin/setup: {str(error) or 'interrupted'}")

@@ -168,6 +168,7 @@ def _last_lines(log: Path) -> str:
 
 
 def main() -> None:
+    print("training: for a minute: the KCL on prepared records, so that it starts warm", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=aot_cache.file().parent) as scratch:
         try:
             settings = load("s3", overrides={"s3.bucket": "training"})

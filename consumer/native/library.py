@@ -1,7 +1,6 @@
 """The C library that bin/setup compiles, where there is one that was made of the sources beside this module."""
 
 import ctypes
-import hashlib
 import os
 import sys
 from collections.abc import Buffer
@@ -24,8 +23,8 @@ from typing import Any
 
 from consumer.domain.columns import NUMBER_CODES, Columns
 from consumer.domain.names import NATIVE_VARIABLE
+from consumer.native import sources
 
-SOURCES = Path(__file__).parent
 SLACK = 64
 """Bytes that may be written past the end of an output; native.h has the same number."""
 
@@ -245,14 +244,9 @@ def columns_of(columns: Columns) -> RecordColumns:
     )
 
 
-def digest() -> str:
-    """Of all sources, in the order of their names: part of the library's file name, which bin/setup makes alike."""
-    sources = sorted(path for path in SOURCES.glob("*.[ch]") if not path.name.startswith("."))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-
-
 def path() -> Path:
-    return Path(sys.prefix) / "lib" / f"consumer-native-{digest()}.so"
+    """Where bin/setup puts it."""
+    return Path(sys.prefix) / "lib" / sources.library_name()
 
 
 @cache

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from consumer.native.library import SOURCES
+from consumer.native.sources import SOURCES
 from tests.fuzz.findings import FOLDER, Finding
 from tests.fuzz.inputs import CHOICE_BYTES, corpus
 from tests.unit.native.compilers import compiled, compiler_with

@@ -13,6 +13,7 @@ import uvicorn
 from local_bigquery.settings import settings
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from consumer.local.bigquery import extensions
 from consumer.local.bill.appends import Appends
 from consumer.local.bill.bigquery import BigQuery, Tables
 from consumer.local.bill.layer import MeterLayer
@@ -30,7 +31,6 @@ from consumer.local.limits.options import add_child_option
 from consumer.local.limits.storage_write import WriteLimits
 
 _HOST = "127.0.0.1"
-_EXTENSIONS_HOME = Path(sys.prefix) / "share" / "duckdb-home"
 
 
 class _Connection(H11Protocol):
@@ -61,9 +61,8 @@ def main() -> None:
     """Serve REST and gRPC until SIGTERM; tells the parent both ports once requests are answered."""
     child = Child.from_environment()
     arguments = _arguments()
-    if _EXTENSIONS_HOME.is_dir():
-        # DuckDB looks for extensions in $HOME; bin/setup has put them where no user's files are touched.
-        os.environ["HOME"] = str(_EXTENSIONS_HOME)
+    if extensions.HOME.is_dir():
+        os.environ["HOME"] = str(extensions.HOME)
     _without_pandas()
     settings.data_dir = arguments.data_dir
     settings.default_project_id = arguments.project

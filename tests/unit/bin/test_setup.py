@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -15,6 +16,9 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+
+import training
+from consumer.native import library, sources
 
 ROOT = Path(__file__).parents[3]
 PATH = "/usr/bin:/bin"
@@ -40,7 +44,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / name).mkdir(parents=True)
     shutil.copy(ROOT / "bin/setup", folder / "bin")
     (folder / "consumer/native/a.c").write_text("one")
-    monkeypatch.setattr(setup, "ROOT", folder)
+    for module in (setup, training):
+        monkeypatch.setattr(module, "ROOT", folder)
+    monkeypatch.setattr(sources, "SOURCES", folder / "consumer/native")
     monkeypatch.delenv("CC", raising=False)
     return folder
 
@@ -203,7 +209,7 @@ def installed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replaces what would be installed by two jars, and lists the commands."""
     commands: list[str] = []
 
-    def install(scratch: Path, *arguments: str | Path) -> None:
+    def install(scratch: Path, name: str, *arguments: str | Path) -> None:
         folder = checkout / "build/lib/python3.13/site-packages/amazon_kclpy/jars"
         folder.mkdir(parents=True)
         for name in ("a-1.jar", "b-2.jar"):
@@ -268,8 +274,21 @@ def test_it_says_that_python_3_14_is_untested(
     assert ("installing for Python 3.x.0, which is untested" in capsys.readouterr().err) == says
 
 
+IMPORTED = ("bin/_setup.py", "consumer/native/sources.py", "training/__init__.py")
+"""All of the project that bin/setup is made of."""
+
+
+def test_an_early_stage_of_the_image_has_all_of_bin_setup() -> None:
+    early, _, _ = (ROOT / "Dockerfile").read_text().partition("\nRUN bin/setup")
+    copied = {name for line in early.splitlines() if line.startswith("COPY ") for name in line.split()[1:-1]}
+    assert copied >= {"bin/setup", *IMPORTED}
+    assert "training/__main__.py" not in copied, "nothing is trained there"
+
+
 def test_a_set_up_that_takes_long_says_that_it_goes_on(checkout: Path) -> None:
-    shutil.copy(ROOT / "bin/_setup.py", checkout / "bin")
+    for name in IMPORTED:
+        (checkout / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, checkout / name)
     (checkout / ".venvs").mkdir()
     with (checkout / ".venvs/lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # as another set-up holds it
@@ -298,7 +317,7 @@ def failing_make(build: Path, kind: str, scratch: Path) -> None:
     raise OSError("no network")
 
 
-def fake_compile(library: Path, scratch: Path) -> None:
+def fake_compile(library: Path, scratch: Path, *, zig: Path) -> None:
     library.touch()
 
 
@@ -307,11 +326,11 @@ def set_up(
     version: str,
     kind: str = "dev",
     make: object = fake_make,
-    compile_native: object = fake_compile,
 ) -> Path:
     """What bin/setup does in the checkout with these requirements; returns the environment."""
     monkeypatch.setattr(setup, "make", make)
-    monkeypatch.setattr(setup, "compile_native", compile_native)
+    monkeypatch.setattr(setup, "compile_library", fake_compile)
+    monkeypatch.setattr(setup, "own_compiler", lambda: ["cc"])
     (setup.ROOT / "requirements/runtime.txt").write_text(version)
     setup.set_up(kind)
     return environment()
@@ -330,7 +349,8 @@ def test_a_complete_folder_becomes_the_environment(checkout: Path, monkeypatch: 
     built = set_up(monkeypatch, "first")
     assert built.parent == checkout / ".venvs"
     assert (checkout / ".venv").is_symlink()
-    assert setup.native_library(built).exists()
+    monkeypatch.setattr(sys, "prefix", str(built))
+    assert library.path().exists()
 
 
 def test_a_failed_set_up_leaves_the_environment_as_it_was(
@@ -398,20 +418,43 @@ def test_the_jvm_is_trained_once_for_each_way_to_do_so(
     def train(build: Path, scratch: Path) -> None:
         assert environment() == build, "it runs in the environment"
         trained.append(build)
-        setup.trained(build).touch()
 
     monkeypatch.setattr(setup, "train", train)
     set_up(monkeypatch, "first")
-    assert trained == [], "there is no training/ yet, as in a stage of the image"
+    assert trained == [], "there is nothing to train with yet, as in a stage of the image"
     (checkout / "training").mkdir()
-    (checkout / "training/aws.py").write_text("one")
+    (checkout / "training/__main__.py").write_text("one")
     first = set_up(monkeypatch, "first", make=failing_make)
     set_up(monkeypatch, "first", make=failing_make)
     assert trained == [first]
-    (checkout / "training/aws.py").write_text("two")
+    (checkout / "training/__main__.py").write_text("two")
     set_up(monkeypatch, "first", make=failing_make)
     assert trained == [first, first]
     assert set_up(monkeypatch, "second") == trained[2] != first
+
+
+def test_what_the_jvm_is_trained_by_is_there() -> None:
+    assert {pattern for pattern in training.INPUTS if not list(ROOT.glob(pattern))} == set()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "training/__main__.py",
+        "training/aws.py",
+        "consumer/settings/jvm.py",
+        "consumer/daemon/supervise/java.py",
+        "consumer/daemon/supervise/aot_cache.py",
+    ],
+)
+def test_the_jvm_is_trained_anew_when_what_it_is_trained_by_changes(checkout: Path, changed: str) -> None:
+    for name in (training.PROGRAM, changed):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("one")
+    first = training.mark()
+    assert training.mark() == first
+    (checkout / changed).write_text("two")
+    assert training.mark() != first
 
 
 @pytest.mark.parametrize(("kind", "fetches"), [("runtime", True), ("dev", False)])
@@ -420,14 +463,29 @@ def test_a_developers_environment_has_what_training_needs(
 ) -> None:
     fetched: list[str] = []
     runs: list[str] = []
-    monkeypatch.setattr(setup, "install", lambda scratch, *words: fetched.append(str(words[-1])))
+    monkeypatch.setattr(setup, "install", lambda scratch, name, *_: fetched.append(name))
     monkeypatch.setattr(setup, "run", lambda *words, **environment: runs.append(environment["PYTHONPATH"]))
-    build = checkout / f".venvs/{kind}-1"
-    build.mkdir(parents=True)
-    setup.train(build, tmp_path)
-    assert fetched == [str(checkout / "requirements/training.txt")] * fetches
+    setup.train(checkout / f".venvs/{kind}-1", tmp_path)
+    assert fetched == ["training.txt"] * fetches
     assert runs == [f"{checkout}:{tmp_path}/training"]
-    assert setup.trained(build).exists()
+
+
+@pytest.mark.parametrize("fails", ["install", "run"])
+def test_an_environment_serves_without_an_aot_cache_and_is_not_trained_again(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fails: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise subprocess.CalledProcessError(1, "uv")
+
+    monkeypatch.setattr(setup, "install", lambda *_: None)
+    monkeypatch.setattr(setup, "run", lambda *_, **__: None)
+    monkeypatch.setattr(setup, fails, fail)
+    (checkout / "training").mkdir()
+    (checkout / "training/__main__.py").touch()
+    built = set_up(monkeypatch, "first", "runtime")
+    assert "no AOT cache for the JVM" in capsys.readouterr().err
+    monkeypatch.setattr(setup, "train", fail)
+    assert set_up(monkeypatch, "first", "runtime") == built
 
 
 # Interrupted, and two at once
@@ -439,7 +497,7 @@ from pathlib import Path
 spec = importlib.util.spec_from_file_location("setup", sys.argv[1])
 setup = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(setup)
-setup.ROOT = root = Path(sys.argv[2])
+setup.ROOT = setup.training.ROOT = root = Path(sys.argv[2])
 flock = fcntl.flock
 
 def locks(*arguments):
@@ -453,7 +511,8 @@ def make(build, kind, scratch):
 
 fcntl.flock = locks
 setup.make = make
-setup.compile_native = lambda library, scratch: library.touch()
+setup.own_compiler = lambda: ["cc"]
+setup.compile_library = lambda library, scratch, zig: library.touch()
 setup.set_up("dev")
 """
 """bin/_setup.py where making an environment is a command that waits at a gate, which is a named pipe."""
@@ -521,18 +580,28 @@ OUTPUT = 'while [ "$1" != -o ]; do shift; done'
 
 def write_sources(checkout: Path, **contents: str) -> None:
     for name, content in contents.items():
-        (checkout / "consumer/native" / name.replace("_c", ".c").replace("_h", ".h")).write_text(content)
+        file = re.sub("^_|_(?=[ch]$)", ".", name)
+        (checkout / "consumer/native" / file).write_text(content)
 
 
 @pytest.fixture
 def build(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The present environment, which lacks the library of the present sources."""
-    compile_native = setup.compile_native
     built = set_up(monkeypatch, "first")
-    setup.native_library(built).unlink()
-    monkeypatch.setattr(setup, "compile_native", compile_native)
+    (built / "lib" / sources.library_name()).unlink()
+    monkeypatch.setattr(setup, "compile_library", sources.compile_library)
+    monkeypatch.setattr(setup, "own_compiler", sources.own_compiler)
     monkeypatch.setattr(setup, "make", failing_make)
     return built
+
+
+@pytest.mark.parametrize("options", ["OPTIONS", "ZIG_OPTIONS"])
+def test_a_library_that_is_compiled_in_another_way_has_another_name(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    first = sources.library_name()
+    monkeypatch.setattr(sources, options, "-O0")
+    assert sources.library_name() != first
 
 
 def libraries(build: Path) -> list[str]:
@@ -541,7 +610,8 @@ def libraries(build: Path) -> list[str]:
 
 
 def digest_name(*contents: str) -> str:
-    return f"consumer-native-{hashlib.sha256(''.join(contents).encode()).hexdigest()[:16]}.so"
+    how = f"{sources.OPTIONS} {sources.ZIG_OPTIONS}"
+    return f"consumer-native-{hashlib.sha256('\0'.join([how, *contents]).encode()).hexdigest()[:16]}.so"
 
 
 def test_changed_c_sources_are_compiled_into_the_environment_that_is_there(
@@ -554,17 +624,41 @@ def test_changed_c_sources_are_compiled_into_the_environment_that_is_there(
     setup.set_up("dev")
     assert libraries(build) == [digest_name("one", "two", "three")]
     arguments = said.read_text().split()
-    assert arguments[:-4] == ["-m64", *setup.COMPILE.split()]
+    assert arguments[:-4] == ["-m64", *sources.OPTIONS.split()]
     assert [Path(one).name for one in arguments[-2:]] == ["a.c", "b.c"]
     monkeypatch.setenv("CC", "/no/such/compiler")
     setup.set_up("dev")  # there is nothing left to do
+
+
+def test_what_an_editor_hides_beside_the_sources_is_none_of_them(
+    checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_sources(checkout, _left_c="two", _left_h="three")
+    said = tmp_path / "said"
+    monkeypatch.setenv("CC", str(command(tmp_path / "cc", f'echo "$@" > {said}; {OUTPUT}; echo made > "$2"')))
+    setup.set_up("dev")
+    assert libraries(build) == [digest_name("one")]
+    assert ".left.c" not in said.read_text()
+
+
+def test_the_compiler_holds_the_lock(
+    checkout: Path, build: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said = tmp_path / "said"
+    script = f'for one in /proc/$$/fd/*; do readlink "$one"; done > {said}; {OUTPUT}; echo made > "$2"'
+    monkeypatch.setenv("CC", str(command(tmp_path / "cc", script)))
+    setup.set_up("dev")
+    assert str(checkout / ".venvs/lock") in said.read_text().splitlines()
 
 
 @pytest.mark.parametrize(
     ("script", "error"),
     [
         (f'{OUTPUT}; echo half > "$2"; exit 1', subprocess.CalledProcessError),
-        (f'{OUTPUT}; echo made > "$2"; echo more >> "$(dirname "$0")/consumer/native/a.c"', SystemExit),
+        (
+            f'{OUTPUT}; echo made > "$2"; echo more >> "$(dirname "$0")/consumer/native/a.c"',
+            sources.SourcesChanged,
+        ),
     ],
     ids=["fails", "sources change"],
 )
@@ -595,8 +689,8 @@ def test_without_cc_the_locked_compiler_is_there_for_the_compile_only(
 ) -> None:
     said = tmp_path / "said"
 
-    def install(scratch: Path, *arguments: str | Path) -> None:
-        assert arguments[-1] == setup.ROOT / "requirements/compiler.txt"
+    def install(scratch: Path, name: str, *arguments: str | Path) -> None:
+        assert name == "compiler.txt"
         assert arguments[:2] == ("--no-cache", "--target")
         text = f'echo "$XDG_CACHE_HOME $@" > {said}; {OUTPUT}; echo made > "$2"'
         command(Path(arguments[2]) / "ziglang/zig", text)
@@ -633,6 +727,6 @@ def test_a_real_compiler_makes_a_library_that_shows_what_it_should(
     )
     monkeypatch.setenv("CC", "cc")
     setup.set_up("dev")
-    library = ctypes.CDLL(str(setup.native_library(build)))
-    assert library.shown(21) == 42
-    assert not hasattr(library, "twice")
+    made = ctypes.CDLL(str(build / "lib" / sources.library_name()))
+    assert made.shown(21) == 42
+    assert not hasattr(made, "twice")

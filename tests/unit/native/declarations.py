@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumer.native.library import SOURCES
+from consumer.native.sources import SOURCES
 
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _STRUCTURE = re.compile(r"typedef struct \{((?:(?!typedef).)*?)\} (\w+);", re.DOTALL)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from consumer.native import library
+from consumer.native.sources import SOURCES
 from consumer.shard.kcl import message_text
 from consumer.sinks.bigquery.rows import size as row_size
 from consumer.sinks.json import fields, rule
@@ -128,7 +129,7 @@ def in_c(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     for declared in DECLARED:
         source = folder / f"{declared.source.stem}_{declared.source.suffix[1:]}.c"
         source.write_text(declared.program(_questions(declared)))
-        command = [*compiler, "-std=c11", "-w", "-I", str(library.SOURCES), str(source)]
+        command = [*compiler, "-std=c11", "-w", "-I", str(SOURCES), str(source)]
         program = compiled(command, source.with_suffix(""))
         answers = subprocess.run([program], capture_output=True, text=True, check=True).stdout
         found |= {name: int(value) for name, value in map(str.split, answers.splitlines())}

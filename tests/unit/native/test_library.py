@@ -1,9 +1,7 @@
 """The library is the one of the present sources, and everything works without it."""
 
-import importlib.util
 import io
 import json
-import sys
 from array import array
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from consumer.domain.chunks import Chunk
 from consumer.domain.columns import Records
 from consumer.domain.names import NATIVE_VARIABLE
 from consumer.domain.records import Record
-from consumer.native import library
+from consumer.native import library, sources
 from consumer.shard.kcl.line_reader import LineReader
 from consumer.shard.kcl.message_parser import MessageParser
 from consumer.shard.kcl.protocol import MessageIO
@@ -27,17 +25,6 @@ from tests.unit.native.messages import kcl_lines, odd_lines
 from tests.unit.native.mutations import mutated
 from tests.unit.sinks.formats import ndjson
 from tests.unit.sinks.json_bytes import payloads
-
-
-def test_bin_setup_makes_the_library_that_is_looked_for() -> None:
-    path = Path(__file__).parents[3] / "bin/_setup.py"
-    spec = importlib.util.spec_from_file_location("consumer_setup", path)
-    assert spec is not None
-    assert spec.loader is not None
-    setup = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(setup)
-    assert library.path() == setup.native_library(Path(sys.prefix))
-
 
 # Without the library
 
@@ -52,7 +39,7 @@ def test_it_can_be_switched_off() -> None:
 def test_a_library_of_other_sources_is_not_loaded(
     native: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(library, "SOURCES", tmp_path)
+    monkeypatch.setattr(sources, "SOURCES", tmp_path)
     library.found.cache_clear()
     try:
         assert library.load() is None

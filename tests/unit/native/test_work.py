@@ -18,6 +18,7 @@ import pytest
 from consumer.domain.columns import Records
 from consumer.domain.key_templates import KeyTemplate
 from consumer.native import library
+from consumer.native.sources import SOURCES
 from consumer.settings.schema import Column
 from consumer.shard.kcl import message_parser
 from consumer.shard.kcl.message_parser import MessageParser
@@ -76,7 +77,7 @@ def whole_module(tmp_path_factory: pytest.TempPathFactory) -> Counting:
         pytest.skip(f"no C compiler with {COUNTED} on this machine")
     folder = tmp_path_factory.mktemp("counted")
     counter = compiled([*compiler, "-c", "-fPIC", COUNTER], folder / "counter.o")
-    sources = sorted(library.SOURCES.glob("*.c"))
+    sources = sorted(SOURCES.glob("*.c"))
     options = ("-std=c11", "-O1", "-fPIC", "-shared", COUNTED)
     native = library.opened(compiled([*compiler, *options, *sources, counter], folder / "counted.so"))
     native.work_done.restype = ctypes.c_uint64
