@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,9 @@ FORBIDDEN = frozenset(
     ("403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "KMSAccessDeniedException")
 )
 _ASK_ONCE = {"total_max_attempts": 1}
+_MAKING = threading.Lock()
+"""Held while a client is made: botocore's sessions are not for several threads at once, and each thread would read the
+model of its service for itself, which takes longer than all that is asked at a start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,7 @@ def s3_service(settings: Settings) -> Service:
 
 def bucket_client(settings: Settings) -> Any:
     """The client that shard processes use. Raises Unusable."""
-    return ask(lambda: s3_client_of(settings), s3_service(settings))
+    return _made(lambda: s3_client_of(settings), s3_service(settings))
 
 
 def sts_service(settings: Settings) -> Service:
@@ -97,9 +101,14 @@ def client(service: Service, **keys: str) -> Any:
     AWS_PROFILE names is read here."""
     config = Config(retries=_ASK_ONCE, connect_timeout=5, read_timeout=20)
     name, region, endpoint = service.name.lower(), service.region, service.endpoint
-    return ask(
+    return _made(
         lambda: boto3.client(name, region_name=region, endpoint_url=endpoint, config=config, **keys), service
     )
+
+
+def _made(make: Callable[[], Any], service: Service) -> Any:
+    with _MAKING:
+        return ask(make, service)
 
 
 def stream_client(settings: Settings, service: Service) -> Any:
