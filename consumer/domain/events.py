@@ -33,6 +33,9 @@ RUNNING = "running"
 REPLAYED = "replayed"
 """The state of a shard process of a replay whose part of the stream is delivered and checkpointed."""
 
+ENDED = "ended"
+"""The state of a shard process that has delivered its shard to the end, and checkpointed that."""
+
 _MAX_TEXT_CHARACTERS = 4 * 1024
 
 

@@ -14,7 +14,7 @@ from consumer.daemon.report.pause import Pause
 from consumer.daemon.report.shards import ReportedShard, Shards
 from consumer.daemon.report.status import Identity, ShardReport, Status
 from consumer.daemon.report.tally import Tally
-from consumer.domain.events import RUNNING, Level, StatusEvent
+from consumer.domain.events import ENDED, RUNNING, Level, StatusEvent
 
 
 class Observed:
@@ -51,6 +51,8 @@ class Observed:
     def receive(self, event: StatusEvent) -> None:
         """Takes what a shard process reports."""
         self._tally.update(event)
+        if event.state == ENDED:
+            self._leases.ended(event.shard)
         shard = self._shards.update(event, self._now(), read_before=self._leases.read_at(event.shard))
         if shard.has_read:
             self._leases.read(event.shard, at=shard.last_callback_at())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from consumer.domain.chunks import Chunker
 from consumer.domain.columns import Records
-from consumer.domain.events import REPLAYED, RUNNING
+from consumer.domain.events import ENDED, REPLAYED, RUNNING
 from consumer.domain.ledger import Ledger
 from consumer.shard.delivery.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointer, Checkpointing
 from consumer.shard.delivery.intake import ChunkDelivery, End, InFlightLimits, Intake
@@ -66,11 +66,14 @@ class Pipeline:
         self._no_hold_until: float | None = None  # None before the first message
         self._holds = iter(_HOLD_SECONDS)
         self._released_at = now()
+        self._has_ended = False
 
     # What the supervisor is told (status.Gauges)
 
     @property
     def state(self) -> str:
+        if self._has_ended:
+            return ENDED
         if self._checkpoints.lease_lost:
             return "lease_lost"
         if self.is_draining():
@@ -160,6 +163,7 @@ class Pipeline:
             if self._checkpoints.lease_lost or self._waits.is_past_drain():
                 return
             self._waits.sleep(CHECKPOINT_RETRY_SECONDS)
+        self._has_ended = True
         self._checkpoints.release(everything=True)
 
     def shut_down(self, checkpointer: Checkpointer) -> None:

@@ -93,6 +93,18 @@ def test_a_process_that_ends_while_the_table_cannot_be_read_leaves_its_shard_unr
     assert faults(leases, 45.0) == []
 
 
+def test_a_shard_that_has_ended_since_the_last_look_needs_no_reader(leases: Leases) -> None:
+    """AWS may be gone as soon as its end is checkpointed."""
+    look(leases, [lease(), lease("b")], reading={"a", "b"}, now=0.0)
+    leases.ended("a")
+    leases.reads(())
+    leases.failed("no answer", now=1.0)
+    assert [fault.partition(":")[0] for fault in faults(leases, 100.0)] == ["no answer (for 99 s)", "b"]
+    look(leases, [lease()], reading=(), now=100.0)  # somebody has moved its checkpoint back
+    leases.failed("no answer", now=101.0)
+    assert [fault.partition(":")[0] for fault in faults(leases, 201.0)] == ["no answer (for 100 s)", "a"]
+
+
 def test_a_process_that_ends_between_two_looks_may_have_given_its_shard_up(leases: Leases) -> None:
     """Looks at a large table are minutes apart, and another worker may have the lease by now."""
     look(leases, [lease()], reading={"a"}, now=0.0)

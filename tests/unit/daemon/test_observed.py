@@ -7,7 +7,7 @@ from consumer.daemon.report.leases import Lease, Leases
 from consumer.daemon.report.log import Log
 from consumer.daemon.report.observed import Observed
 from consumer.daemon.report.status import Identity
-from consumer.domain.events import StatusEvent
+from consumer.domain.events import ENDED, StatusEvent
 
 SHARD = "shardId-000000000000"
 
@@ -22,11 +22,11 @@ def observing(leases: Leases, clock: Callable[[], float] = lambda: 1000.0) -> Ob
     )
 
 
-def event(pid: int, called: float, behind: int | None) -> StatusEvent:
+def event(pid: int, called: float, behind: int | None, *, state: str = "running") -> StatusEvent:
     return StatusEvent(
         shard=SHARD,
         pid=pid,
-        state="running",
+        state=state,
         last_callback_ms=int(called * 1000),
         millis_behind_latest=behind,
     )
@@ -41,6 +41,22 @@ def test_what_a_process_was_given_is_a_read_and_its_beginning_is_none() -> None:
     assert leases.read_at(SHARD) == 1005.0
     heard.receive(event(8, 1009.0, None))
     assert leases.read_at(SHARD) == 1005.0
+
+
+def test_a_shard_whose_end_is_checkpointed_is_read_though_no_look_has_shown_it() -> None:
+    moments = [900.0]
+    heard = observing(Leases(table="table", worker_id="me", began_at=0.0), lambda: moments[-1])
+    heard.phase = Phase.RUNNING
+    heard.jvm_started(7)
+    unread = {}
+    for state in ("running", ENDED):
+        heard.saw_leases([Lease(shard=SHARD, owner="me", counter=1)])
+        heard.receive(event(8, moments[-1], 0, state=state))
+        heard.keep(lambda pid: pid != 8)  # its process ends
+        heard.missed_leases("no answer", asked_at=moments[-1])
+        moments.append(moments[-1] + 100)
+        unread[state] = any("not read" in reason for reason in heard.status().health.reasons)
+    assert unread == {"running": True, ENDED: False}
 
 
 def test_a_lease_that_another_worker_renews_is_read_there() -> None:

@@ -9,6 +9,7 @@ from consumer.domain.checkpoints import CheckpointPolicy, CheckpointState
 from consumer.domain.chunks import Chunker, ChunkLimits, Footprint
 from consumer.domain.columns import Records
 from consumer.domain.errors import ProtocolError, Superseded, TransientError
+from consumer.domain.events import ENDED
 from consumer.domain.ledger import Ledger
 from consumer.domain.records import Position, Record
 from consumer.shard.delivery.checkpointing import CHECKPOINT_RETRY_SECONDS, Checkpointing
@@ -578,6 +579,7 @@ def test_the_end_of_a_shard_is_asked_for_until_it_holds() -> None:
         "wait 1s",
         "checkpoint end",
     ]
+    assert shard.pipeline.state == ENDED
 
 
 def test_the_end_of_a_shard_is_not_checkpointed_after_a_drain_that_dropped_records() -> None:
@@ -586,6 +588,7 @@ def test_the_end_of_a_shard_is_not_checkpointed_after_a_drain_that_dropped_recor
     shard.delivery.finish(1)
     shard.pipeline.drain()
     assert shard.end() == ["checkpoint 2"]
+    assert shard.pipeline.state == "draining"
     assert messages(shard.events)[-1].startswith("WARNING: the shard's end is not checkpointed")
 
 
@@ -619,6 +622,7 @@ def test_a_lease_that_is_lost_at_the_end_of_a_shard_is_not_checkpointed() -> Non
     shard.delivery.finish(1)
     shard.checkpointer.refusals = ["ShutdownException"]
     assert shard.end() == ["checkpoint 1: ShutdownException"]
+    assert shard.pipeline.state == "lease_lost"
 
 
 def test_after_a_lost_lease_the_end_of_a_shard_delivers_nothing_more() -> None:
