@@ -69,9 +69,12 @@ class Daemon:
 
     def running(self) -> tuple[int, int]:
         """Waits until JVM and shard process run and the latter has reported; their process ids."""
+        before = len(self.lines)
         match = self.line(r"jvm=(\d+) shard=(\d+)")
         self.pids += [int(match[1]), int(match[2])]
-        self.line("reported")
+        # by another way, so that it may come first
+        if not any("reported" in line for line in self.lines[before:]):
+            self.line("reported")
         return int(match[1]), int(match[2])
 
     def signal(self, number: signal.Signals) -> None:
