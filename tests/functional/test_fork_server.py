@@ -255,9 +255,8 @@ def started(start: StartDaemon, *assignments: str) -> tuple[Daemon, int, int, in
     """A daemon whose JVM has started one shard process, with the process ids of fork server, JVM and launcher."""
     daemon = start("jvm.options=--real", "shard.fork_server=true", *assignments)
     server = int(daemon.line(r"the fork server runs as process (\d+)")[1])
-    match = daemon.line(r"jvm=(\d+) shard=(\d+)")
-    daemon.pids += [server, int(match[1]), int(match[2])]
-    daemon.line("shard process started")
+    daemon.pids.append(server)
+    match, _ = daemon.jvm_and("shard process started")
     return daemon, server, int(match[1]), int(match[2])
 
 

@@ -118,9 +118,8 @@ def start(host: Host, tmp_path: Path) -> Iterator[StartRelease]:
 
 def flowing(daemon: Daemon) -> tuple[str, int]:
     """Waits for a shard process; the release whose code it is, and the JVM."""
-    jvm = daemon.line(r"jvm=(\d+) shard=(\d+)")
-    daemon.pids += [int(jvm[1]), int(jvm[2])]
-    return daemon.line(rf"{SAID} of (\w+),")[1], int(jvm[1])
+    jvm, said = daemon.jvm_and(rf"{SAID} of (\w+),")
+    return said[1], int(jvm[1])
 
 
 def go_on(s3: S3Stub) -> None:

@@ -69,13 +69,17 @@ class Daemon:
 
     def running(self) -> tuple[int, int]:
         """Waits until JVM and shard process run and the latter has reported; their process ids."""
+        match, _ = self.jvm_and("reported")
+        return int(match[1]), int(match[2])
+
+    def jvm_and(self, pattern: str) -> tuple[re.Match[str], re.Match[str]]:
+        """The JVM's line with the ids of both, and the first of the shard process that matches: they come by ways of
+        their own, so that either may be first."""
         before = len(self.lines)
         match = self.line(r"jvm=(\d+) shard=(\d+)")
         self.pids += [int(match[1]), int(match[2])]
-        # by another way, so that it may come first
-        if not any("reported" in line for line in self.lines[before:]):
-            self.line("reported")
-        return int(match[1]), int(match[2])
+        earlier = (re.search(pattern, line) for line in self.lines[before:])
+        return match, next(filter(None, earlier), None) or self.line(pattern)
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
