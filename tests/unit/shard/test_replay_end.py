@@ -141,7 +141,8 @@ def test_a_shard_that_ends_within_the_range_ends_as_always() -> None:
 def test_a_shard_that_ends_behind_the_range_is_read_to_its_end() -> None:
     """Its children are opened then: those of them that were asked for wait for it."""
     shard = replaying(chunk_records=10)
-    shard.accept(record(1, arrival_ms=99_000), record(2, arrival_ms=101_000))
+    shard.accept(record(1, arrival_ms=99_000), record(2, arrival_ms=99_000 + WINDOW_MS + END.before_ms))
+    assert shard.status.counters["records_left"] == 1
     shard.while_waiting(shard.durable(1))
     assert shard.end()[-1] == "checkpoint end"
 
@@ -151,7 +152,20 @@ def test_but_not_where_a_drain_has_left_some_of_the_range_before_the_tip_was_see
     shard.accept(record(1, arrival_ms=99_000))
     shard.pipeline.drain()
     shard.accept(tip_seen_ms=END.tip_ms)
+    shard.accept(record(2, arrival_ms=99_000 + WINDOW_MS + END.before_ms))
+    assert shard.status.counters["records_left"] == 2
     assert [line for line in shard.end() if line.startswith("checkpoint")] == []
+
+
+@pytest.mark.parametrize("chunk_records", [1, 10])
+def test_nor_where_a_drain_comes_while_the_last_chunk_of_the_range_waits_for_room(chunk_records: int) -> None:
+    """What is behind that chunk in its message is beyond the range, and the chunk itself is not."""
+    shard = replaying(chunk_records=chunk_records, max_chunks=1)
+    shard.while_waiting(shard.pipeline.drain)
+    shard.accept(*(record(number, arrival_ms=ms) for number, ms in ((1, 1_000), (2, 62_000), (3, 130_000))))
+    shard.durable(1)()
+    assert shard.status.counters["records_left"] == 2
+    assert [line for line in shard.end() if line.startswith("checkpoint")] == ["checkpoint 1"]
 
 
 def test_a_shutdown_at_the_end_checkpoints_and_gives_the_lease_up() -> None:
