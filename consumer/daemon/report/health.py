@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from consumer.daemon.report.shards import ReportedShard
-from consumer.domain.events import RUNNING
+from consumer.domain.events import ENDED, RUNNING
 from consumer.domain.unread_times import COUNTER
 
 SILENT_AFTER_SECONDS = 30.0
@@ -137,7 +137,7 @@ def shard_state(status: ReportedShard, policy: HealthPolicy, now: float) -> Stat
         return State.PAUSED
     if _waits(status, policy, now) or status.freshness_seconds(now) > policy.undelivered_seconds:
         return State.LAGGING
-    return State.RUNNING if event.state == RUNNING else State.DRAINING
+    return State.RUNNING if event.state in (RUNNING, ENDED) else State.DRAINING
 
 
 def _state(phase: Phase, states: Collection[State], *, blocked: bool) -> State:

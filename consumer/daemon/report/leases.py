@@ -47,7 +47,8 @@ class Leases:
         self._owners_of_unread: dict[str, str | None] = {}  # but for those of this worker
         self._own: frozenset[str] = frozenset()
         self._reading: frozenset[str] = frozenset()
-        self._ended: set[str] = set()  # since the last look
+        self._ended: frozenset[str] = frozenset()  # since the last look
+        self._ended_before: frozenset[str] = frozenset()  # since the one before, which may have begun earlier
         self._without_process: frozenset[str] = frozenset()  # of its own, at the last look
         self.read_elsewhere: frozenset[str] = frozenset()
         """The shards whose lease another worker has and renews."""
@@ -58,8 +59,8 @@ class Leases:
         self._read_at[shard] = max(at, self._read_at.get(shard, at))
 
     def ended(self, shard: str) -> None:
-        """The process of a shard has checkpointed its end, which only the next look will show."""
-        self._ended.add(shard)
+        """The process of a shard has checkpointed its end, which only a look that begins later is sure to show."""
+        self._ended |= {shard}
 
     def reads(self, shards: Collection[str]) -> None:
         """Which shards have a process here: this worker's others are read by nobody, if the table still says that they
@@ -94,7 +95,7 @@ class Leases:
                 self._read_at[lease.shard] = now
                 elsewhere.add(lease.shard)
         self._unseen_since = None
-        self._ended.clear()
+        self._ended_before, self._ended = self._ended, frozenset()
         self._owners_of_unread = unread
         self._own = frozenset(own)
         self._without_process = self._own - self._reading
@@ -115,7 +116,7 @@ class Leases:
         """The shards that nobody has read for longer than the limit."""
         # a lease whose process has ended since may be another worker's: the next look tells, where there is one
         own = self._without_process if self._trouble is None else self._own
-        unread = self._owners_of_unread.keys() | (own - self._reading - self._ended)
+        unread = self._owners_of_unread.keys() | (own - self._reading - self._ended - self._ended_before)
         return frozenset(shard for shard in unread if now - self._read_at[shard] > limit_seconds)
 
     def faults(self, *, now: float, limit_seconds: float) -> Iterator[str]:

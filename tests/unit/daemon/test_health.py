@@ -11,9 +11,10 @@ from consumer.daemon.report.health import (
     State,
     assess,
     hung_for,
+    shard_state,
 )
 from consumer.daemon.report.shards import Shards
-from consumer.domain.events import StatusEvent
+from consumer.domain.events import ENDED, RUNNING, StatusEvent
 from consumer.domain.unread_times import COUNTER
 
 NOW = 1000.0
@@ -21,8 +22,8 @@ POLICY = HealthPolicy(undelivered_seconds=60, unread_seconds=40)
 SHARD = "shardId-000000000000"
 
 
-def event(shard: str = SHARD, pid: int = 7, **values: object) -> StatusEvent:
-    return StatusEvent(shard=shard, pid=pid, state="running", **values)  # type: ignore[arg-type]
+def event(shard: str = SHARD, pid: int = 7, state: str = RUNNING, **values: object) -> StatusEvent:
+    return StatusEvent(shard=shard, pid=pid, state=state, **values)  # type: ignore[arg-type]
 
 
 def shards_with(*events: StatusEvent, at: float = NOW) -> Shards:
@@ -38,6 +39,20 @@ def health(*events: StatusEvent, at: float = NOW, phase: Phase = Phase.RUNNING) 
 
 def ms(seconds: float) -> int:
     return int(seconds * 1000)
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        (RUNNING, State.RUNNING),
+        (ENDED, State.RUNNING),
+        ("paused", State.PAUSED),
+        ("draining", State.DRAINING),
+    ],
+)
+def test_a_shard_that_was_read_to_its_end_is_not_given_up(said: str, state: State) -> None:
+    (shard,) = shards_with(event(state=said, last_callback_ms=ms(NOW), millis_behind_latest=0))
+    assert shard_state(shard, POLICY, NOW) is state
 
 
 def test_a_worker_without_shards_is_well() -> None:

@@ -100,9 +100,16 @@ def test_a_shard_that_has_ended_since_the_last_look_needs_no_reader(leases: Leas
     leases.reads(())
     leases.failed("no answer", now=1.0)
     assert [fault.partition(":")[0] for fault in faults(leases, 100.0)] == ["no answer (for 99 s)", "b"]
+
+
+def test_a_look_that_was_under_way_when_a_shard_ended_does_not_show_that(leases: Leases) -> None:
+    """It takes long at a large table, and the next one may be minutes away."""
+    look(leases, [lease()], reading={"a"}, now=0.0)
+    leases.ended("a")
+    look(leases, [lease()], reading=(), now=1.0)
+    assert faults(leases, 100.0) == []
     look(leases, [lease()], reading=(), now=100.0)  # somebody has moved its checkpoint back
-    leases.failed("no answer", now=101.0)
-    assert [fault.partition(":")[0] for fault in faults(leases, 201.0)] == ["no answer (for 100 s)", "a"]
+    assert [fault.partition(":")[0] for fault in faults(leases, 100.0)] == ["a"]
 
 
 def test_a_process_that_ends_between_two_looks_may_have_given_its_shard_up(leases: Leases) -> None:
